@@ -1,0 +1,228 @@
+//! What is held of a job or pipeline beside its document, and why what is not held is not.
+
+use serde::{Deserialize, Serialize};
+
+use super::{JobId, Timestamp};
+
+/// A stored blob. Ids are never used twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BlobId(pub i64);
+
+/// Why something is not cached (law 12). All but `NotFinished` and `Failed` are final for the attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// The job has not ended.
+    NotFinished,
+    /// It ended without a log.
+    NoLog,
+    /// Somebody erased it in GitLab; our copy went too.
+    Erased,
+    /// It expired in GitLab before we could fetch it.
+    Expired,
+    /// Our token may not read it.
+    Forbidden,
+    /// It is larger than the configured limit.
+    TooLarge,
+    /// It was held and removed by our own retention.
+    Pruned,
+    /// Fetching it failed for good; the journal knows how often and why.
+    Failed,
+}
+
+impl Reason {
+    /// Every reason, in the order of the documentation.
+    pub const ALL: [Self; 8] = [
+        Self::NotFinished,
+        Self::NoLog,
+        Self::Erased,
+        Self::Expired,
+        Self::Forbidden,
+        Self::TooLarge,
+        Self::Pruned,
+        Self::Failed,
+    ];
+
+    /// Returns the word that JSON, metrics and the store use.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NotFinished => "not_finished",
+            Self::NoLog => "no_log",
+            Self::Erased => "erased",
+            Self::Expired => "expired",
+            Self::Forbidden => "forbidden",
+            Self::TooLarge => "too_large",
+            Self::Pruned => "pruned",
+            Self::Failed => "failed",
+        }
+    }
+
+    /// Returns the reason of a word, if it is one.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.as_str() == word)
+    }
+}
+
+/// The state of one piece of a job or pipeline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Piece {
+    /// Nothing is known of it yet: a gap once the job ended.
+    Missing,
+    /// Held and served, but it may still change: an unsettled log, a report whose counts differ.
+    Live,
+    /// Held and final.
+    Whole,
+    /// Not held, for this reason.
+    Absent(Reason),
+}
+
+impl Piece {
+    /// Returns whether no later look can improve it.
+    pub fn is_final(self) -> bool {
+        match self {
+            Self::Missing | Self::Live => false,
+            Self::Whole => true,
+            Self::Absent(reason) => !matches!(reason, Reason::NotFinished | Reason::Failed),
+        }
+    }
+
+    /// Returns the word that JSON and the store use.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::Live => "live",
+            Self::Whole => "whole",
+            Self::Absent(reason) => reason.as_str(),
+        }
+    }
+
+    /// Returns the piece of a stored word; an unknown one counts as missing, so that it is fetched again.
+    pub fn from_word(word: &str) -> Self {
+        match word {
+            "live" => Self::Live,
+            "whole" => Self::Whole,
+            other => Reason::from_word(other).map_or(Self::Missing, Self::Absent),
+        }
+    }
+}
+
+/// Something worth telling about a settled log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogNote {
+    /// GitLab lists another size than it delivers, twice, 10 minutes apart.
+    SizeMismatch,
+    /// GitLab never archived it within a day of the job's end.
+    NeverArchived,
+}
+
+impl LogNote {
+    /// Returns the word that JSON and the store use.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::SizeMismatch => "size_mismatch",
+            Self::NeverArchived => "never_archived",
+        }
+    }
+
+    /// Returns the note of a stored word.
+    pub fn from_word(word: &str) -> Option<Self> {
+        [Self::SizeMismatch, Self::NeverArchived].into_iter().find(|note| note.as_str() == word)
+    }
+}
+
+/// What is held of a job's log (design, section 4.4).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogRecord {
+    /// Missing, live, settled (`Whole`), or absent with a reason.
+    pub piece: Piece,
+    /// The stored frames; `None` when nothing is held or the log is empty.
+    pub blob: Option<BlobId>,
+    /// Its size in bytes, uncompressed.
+    pub size: u64,
+    /// The compressed length of each frame, in order; every frame but the last holds [`crate::store::FRAME_BYTES`].
+    pub frames: Vec<u32>,
+    /// How many times it was looked at.
+    pub looks: u32,
+    /// When it was first looked at; the later looks are counted from here.
+    pub first_look: Option<Timestamp>,
+    /// When the last look began.
+    pub last_look: Option<Timestamp>,
+    /// GitLab listed another size than it delivered, first at this time.
+    pub mismatch_since: Option<Timestamp>,
+    /// Why it counts as settled although GitLab did not confirm it.
+    pub note: Option<LogNote>,
+}
+
+impl LogRecord {
+    /// Returns the record of a log that nobody looked at yet.
+    pub fn missing() -> Self {
+        Self {
+            piece: Piece::Missing,
+            blob: None,
+            size: 0,
+            frames: Vec::new(),
+            looks: 0,
+            first_look: None,
+            last_look: None,
+            mismatch_since: None,
+            note: None,
+        }
+    }
+}
+
+/// What is held of a job's archive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ArchiveRecord {
+    /// Missing, whole, or absent with a reason.
+    pub piece: Piece,
+    /// The stored bytes.
+    pub blob: Option<BlobId>,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Its SHA-256.
+    pub sha256: Option<[u8; 32]>,
+}
+
+impl ArchiveRecord {
+    /// Returns the record of an archive that nobody fetched yet.
+    pub fn missing() -> Self {
+        Self { piece: Piece::Missing, blob: None, size: 0, sha256: None }
+    }
+}
+
+/// What is held of a pipeline's test report (design, section 4.4).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReportRecord {
+    /// Missing, live (counts differ, to be asked again), whole, or absent with a reason.
+    pub piece: Piece,
+    /// The stored report, GitLab's JSON as one zstd frame.
+    pub blob: Option<BlobId>,
+    /// The size of the report in bytes, uncompressed.
+    pub size: u64,
+    /// GitLab's summary of the report, as it answered it.
+    pub summary: Option<Box<str>>,
+    /// How many test cases the report holds.
+    pub total_count: u64,
+    /// The latest attempts that deliver JUnit, sorted: another set means another report.
+    pub build_ids: Vec<JobId>,
+    /// How many times it was fetched for this set.
+    pub looks: u32,
+    /// When it was last fetched.
+    pub last_look: Option<Timestamp>,
+}
+
+impl ReportRecord {
+    /// Returns the record of a report that nobody fetched yet.
+    pub fn missing() -> Self {
+        Self {
+            piece: Piece::Missing,
+            blob: None,
+            size: 0,
+            summary: None,
+            total_count: 0,
+            build_ids: Vec::new(),
+            looks: 0,
+            last_look: None,
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! A pipeline as GitLab lists it.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::value::RawValue;
+
+use super::{Document, Malformed, PipelineId, PipelineKey, PipelinePhase, ProjectId, Status, Timestamp};
+
+/// The facts about one pipeline that Cistern acts on, and GitLab's listed document of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pipeline {
+    /// Which pipeline.
+    pub key: PipelineKey,
+    /// Its status.
+    pub status: Status,
+    /// What made it; null for very old rows.
+    pub source: Option<Box<str>>,
+    /// The branch, tag or `refs/…` it ran for.
+    pub ref_: Option<Box<str>>,
+    /// The commit.
+    pub sha: Option<Box<str>>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When GitLab last changed its row: the order of the listings and the unit of the watermark.
+    pub updated_at: Timestamp,
+    /// GitLab's document, in the shape of the listing.
+    pub document: Document,
+}
+
+/// Which of the two listings a pipeline is found in: children are left out of the plain one (contract, section 5.4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum PipelineSource {
+    /// `GET /projects/:id/pipelines`.
+    Plain,
+    /// The same with `source=parent_pipeline`.
+    Child,
+}
+
+/// The facts in a listed pipeline.
+#[derive(Deserialize)]
+struct Wire {
+    id: PipelineId,
+    sha: Option<Box<str>>,
+    #[serde(rename = "ref")]
+    ref_: Option<Box<str>>,
+    status: Status,
+    source: Option<Box<str>>,
+    created_at: Timestamp,
+    updated_at: Option<Timestamp>,
+}
+
+/// The keys of a listed pipeline (contract, section 5.4).
+const LISTED: [&str; 11] =
+    ["id", "iid", "project_id", "sha", "ref", "status", "source", "created_at", "updated_at", "web_url", "name"];
+
+/// The listed keys of an object, each value exactly as it was written, in the object's order.
+struct Listed<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Listed<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Entries;
+        impl<'de> Visitor<'de> for Entries {
+            type Value = Listed<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Listed<'de>, A::Error> {
+                let mut entries = Vec::with_capacity(LISTED.len());
+                while let Some((key, value)) = map.next_entry::<Cow<'de, str>, &RawValue>()? {
+                    if LISTED.contains(&&*key) {
+                        entries.push((key, value));
+                    }
+                }
+                Ok(Listed(entries))
+            }
+        }
+        deserializer.deserialize_map(Entries)
+    }
+}
+
+impl Serialize for Listed<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(key, value)| (key, value)))
+    }
+}
+
+impl Pipeline {
+    /// Reads one object of `GET /projects/:id/pipelines`.
+    pub fn parse(project: ProjectId, raw: &RawValue, as_of: Timestamp) -> Result<Self, Malformed> {
+        let wire: Wire = serde_json::from_str(raw.get()).map_err(|error| Malformed::json("pipeline", &error))?;
+        Ok(Self {
+            key: PipelineKey { project, pipeline: wire.id },
+            status: wire.status,
+            source: wire.source,
+            ref_: wire.ref_,
+            sha: wire.sha,
+            created_at: wire.created_at,
+            updated_at: wire.updated_at.unwrap_or(wire.created_at),
+            document: Document::new(raw, as_of),
+        })
+    }
+
+    /// Reads the answer of `GET /projects/:id/pipelines/:pipeline_id`, or the `pipeline` object of a job, and keeps of it
+    /// what the listing has, so that the stored document does not depend on the way it was learned.
+    pub fn parse_detail(project: ProjectId, raw: &RawValue, as_of: Timestamp) -> Result<Self, Malformed> {
+        let malformed = |error| Malformed::json("pipeline", &error);
+        let listed: Listed<'_> = serde_json::from_str(raw.get()).map_err(malformed)?;
+        Self::parse(project, &serde_json::value::to_raw_value(&listed).map_err(malformed)?, as_of)
+    }
+
+    /// Returns what its status means for caching.
+    pub fn phase(&self) -> PipelinePhase {
+        self.status.pipeline_phase()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_detail_is_kept_as_the_listing_writes_it() {
+        let listed = r#"{"id":9,"iid":3,"project_id":7,"sha":"ab","ref":"a\u0026b","status":"success","source":null,"created_at":"2026-11-20T09:14:02.200Z","updated_at":"2026-11-20T09:16:16.200Z","web_url":"https://x/9","name":null}"#;
+        let detail = listed.replace(r#""name":null}"#, r#""name":null,"before_sha":"cd","coverage":"87.41"}"#);
+        let raw = serde_json::from_str(&detail).expect("JSON");
+        let kept = Pipeline::parse_detail(ProjectId(7), raw, Timestamp::default()).expect("a pipeline");
+        assert_eq!(&*kept.document.text, listed);
+    }
+}

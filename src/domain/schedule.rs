@@ -1,0 +1,68 @@
+//! Every waiting time of the design's sections 4.1, 4.2 and 4.4, as data.
+
+use std::time::Duration;
+
+const fn minutes(n: u64) -> Duration {
+    Duration::from_secs(n * 60)
+}
+
+/// When things are looked at again. All times scale together, so that tests and the demo run the same schedule faster.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Schedule {
+    /// Later looks at an unsettled log, counted from the first look.
+    pub log_looks: [Duration; 4],
+    /// How long a size mismatch must last before the log counts as settled.
+    pub mismatch_gap: Duration,
+    /// How long after a job's end a log that GitLab never archived counts as settled.
+    pub never_archived_after: Duration,
+    /// After which time a report whose counts differ is asked for again: GitLab caches reports for 2 min.
+    pub report_again: Duration,
+    /// How often a report is fetched at most for one set of attempts.
+    pub report_looks: u32,
+    /// When GitLab is asked again about something an event announced and GitLab does not know yet (replica lag).
+    pub not_ended_retries: [Duration; 4],
+    /// The longest first wait after a failure; doubles with each attempt.
+    pub backoff_base: Duration,
+    /// The longest wait after a failure.
+    pub backoff_ceiling: Duration,
+}
+
+impl Default for Schedule {
+    fn default() -> Self {
+        Self {
+            log_looks: [minutes(3), minutes(6), minutes(15), minutes(60)],
+            mismatch_gap: minutes(10),
+            never_archived_after: minutes(24 * 60),
+            report_again: Duration::from_secs(130),
+            report_looks: 3,
+            not_ended_retries: [2, 5, 15, 60].map(Duration::from_secs),
+            backoff_base: Duration::from_secs(1),
+            backoff_ceiling: minutes(10),
+        }
+    }
+}
+
+impl Schedule {
+    /// Returns the default schedule with every time multiplied by `scale`, which must be positive and finite.
+    pub fn scaled(scale: f64) -> Self {
+        let times = |time: Duration| time.mul_f64(scale);
+        let full = Self::default();
+        Self {
+            log_looks: full.log_looks.map(times),
+            mismatch_gap: times(full.mismatch_gap),
+            never_archived_after: times(full.never_archived_after),
+            report_again: times(full.report_again),
+            report_looks: full.report_looks,
+            not_ended_retries: full.not_ended_retries.map(times),
+            backoff_base: times(full.backoff_base),
+            backoff_ceiling: times(full.backoff_ceiling),
+        }
+    }
+
+    /// Returns the longest wait after the `attempt`-th failure (from 1); the wait itself is drawn from zero to this (full
+    /// jitter), so that what failed together does not come back together.
+    pub fn backoff(&self, attempt: u32) -> Duration {
+        let doubled = self.backoff_base.saturating_mul(1 << attempt.saturating_sub(1).min(20));
+        doubled.min(self.backoff_ceiling)
+    }
+}

@@ -1,0 +1,10 @@
+//! Cistern keeps a copy of a GitLab instance's CI data (logs, test reports, artifacts), cached within seconds
+//! of a job's end and served without a call to GitLab.
+//!
+//! The modules, in the order in which an event meets them: [`webhook`] verifies it and takes its identity,
+//! [`queue`] records and coalesces it, [`worker`] leases it, [`ingest`] reads the facts from [`gitlab`] and writes
+//! them to the [`store`], [`api`] reads them. [`reconcile`] finds what events missed and offers it to the same
+//! queue. [`app`] starts and stops all of them.
+
+pub mod domain;
+pub mod work;

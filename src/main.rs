@@ -1,0 +1,3 @@
+//! The `cistern` program.
+
+fn main() {}

@@ -1,0 +1,109 @@
+//! A target and why it is worked on: what every hint, plan and reader's miss becomes (law 2).
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::{JobId, JobKey, Pipeline, PipelineId, PipelineKey, ProjectId, Timestamp};
+
+/// What is to be cached. Two hints with one target are one piece of work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Target {
+    /// A pipeline: its record and its jobs' documents; offers what they still need.
+    Pipeline(PipelineKey),
+    /// A pipeline's test report: apart from the pipeline, so that a slow report holds no log up.
+    Report(PipelineKey),
+    /// A job: its document, log and archive.
+    Job(JobKey),
+}
+
+impl Target {
+    /// Returns the project it belongs to.
+    pub fn project(&self) -> ProjectId {
+        match self {
+            Self::Pipeline(key) | Self::Report(key) => key.project,
+            Self::Job(key) => key.project,
+        }
+    }
+
+    /// Returns `pipeline`, `report` or `job`.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Pipeline(_) => "pipeline",
+            Self::Report(_) => "report",
+            Self::Job(_) => "job",
+        }
+    }
+
+    /// Returns the target of a stored kind and ids, if there is such a kind.
+    pub fn from_parts(kind: &str, project: ProjectId, id: u64) -> Option<Self> {
+        match kind {
+            "pipeline" => Some(Self::Pipeline(PipelineKey { project, pipeline: PipelineId(id) })),
+            "report" => Some(Self::Report(PipelineKey { project, pipeline: PipelineId(id) })),
+            "job" => Some(Self::Job(JobKey { project, job: JobId(id) })),
+            _ => None,
+        }
+    }
+
+    /// Returns the pipeline's or job's id.
+    pub fn id(&self) -> u64 {
+        match self {
+            Self::Pipeline(key) | Self::Report(key) => key.pipeline.0,
+            Self::Job(key) => key.job.0,
+        }
+    }
+}
+
+/// Who goes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Lane {
+    /// Somebody waits for it: events.
+    Live,
+    /// Nobody waits: passes, later looks at logs.
+    Backfill,
+}
+
+/// Why a target is worked on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cause {
+    /// An event said that it ended: when GitLab does not say so yet, it is asked again soon.
+    Ended,
+    /// An event said that something unfinished changed.
+    Changed,
+    /// A full pass planned it: unsettled and failed things too.
+    Full,
+    /// An incremental pass, or a pipeline's work, found that something is missing.
+    Planned,
+    /// A log or report that is not settled is looked at again.
+    Look,
+}
+
+impl Cause {
+    /// Returns whether it asks for what is held but unsettled, or failed, as well as for what is missing.
+    pub fn is_thorough(self) -> bool {
+        matches!(self, Self::Full | Self::Look)
+    }
+}
+
+/// One piece of work: a target, why, when and with what claim.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Work {
+    /// What.
+    pub target: Target,
+    /// With what claim on workers and permits.
+    pub lane: Lane,
+    /// Why.
+    pub cause: Cause,
+    /// Not before.
+    pub due: Timestamp,
+    /// The row of the listing that made a pass plan it, so that it is not asked for again.
+    pub listed: Option<Box<Pipeline>>,
+}
+
+impl Work {
+    /// Returns work that is due now and nobody listed.
+    pub fn now(target: Target, lane: Lane, cause: Cause) -> Self {
+        Self { target, lane, cause, due: Timestamp::now(), listed: None }
+    }
+}
