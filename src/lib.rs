@@ -7,4 +7,5 @@
 //! queue. [`app`] starts and stops all of them.
 
 pub mod domain;
+pub mod store;
 pub mod work;

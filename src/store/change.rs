@@ -1,0 +1,130 @@
+//! Everything that can be written, so that facts and the end of their work can be one transaction.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use bytes::Bytes;
+
+use crate::domain::{
+    ArchiveRecord, Job, JobKey, LogRecord, Pipeline, PipelineKey, Project, ProjectId, ReportRecord, Timestamp,
+};
+use crate::work::{Cause, Lane, Target};
+
+/// A journal entry's id: fresh for each hint, growing with time within a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EntryId(pub i64);
+
+impl EntryId {
+    /// Returns an id that no entry had before: milliseconds since 2020, then 22 bits that start at random each
+    /// millisecond and count up within it. Should two processes ever collide, the second append fails and its hint is
+    /// answered `deferred`.
+    pub fn fresh() -> Self {
+        static LAST: AtomicI64 = AtomicI64::new(0);
+        const EPOCH_2020_MILLIS: i64 = 1_577_836_800_000;
+        let millis = Timestamp::now().as_millis() - EPOCH_2020_MILLIS;
+        let candidate = (millis << 22) | fastrand::i64(0..1 << 21);
+        let mut last = LAST.load(Ordering::Relaxed);
+        loop {
+            let next = if candidate >> 22 > last >> 22 { candidate } else { last + 1 };
+            match LAST.compare_exchange_weak(last, next, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => return Self(next),
+                Err(seen) => last = seen,
+            }
+        }
+    }
+}
+
+/// One journal entry: an identity and when and why to work on it. No event body is ever part of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Its id.
+    pub id: EntryId,
+    /// What is to be cached.
+    pub target: Target,
+    /// With what claim.
+    pub lane: Lane,
+    /// Why.
+    pub cause: Cause,
+    /// Not before.
+    pub due: Timestamp,
+    /// How many times a worker started it.
+    pub attempts: u32,
+}
+
+impl Entry {
+    /// Returns a new entry that nobody tried yet.
+    pub fn new(target: Target, lane: Lane, cause: Cause, due: Timestamp) -> Self {
+        Self { id: EntryId::fresh(), target, lane, cause, due, attempts: 0 }
+    }
+}
+
+/// One thing to write. A list of them is one transaction, applied in order.
+#[derive(Debug, Clone)]
+pub enum Change {
+    /// Inserts or replaces a project's document if this one is not older.
+    Project(Project),
+    /// Inserts or replaces a pipeline's document: the later `updated_at`, then ended over not ended, then the later
+    /// `as_of`; pipelines can reopen. Of two equal ones the newcomer stays.
+    Pipeline(Pipeline),
+    /// Records that a pipeline's jobs were listed to the end, at this `Date` of GitLab. The pipeline must be stored.
+    JobsListed(PipelineKey, Timestamp),
+    /// Inserts or replaces a job's document: ended over not ended, then the later `as_of`, then the newcomer. Moves the slots
+    /// that the document alone decides: `erased` (releasing the blobs), `no_log` when an ended job never started, `expired`
+    /// when an ended job's archive expired before anybody fetched it.
+    Job(Box<Job>),
+    /// Publishes a log, if it is better than what is held: erased over pruned over settled over longer over shorter; what is
+    /// held is not given up for `no_log`, `expired` or `too_large`. With `bytes` they become a new blob in the same
+    /// transaction; otherwise `record.blob` names one that was streamed before. The blob that is no longer pointed to (the old
+    /// one, or the refused new one) is released. Naming the blob that is held, without `bytes`, notes another look; empty
+    /// `frames` then mean the held ones. The job must be stored.
+    Log {
+        /// Whose log.
+        key: JobKey,
+        /// What to publish; its `blob` is ignored when there are `bytes`.
+        record: LogRecord,
+        /// The frames, when they are small enough to travel with the transaction.
+        bytes: Option<Bytes>,
+    },
+    /// Publishes an archive (erased over pruned over whole over absent; of two whole ones the first stays), with `bytes` as for
+    /// a log. The job must be stored.
+    Archive {
+        /// Whose archive.
+        key: JobKey,
+        /// What to publish.
+        record: ArchiveRecord,
+        /// The archive, when it is small.
+        bytes: Option<Bytes>,
+    },
+    /// Publishes a test report: replaced when `build_ids` differ, or it is neither smaller (`total_count`) nor less final than
+    /// what is held; one that holds nothing never replaces one that does. The pipeline must be stored.
+    Report {
+        /// Whose report.
+        key: PipelineKey,
+        /// What to publish.
+        record: ReportRecord,
+        /// The compressed report.
+        bytes: Option<Bytes>,
+    },
+    /// Appends journal entries, leased to this process.
+    Append(Vec<Entry>),
+    /// Notes that a worker starts these entries: raises `attempts`, marks them as running.
+    Start(Vec<EntryId>),
+    /// Puts entries back, due at this time and not running.
+    Postpone(Vec<EntryId>, Timestamp),
+    /// Deletes entries whose work is done, and a former failure of their target.
+    Finish(Target, Vec<EntryId>),
+    /// Sets a target aside as failed for good and deletes its entries. Pieces of a job that are missing become `failed`.
+    Fail {
+        /// What failed.
+        target: Target,
+        /// Its entries.
+        entries: Vec<EntryId>,
+        /// Why, as a sentence without content or secrets.
+        problem: String,
+        /// How often it was tried.
+        attempts: u32,
+    },
+    /// Marks a project for an early sweep.
+    Mark(ProjectId),
+    /// Removes the mark after a complete sweep, unless it was set again after this time.
+    Unmark(ProjectId, Timestamp),
+}

@@ -1,0 +1,40 @@
+//! What can go wrong with a store, by what the caller can do about it.
+
+/// A store operation that did not happen.
+#[derive(Debug, thiserror::Error)]
+#[error("{operation}: {kind}")]
+pub struct Error {
+    /// What was tried, for example `append to the journal`.
+    pub operation: &'static str,
+    /// What is wrong.
+    pub kind: Kind,
+}
+
+/// The kinds of failure, by what can be done.
+#[derive(Debug, thiserror::Error)]
+pub enum Kind {
+    /// It may work later: the disk is full, the file is busy, an IO error.
+    #[error("the store is away ({0})")]
+    Away(String),
+    /// The file is damaged or is no Cistern store.
+    #[error("{0}")]
+    Unusable(String),
+    /// The lease under which this write was made was taken over by another process.
+    #[error("the lease was lost to another process")]
+    FenceLost,
+    /// The store was closed.
+    #[error("the store is closed")]
+    Closed,
+}
+
+impl Error {
+    /// Makes an error of an operation and its kind.
+    pub fn new(operation: &'static str, kind: Kind) -> Self {
+        Self { operation, kind }
+    }
+
+    /// Returns whether trying again later can help.
+    pub fn is_temporary(&self) -> bool {
+        matches!(self.kind, Kind::Away(_) | Kind::Closed)
+    }
+}

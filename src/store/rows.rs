@@ -1,0 +1,181 @@
+//! What can be read.
+
+use serde::Serialize;
+
+use crate::domain::{
+    ArchiveRecord, Document, JobId, JobKey, LogRecord, Piece, PipelineId, PipelineKey, ProjectId, ReportRecord, Status,
+    Timestamp,
+};
+use crate::work::Target;
+
+/// A stored job.
+#[derive(Debug, Clone)]
+pub struct JobRow {
+    /// Which job.
+    pub key: JobKey,
+    /// Its pipeline.
+    pub pipeline: PipelineId,
+    /// Its name.
+    pub name: Box<str>,
+    /// Its status.
+    pub status: Status,
+    /// GitLab's document of it.
+    pub document: Document,
+    /// Whether it delivered JUnit.
+    pub junit: bool,
+    /// Its log.
+    pub log: LogRecord,
+    /// Its archive.
+    pub archive: ArchiveRecord,
+}
+
+/// A stored pipeline.
+#[derive(Debug, Clone)]
+pub struct PipelineRow {
+    /// Which pipeline.
+    pub key: PipelineKey,
+    /// Its status.
+    pub status: Status,
+    /// GitLab's `updated_at` of it.
+    pub updated_at: Timestamp,
+    /// GitLab's listed document of it.
+    pub document: Document,
+    /// When its jobs were last listed to the end (GitLab's clock); `None` before the first time.
+    pub jobs_listed_at: Option<Timestamp>,
+    /// Its test report.
+    pub report: ReportRecord,
+}
+
+/// What a pass must know of a stored pipeline to decide whether it needs work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PipelineState {
+    /// Which pipeline.
+    pub id: PipelineId,
+    /// Its status.
+    pub status: Status,
+    /// GitLab's `updated_at` of the stored document.
+    pub updated_at: Timestamp,
+    /// When its jobs were last listed to the end.
+    pub jobs_listed_at: Option<Timestamp>,
+    /// Whether a piece of an ended job, or its report, is missing or failed.
+    pub missing: bool,
+    /// Whether a log or report of it is live: held, but not settled.
+    pub live: bool,
+    /// Whether it was set aside as failed itself: left to full passes, until GitLab shows a change.
+    pub failed: bool,
+}
+
+/// Which rows of a list, counted from 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Slice {
+    /// How many to pass over.
+    pub offset: u64,
+    /// How many to return at most.
+    pub limit: u64,
+}
+
+/// Some rows of a list and how many there are in all.
+#[derive(Debug, Clone)]
+pub struct Page<T> {
+    /// The rows asked for.
+    pub rows: Vec<T>,
+    /// How many rows the whole list has.
+    pub total: u64,
+}
+
+/// Which pipelines of a project, newest id first unless `ascending`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PipelineFilter {
+    /// Only with this status.
+    pub status: Option<String>,
+    /// Only for this ref.
+    pub ref_: Option<String>,
+    /// Only for this commit.
+    pub sha: Option<String>,
+    /// Only from this source; without it child pipelines are left out, as GitLab does.
+    pub source: Option<String>,
+    /// Oldest first.
+    pub ascending: bool,
+}
+
+/// Which jobs of a pipeline, newest id first.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct JobFilter {
+    /// Only with one of these statuses; empty means any.
+    pub scope: Vec<String>,
+    /// Earlier attempts of retried jobs too.
+    pub include_retried: bool,
+}
+
+/// A target that failed for good.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Failure {
+    /// What failed.
+    pub target: Target,
+    /// Why.
+    pub problem: String,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// When it was set aside.
+    pub at: Timestamp,
+}
+
+/// Something that should be cached and is not (law 12).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Gap {
+    /// The project.
+    pub project: ProjectId,
+    /// The pipeline; 0 for a failed job that is not stored, because its pipeline was never learned.
+    pub pipeline: PipelineId,
+    /// The job; `None` for a pipeline's report or its list of jobs.
+    pub job: Option<JobId>,
+    /// `log`, `archive`, `report` or `jobs`; `job` or `pipeline` for what failed as a whole.
+    pub kind: &'static str,
+    /// `missing` or `failed`.
+    #[serde(serialize_with = "piece_word")]
+    pub state: Piece,
+    /// Why, when it failed.
+    pub problem: Option<String>,
+}
+
+impl std::fmt::Display for Gap {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "project {}, pipeline {}", self.project, self.pipeline)?;
+        if let Some(job) = self.job {
+            write!(f, ", job {job}")?;
+        }
+        write!(f, ": {} {}", self.kind, self.state.as_str())?;
+        match &self.problem {
+            Some(problem) => write!(f, " ({problem})"),
+            None => Ok(()),
+        }
+    }
+}
+
+fn piece_word<S: serde::Serializer>(piece: &Piece, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(piece.as_str())
+}
+
+/// How far a project's passes have come (design, section 4.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// The greatest `updated_at` of GitLab that a complete pass has covered.
+    pub watermark: Timestamp,
+    /// The oldest `updated_at` from which everything up to the watermark was covered.
+    pub covered_since: Timestamp,
+    /// When the last complete full pass began; `None` before the first.
+    pub full_pass_at: Option<Timestamp>,
+}
+
+/// Proof of holding a lease: grows each time the lease is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Fence(pub i64);
+
+/// A lease that this process holds until it is released or not renewed in time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lease {
+    /// Its name, for example `reconcile`.
+    pub name: &'static str,
+    /// Its fence.
+    pub fence: Fence,
+}

@@ -1,0 +1,100 @@
+//! How the processes of a deployment share `limits.api_calls` (design, section 4.5): pure arithmetic, for both stores.
+
+/// What one process stated with its last heartbeat.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Claimant {
+    /// Whether it is a `serve`: each keeps one permit, so that a webhook's first call never waits for a heartbeat.
+    pub serves: bool,
+    /// Permits it may be using.
+    pub share: u32,
+    /// Permits it could use now.
+    pub wanted: u32,
+}
+
+/// What a process is to do after its heartbeat.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Grant {
+    /// The share to write down: never lower than what it still holds, never more than the others leave.
+    pub written: u32,
+    /// The permits it may use from now on.
+    pub allowed: u32,
+}
+
+/// Decides a process's share: `own.share` is what it holds now, `others` everyone heard of recently. A permit moves only
+/// after its holder has written the lower share, because the written shares never add up to more than `total`.
+pub fn grant(own: Claimant, others: &[Claimant], total: u32) -> Grant {
+    let fair = fair_share(own, others, total);
+    let taken: u32 = others.iter().map(|other| other.share).fold(0, u32::saturating_add);
+    let allowed = fair.min(total.saturating_sub(taken));
+    Grant { written: allowed.max(own.share), allowed }
+}
+
+/// Returns what a process should have once everyone has moved: one for each `serve`, the rest evenly to those who want
+/// more, and what nobody wants evenly to all.
+fn fair_share(own: Claimant, others: &[Claimant], total: u32) -> u32 {
+    let everyone = || std::iter::once(&own).chain(others);
+    let floor = |claimant: &Claimant| u32::from(claimant.serves);
+    let wish = |claimant: &Claimant| claimant.wanted.max(floor(claimant));
+    let mut level = 0;
+    // The highest level at which everyone may have `min(wish, level)`: at most `total` steps.
+    let used = |level: u32| everyone().map(|claimant| wish(claimant).min(level.max(floor(claimant)))).sum::<u32>();
+    while level < total && used(level + 1) <= total && used(level + 1) > used(level) {
+        level += 1;
+    }
+    let share = wish(&own).min(level.max(floor(&own)));
+    let count = u32::try_from(others.len()).unwrap_or(u32::MAX).saturating_add(1);
+    share + total.saturating_sub(used(level)) / count
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn serve(share: u32, wanted: u32) -> Claimant {
+        Claimant { serves: true, share, wanted }
+    }
+
+    fn backfill(share: u32, wanted: u32) -> Claimant {
+        Claimant { serves: false, share, wanted }
+    }
+
+    #[test]
+    fn who_is_alone_gets_everything() {
+        assert_eq!(grant(serve(0, 0), &[], 20), Grant { written: 20, allowed: 20 });
+        assert_eq!(grant(backfill(0, 1000), &[], 20), Grant { written: 20, allowed: 20 });
+    }
+
+    #[test]
+    fn permits_go_where_work_waits_but_each_serve_keeps_one() {
+        let idle = serve(20, 0);
+        assert_eq!(grant(idle, &[backfill(0, 50)], 20), Grant { written: 20, allowed: 1 });
+        assert_eq!(grant(serve(1, 0), &[backfill(0, 50)], 20), Grant { written: 1, allowed: 1 });
+        assert_eq!(grant(backfill(0, 50), &[serve(1, 0)], 20), Grant { written: 19, allowed: 19 });
+    }
+
+    #[test]
+    fn nothing_moves_before_its_holder_wrote_the_lower_share() {
+        assert_eq!(grant(backfill(0, 50), &[serve(20, 0)], 20), Grant { written: 0, allowed: 0 });
+    }
+
+    #[test]
+    fn written_shares_never_add_up_to_more_than_the_total_whatever_the_order() {
+        let mut seed = fastrand::Rng::with_seed(7);
+        for _ in 0..2_000 {
+            let total = seed.u32(1..40);
+            let mut all: Vec<Claimant> = (0..seed.usize(1..6)).map(|_| serve(0, 0)).collect();
+            for _ in 0..40 {
+                let at = seed.usize(..all.len());
+                let mut own = all[at];
+                own.wanted = seed.u32(0..60);
+                own.serves = seed.bool();
+                let others: Vec<_> = all.iter().enumerate().filter(|(i, _)| *i != at).map(|(_, c)| *c).collect();
+                let granted = grant(own, &others, total);
+                // Now and then it has not lowered yet when it writes.
+                own.share = if seed.bool() { granted.written } else { granted.allowed };
+                all[at] = own;
+                assert!(all.iter().map(|claimant| claimant.share).sum::<u32>() <= total);
+            }
+        }
+    }
+}

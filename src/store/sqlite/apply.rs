@@ -1,0 +1,105 @@
+//! Applying a list of changes in one transaction.
+
+use std::collections::BTreeSet;
+
+use deadpool_sqlite::rusqlite::Connection;
+
+use super::metrics::Operation;
+use super::trouble::Trouble;
+use super::writer::{COMMAND_BYTES, Urgency};
+use super::{Owner, Sqlite, facts, journal, publish, reports, states};
+use crate::domain::{JobKey, PipelineId, PipelineKey};
+use crate::store::{Change, Error};
+
+impl Sqlite {
+    /// Applies all changes in one transaction, in order. Lists that begin with `Append`, or that are about the journal only, go
+    /// before other writers and do not count towards `operations`.
+    pub async fn apply(&self, changes: Vec<Change>) -> Result<(), Error> {
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let (operation, urgency) = match changes.first() {
+            Some(Change::Append(_)) => (Operation("append", "append to the journal"), Urgency::Urgent),
+            _ if changes.iter().all(is_journal) => (Operation("journal", "write the journal"), Urgency::Urgent),
+            _ => (Operation("apply", "store facts"), Urgency::Bulk),
+        };
+        let weight = changes.iter().map(weight).sum();
+        let owner = self.inner.owner;
+        self.write(operation, urgency, weight, move |connection| apply(connection, owner, changes)).await
+    }
+}
+
+/// Pipelines whose `open` must be computed again at the end of the transaction.
+#[derive(Debug, Default)]
+pub(super) struct Touched(BTreeSet<PipelineKey>);
+
+impl Touched {
+    /// Notes a pipeline.
+    pub(super) fn pipeline(&mut self, key: PipelineKey) {
+        self.0.insert(key);
+    }
+
+    /// Notes the pipeline of a job.
+    pub(super) fn job(&mut self, key: JobKey, pipeline: PipelineId) {
+        self.0.insert(PipelineKey { project: key.project, pipeline });
+    }
+}
+
+fn apply(connection: &Connection, owner: Owner, changes: Vec<Change>) -> Result<(), Trouble> {
+    let mut touched = Touched::default();
+    for change in changes {
+        match change {
+            Change::Project(project) => facts::project(connection, &project)?,
+            Change::Pipeline(pipeline) => facts::pipeline(connection, &pipeline, &mut touched)?,
+            Change::JobsListed(key, at) => facts::jobs_listed(connection, key, at, &mut touched)?,
+            Change::Job(job) => facts::job(connection, &job, &mut touched)?,
+            Change::Log { key, record, bytes } => publish::log(connection, key, record, bytes, &mut touched)?,
+            Change::Archive { key, record, bytes } => publish::archive(connection, key, record, bytes, &mut touched)?,
+            Change::Report { key, record, bytes } => reports::publish(connection, key, record, bytes, &mut touched)?,
+            Change::Append(entries) => journal::append(connection, owner.id, &entries)?,
+            Change::Start(entries) => journal::start(connection, &entries)?,
+            Change::Postpone(entries, due) => journal::postpone(connection, &entries, due)?,
+            Change::Finish(target, entries) => journal::finish(connection, &target, &entries)?,
+            Change::Fail { target, entries, problem, attempts } => {
+                journal::fail(connection, &target, &entries, &problem, attempts, &mut touched)?;
+            }
+            Change::Mark(project) => journal::mark(connection, project)?,
+            Change::Unmark(project, seen) => journal::unmark(connection, project, seen)?,
+        }
+    }
+    for key in touched.0 {
+        states::refresh(connection, key)?;
+    }
+    Ok(())
+}
+
+/// Recomputes what a list of changes outside of `apply` touched.
+pub(super) fn refresh(connection: &Connection, touched: Touched) -> Result<(), Trouble> {
+    touched.0.into_iter().try_for_each(|key| states::refresh(connection, key))
+}
+
+/// Returns whether a change is about work and not about facts.
+fn is_journal(change: &Change) -> bool {
+    match change {
+        Change::Append(_) | Change::Start(_) | Change::Postpone(..) | Change::Finish(..) | Change::Fail { .. } => true,
+        Change::Mark(_) | Change::Unmark(..) => true,
+        Change::Project(_) | Change::Pipeline(_) | Change::JobsListed(..) | Change::Job(_) => false,
+        Change::Log { .. } | Change::Archive { .. } | Change::Report { .. } => false,
+    }
+}
+
+fn weight(change: &Change) -> usize {
+    let payload = match change {
+        Change::Project(project) => project.document.text.len(),
+        Change::Pipeline(pipeline) => pipeline.document.text.len(),
+        Change::Job(job) => job.document.text.len(),
+        Change::Log { bytes, .. } | Change::Archive { bytes, .. } | Change::Report { bytes, .. } => {
+            bytes.as_ref().map_or(0, bytes::Bytes::len)
+        }
+        Change::Append(entries) => entries.len().saturating_sub(1) * COMMAND_BYTES,
+        Change::Start(ids) | Change::Postpone(ids, _) | Change::Finish(_, ids) => ids.len() * 64,
+        Change::Fail { entries, .. } => entries.len() * 64,
+        Change::JobsListed(..) | Change::Mark(_) | Change::Unmark(..) => 0,
+    };
+    payload + 64
+}

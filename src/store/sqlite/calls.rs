@@ -1,0 +1,125 @@
+//! How an operation reaches the writer thread or a reading connection, and how it is counted.
+
+use std::time::Instant;
+
+use deadpool_sqlite::rusqlite::{self, Connection};
+use deadpool_sqlite::{InteractError, PoolError};
+use tokio::sync::oneshot;
+
+use super::Sqlite;
+use super::metrics::Operation;
+use super::trouble::Trouble;
+use super::writer::{Command, Order, Urgency};
+use crate::store::{Error, Kind};
+
+impl Sqlite {
+    /// Runs `work` in a transaction of the writer; `Ok` means that it is durable. Dropping the future does not undo it.
+    pub(super) async fn write<T, F>(
+        &self,
+        operation: Operation,
+        urgency: Urgency,
+        weight: usize,
+        work: F,
+    ) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, Trouble> + Send + 'static,
+    {
+        let begin = Instant::now();
+        // What is urgent is bounded by its lane and does not wait for a permit behind bulk.
+        let _permit = match urgency {
+            Urgency::Urgent => None,
+            Urgency::Bulk => Some(self.permit(operation).await?),
+        };
+        let _in_flight = self.inner.metrics.enter();
+        let (answer, outcome) = oneshot::channel();
+        let command = Write { work: Some(work), weight, outcome: None, answer };
+        if !self.inner.lanes.send(urgency, Order::Write(Box::new(command))).await {
+            return Err(Error::new(operation.1, Kind::Closed));
+        }
+        // The sender is only dropped unused when the thread is gone.
+        let outcome = outcome.await.map_err(|_| Error::new(operation.1, Kind::Closed))?;
+        self.settle(operation, begin, outcome)
+    }
+
+    /// Runs `work` on a reading connection, off the async threads.
+    pub(super) async fn read<T, F>(&self, operation: Operation, work: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, Trouble> + Send + 'static,
+    {
+        let begin = Instant::now();
+        let _permit = self.permit(operation).await?;
+        let _in_flight = self.inner.metrics.enter();
+        let outcome = match self.inner.readers.get().await {
+            Ok(connection) => match connection.interact(move |connection| work(connection)).await {
+                Ok(outcome) => outcome,
+                Err(InteractError::Panic(_)) => Err(Trouble::Panicked),
+                Err(InteractError::Cancelled) => return Err(Error::new(operation.1, Kind::Closed)),
+            },
+            Err(PoolError::Closed) => return Err(Error::new(operation.1, Kind::Closed)),
+            Err(PoolError::Backend(error)) => Err(Trouble::Sql(error)),
+            Err(error) => Err(Trouble::Abandoned(error.to_string())),
+        };
+        self.settle(operation, begin, outcome)
+    }
+
+    async fn permit(&self, operation: Operation) -> Result<tokio::sync::SemaphorePermit<'_>, Error> {
+        self.inner.permits.acquire().await.map_err(|_| Error::new(operation.1, Kind::Closed))
+    }
+
+    fn settle<T>(&self, operation: Operation, begin: Instant, outcome: Result<T, Trouble>) -> Result<T, Error> {
+        self.inner.metrics.observe(operation, begin.elapsed());
+        let up = outcome.as_ref().err().is_none_or(|trouble| !trouble.means_down());
+        self.inner.metrics.up.set(i64::from(up));
+        outcome.map_err(|trouble| Error::new(operation.1, trouble.into_kind()))
+    }
+}
+
+/// Runs several queries on one snapshot, so that a page and its total agree.
+pub(super) fn snapshot<T>(
+    connection: &Connection,
+    work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+) -> Result<T, Trouble> {
+    let transaction = connection.unchecked_transaction()?;
+    let result = work(&transaction)?;
+    transaction.finish()?;
+    Ok(result)
+}
+
+struct Write<T, F> {
+    work: Option<F>,
+    weight: usize,
+    outcome: Option<Result<T, Trouble>>,
+    answer: oneshot::Sender<Result<T, Trouble>>,
+}
+
+impl<T, F> Command for Write<T, F>
+where
+    T: Send,
+    F: FnOnce(&Connection) -> Result<T, Trouble> + Send,
+{
+    fn weight(&self) -> usize {
+        self.weight
+    }
+
+    fn run(&mut self, connection: &Connection) -> bool {
+        self.outcome = self.work.take().map(|work| work(connection));
+        matches!(self.outcome, Some(Ok(_)))
+    }
+
+    fn panicked(&mut self) {
+        self.outcome = Some(Err(Trouble::Panicked));
+    }
+
+    fn answer(self: Box<Self>, abandoned: Option<&str>) {
+        let outcome = match (self.outcome, abandoned) {
+            (Some(Err(trouble)), _) => Err(trouble),
+            (_, Some(reason)) => Err(Trouble::Abandoned(reason.to_owned())),
+            (Some(Ok(value)), None) => Ok(value),
+            (None, None) => Err(Trouble::Panicked),
+        };
+        // A caller that has gone does not want to know.
+        let _ = self.answer.send(outcome);
+    }
+}

@@ -1,0 +1,128 @@
+//! What should be cached and is not (law 12). It reads only open rows and failures, never all jobs.
+
+use deadpool_sqlite::rusqlite::{self, Connection, Row, params};
+
+use super::Sqlite;
+use super::calls::snapshot;
+use super::columns::{self, integer, natural};
+use super::metrics::Operation;
+use crate::domain::{JobId, Piece, PipelineId, ProjectId, Reason};
+use crate::store::{Error, Gap};
+
+impl Sqlite {
+    /// Every gap of a project or of all: missing pieces of ended jobs, missing reports and job lists, failed things. Sorted
+    /// by project, pipeline and job; at most `limit`.
+    pub async fn gaps(&self, project: Option<ProjectId>, limit: u64) -> Result<Vec<Gap>, Error> {
+        self.read(Operation("gaps", "find gaps"), move |connection| {
+            let project = project.map(|id| integer(id.0));
+            let mut gaps = snapshot(connection, |connection| {
+                let mut gaps = of_jobs(connection, project, limit)?;
+                gaps.extend(of_pipelines(connection, project, limit)?);
+                gaps.extend(of_failures(connection, project, limit)?);
+                Ok(gaps)
+            })?;
+            gaps.sort_by_key(|gap| (gap.project, gap.pipeline, gap.job));
+            gaps.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+            Ok(gaps)
+        })
+        .await
+    }
+}
+
+fn of_jobs(connection: &Connection, project: Option<i64>, limit: u64) -> rusqlite::Result<Vec<Gap>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT job.project, job.pipeline, job.id, job.started, job.log_piece, job.archived, job.archive_piece,
+             failure.problem
+         FROM jobs AS job INDEXED BY jobs_open
+         LEFT JOIN failures AS failure
+             ON failure.project = job.project AND failure.kind = 2 AND failure.target = job.id
+         WHERE job.open > 0 AND (?1 IS NULL OR job.project = ?1)
+         ORDER BY job.project, job.pipeline",
+    )?;
+    let mut rows = statement.query(params![project])?;
+    let mut gaps = Vec::new();
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    while let Some(row) = rows.next()?
+        && gaps.len() < limit
+    {
+        let job = Some(JobId(natural(row.get(2)?)));
+        for (kind, first) in [("log", 3), ("archive", 5)] {
+            let (expected, piece) = (row.get::<_, bool>(first)?, columns::piece(row, first + 1)?);
+            if expected && !piece.is_final() && piece != Piece::Live {
+                gaps.push(gap(row, job, kind, piece == Piece::Absent(Reason::Failed), 7)?);
+            }
+        }
+    }
+    Ok(gaps)
+}
+
+fn of_pipelines(connection: &Connection, project: Option<i64>, limit: u64) -> rusqlite::Result<Vec<Gap>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT pipeline.project, pipeline.id, pipeline.jobs_listed_at IS NULL, pipeline.report_piece,
+             pipeline.phase <> 0
+                 AND EXISTS (SELECT 1 FROM jobs AS job INDEXED BY jobs_junit
+                             WHERE job.project = pipeline.project AND job.pipeline = pipeline.id AND job.junit = 1
+                             AND NOT EXISTS (SELECT 1 FROM jobs AS later INDEXED BY jobs_of_pipeline
+                                             WHERE later.project = job.project AND later.pipeline = job.pipeline
+                                             AND later.name = job.name AND later.id > job.id)),
+             failure.problem
+         FROM pipelines AS pipeline INDEXED BY pipelines_open
+         LEFT JOIN failures AS failure
+             ON failure.project = pipeline.project AND failure.kind IN (1, 3) AND failure.target = pipeline.id
+         WHERE pipeline.open > 0 AND pipeline.open & 3 <> 0 AND (?1 IS NULL OR pipeline.project = ?1)
+         ORDER BY pipeline.project, pipeline.id",
+    )?;
+    let mut rows = statement.query(params![project])?;
+    let mut gaps = Vec::new();
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    while let Some(row) = rows.next()?
+        && gaps.len() < limit
+    {
+        let failed = row.get_ref(5)? != rusqlite::types::ValueRef::Null;
+        let report = columns::piece(row, 3)?;
+        if row.get(2)? {
+            gaps.push(gap(row, None, "jobs", failed, 5)?);
+        }
+        if row.get(4)? && !report.is_final() && report != Piece::Live {
+            gaps.push(gap(row, None, "report", failed || report == Piece::Absent(Reason::Failed), 5)?);
+        }
+    }
+    Ok(gaps)
+}
+
+/// Failures that no missing piece shows: of a job or pipeline that is not stored, or that misses nothing we know of. The
+/// failed report of a pipeline that goes on is not missed: there will be another.
+fn of_failures(connection: &Connection, project: Option<i64>, limit: u64) -> rusqlite::Result<Vec<Gap>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT failure.project, coalesce(job.pipeline, iif(failure.kind = 2, 0, failure.target)),
+             iif(failure.kind = 2, failure.target, NULL), failure.problem
+         FROM failures AS failure
+         LEFT JOIN jobs AS job ON failure.kind = 2 AND job.project = failure.project AND job.id = failure.target
+         LEFT JOIN pipelines AS pipeline
+             ON failure.kind <> 2 AND pipeline.project = failure.project AND pipeline.id = failure.target
+         WHERE (?1 IS NULL OR failure.project = ?1) AND coalesce(job.open, 0) <> 2
+         AND coalesce(job.log_piece, '') <> 'failed' AND coalesce(job.archive_piece, '') <> 'failed'
+         AND NOT (failure.kind = 3 AND coalesce(pipeline.phase, 1) = 0)
+         AND NOT (pipeline.id IS NOT NULL
+                  AND (pipeline.jobs_listed_at IS NULL
+                       OR (pipeline.open & 3 <> 0 AND pipeline.report_piece IN ('missing', 'failed', 'not_finished'))))
+         ORDER BY failure.project LIMIT ?2",
+    )?;
+    statement
+        .query_map(params![project, integer(limit)], |row| {
+            let job = row.get::<_, Option<i64>>(2)?.map(|id| JobId(natural(id)));
+            gap(row, job, if job.is_some() { "job" } else { "pipeline" }, true, 3)
+        })?
+        .collect()
+}
+
+fn gap(row: &Row<'_>, job: Option<JobId>, kind: &'static str, failed: bool, problem: usize) -> rusqlite::Result<Gap> {
+    Ok(Gap {
+        project: ProjectId(natural(row.get(0)?)),
+        pipeline: PipelineId(natural(row.get(1)?)),
+        job,
+        kind,
+        state: if failed { Piece::Absent(Reason::Failed) } else { Piece::Missing },
+        problem: row.get(problem)?,
+    })
+}

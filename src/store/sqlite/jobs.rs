@@ -1,0 +1,153 @@
+//! Reading jobs.
+
+use deadpool_sqlite::rusqlite::{self, OptionalExtension, Row, params};
+
+use super::Sqlite;
+use super::calls::snapshot;
+use super::columns::{self, integer, natural, small};
+use super::metrics::Operation;
+use super::trouble::Trouble;
+use crate::domain::{
+    ArchiveRecord, BlobId, Document, JobId, JobKey, LogNote, LogRecord, PipelineId, PipelineKey, ProjectId,
+};
+use crate::store::{Error, JobFilter, JobRow, Page, Slice};
+
+/// The columns that [`read_log`] reads, in its order.
+macro_rules! log_columns {
+    () => {
+        "log_piece, log_blob, log_size, log_frames, log_looks, log_first_look, log_last_look, log_mismatch_since, log_note"
+    };
+}
+pub(super) use log_columns;
+
+/// The columns that [`read_archive`] reads, in its order.
+macro_rules! archive_columns {
+    () => {
+        "archive_piece, archive_blob, archive_size, archive_sha256"
+    };
+}
+pub(super) use archive_columns;
+
+macro_rules! job_columns {
+    () => {
+        concat!(log_columns!(), ", ", archive_columns!(), ", project, id, pipeline, name, status, doc, as_of, junit")
+    };
+}
+
+/// An earlier attempt is one with a later job of the same name; `jobs_of_pipeline` answers all of it.
+macro_rules! filtered {
+    () => {
+        "FROM jobs AS job INDEXED BY jobs_of_pipeline WHERE project = ?1 AND pipeline = ?2 \
+         AND (?3 IS NULL OR status IN (SELECT value FROM json_each(?3))) \
+         AND (?4 OR NOT EXISTS (SELECT 1 FROM jobs AS later INDEXED BY jobs_of_pipeline \
+              WHERE later.project = job.project AND later.pipeline = job.pipeline AND later.name = job.name \
+              AND later.id > job.id))"
+    };
+}
+
+impl Sqlite {
+    /// Returns a pipeline's jobs, newest id first.
+    pub async fn pipeline_jobs(
+        &self,
+        key: PipelineKey,
+        filter: JobFilter,
+        slice: Slice,
+    ) -> Result<Page<Document>, Error> {
+        const COUNT: &str = concat!("SELECT count(*) ", filtered!());
+        // The rows are chosen and sorted in the index; only those that are returned are read.
+        const ROWS: &str = concat!(
+            "SELECT doc, as_of FROM (SELECT rowid AS row ",
+            filtered!(),
+            " ORDER BY id DESC LIMIT ?5 OFFSET ?6) JOIN jobs ON jobs.rowid = row ORDER BY jobs.id DESC"
+        );
+        self.read(Operation("pipeline_jobs", "list a pipeline's jobs"), move |connection| {
+            let (project, pipeline) = columns::pipeline(key);
+            let scope = match filter.scope.as_slice() {
+                [] => None,
+                scope => Some(serde_json::to_string(scope).map_err(|_| Trouble::Unreadable("filter"))?),
+            };
+            let retried = filter.include_retried;
+            snapshot(connection, |connection| {
+                let total = connection
+                    .prepare_cached(COUNT)?
+                    .query_row(params![project, pipeline, scope, retried], |row| row.get(0).map(natural))?;
+                let (limit, offset) = (integer(slice.limit), integer(slice.offset));
+                let rows = connection
+                    .prepare_cached(ROWS)?
+                    .query_map(params![project, pipeline, scope, retried, limit, offset], |row| {
+                        columns::document(row, 0, 1)
+                    })?
+                    .collect::<Result<_, _>>()?;
+                Ok(Page { rows, total })
+            })
+        })
+        .await
+    }
+
+    /// Every stored job of a pipeline, retried ones included, lowest id first.
+    pub async fn jobs_of(&self, key: PipelineKey) -> Result<Vec<JobRow>, Error> {
+        const SQL: &str = concat!(
+            "SELECT ",
+            job_columns!(),
+            " FROM jobs INDEXED BY jobs_of_pipeline WHERE project = ?1 AND pipeline = ?2"
+        );
+        self.read(Operation("jobs_of", "read a pipeline's jobs"), move |connection| {
+            let mut jobs = connection
+                .prepare_cached(SQL)?
+                .query_map(columns::pipeline(key), read_job)?
+                .collect::<rusqlite::Result<Vec<_>>>()?;
+            jobs.sort_unstable_by_key(|job| job.key);
+            Ok(jobs)
+        })
+        .await
+    }
+
+    /// Returns a stored job.
+    pub async fn job(&self, key: JobKey) -> Result<Option<JobRow>, Error> {
+        const SQL: &str = concat!("SELECT ", job_columns!(), " FROM jobs WHERE project = ?1 AND id = ?2");
+        self.read(Operation("job", "read a job"), move |connection| {
+            Ok(connection.prepare_cached(SQL)?.query_row(columns::job(key), read_job).optional()?)
+        })
+        .await
+    }
+}
+
+/// Reads a log's record from the columns of [`log_columns`], beginning at `first`.
+pub(super) fn read_log(row: &Row<'_>, first: usize) -> rusqlite::Result<LogRecord> {
+    let frames = row.get_ref(first + 3)?.as_blob().map_err(|error| columns::unreadable(first + 3, error))?;
+    let (frames, _) = frames.as_chunks::<4>();
+    Ok(LogRecord {
+        piece: columns::piece(row, first)?,
+        blob: row.get::<_, Option<i64>>(first + 1)?.map(BlobId),
+        size: natural(row.get(first + 2)?),
+        frames: frames.iter().copied().map(u32::from_le_bytes).collect(),
+        looks: small(row.get(first + 4)?),
+        first_look: columns::time(row, first + 5)?,
+        last_look: columns::time(row, first + 6)?,
+        mismatch_since: columns::time(row, first + 7)?,
+        note: row.get::<_, Option<Box<str>>>(first + 8)?.and_then(|word| LogNote::from_word(&word)),
+    })
+}
+
+/// Reads an archive's record from the columns of [`archive_columns`], beginning at `first`.
+pub(super) fn read_archive(row: &Row<'_>, first: usize) -> rusqlite::Result<ArchiveRecord> {
+    Ok(ArchiveRecord {
+        piece: columns::piece(row, first)?,
+        blob: row.get::<_, Option<i64>>(first + 1)?.map(BlobId),
+        size: natural(row.get(first + 2)?),
+        sha256: row.get(first + 3)?,
+    })
+}
+
+fn read_job(row: &Row<'_>) -> rusqlite::Result<JobRow> {
+    Ok(JobRow {
+        log: read_log(row, 0)?,
+        archive: read_archive(row, 9)?,
+        key: JobKey { project: ProjectId(natural(row.get(13)?)), job: JobId(natural(row.get(14)?)) },
+        pipeline: PipelineId(natural(row.get(15)?)),
+        name: row.get(16)?,
+        status: columns::status(row, 17)?,
+        document: columns::document(row, 18, 19)?,
+        junit: row.get(20)?,
+    })
+}

@@ -1,0 +1,205 @@
+//! The embedded store: one SQLite file that a person can open with `sqlite3`.
+//!
+//! Guarantees: one writer thread groups commits (`writer.rs`), a small pool reads beside it, `limits.store_ops` bounds both;
+//! what `Ok` was answered for is on the disk (`synchronous=FULL`). Of the processes on one file only one may be `serve`.
+//!
+//! It does not spread over machines: SQLite's WAL needs all its processes on one.
+
+mod apply;
+mod blobs;
+mod calls;
+mod columns;
+mod facts;
+mod gaps;
+mod jobs;
+mod journal;
+mod leases;
+mod metrics;
+mod pipelines;
+mod processes;
+mod progress;
+mod projects;
+mod publish;
+mod reports;
+mod schema;
+mod slots;
+mod states;
+mod trouble;
+mod writer;
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use deadpool_sqlite::{Hook, HookError, Pool, Runtime};
+use prometheus_client::registry::Registry;
+use tokio::sync::{Semaphore, oneshot};
+
+use self::metrics::Metrics;
+use self::writer::{Lanes, Order, Urgency};
+use super::{Error, Kind};
+
+/// Reading connections at most: more would only wait for the same disk and cores.
+const READERS: usize = 8;
+
+/// Where the store is and how it is used.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The database file.
+    pub path: PathBuf,
+    /// How long a process may be silent before others take its work over.
+    pub lease: Duration,
+    /// How many operations may be in flight. Journal entries, heartbeats and leases are bounded apart.
+    pub operations: usize,
+    /// `serve`, `backfill`, …: what this process calls itself.
+    pub kind: &'static str,
+}
+
+/// An open SQLite store. Clones share it.
+///
+/// Without [`close`](Self::close) its work is left to others as after a crash.
+#[derive(Debug, Clone)]
+pub struct Sqlite {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    owner: Owner,
+    lanes: Lanes,
+    writer: Mutex<Option<JoinHandle<()>>>,
+    readers: Pool,
+    permits: Semaphore,
+    metrics: Metrics,
+    runtime: tokio::runtime::Handle,
+    serve_lock: Mutex<Option<File>>,
+}
+
+/// What a process is known by in the file.
+#[derive(Debug, Clone, Copy)]
+struct Owner {
+    id: i64,
+    kind: &'static str,
+    lease_millis: i64,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // Idle readers are closed on a blocking thread, which needs a runtime even where the last clone is dropped
+        // outside of one.
+        let _runtime = self.runtime.enter();
+        self.readers.close();
+    }
+}
+
+impl Sqlite {
+    /// Opens the file, making or migrating it, and registers this process.
+    ///
+    /// Fails with [`Kind::Unusable`] and a sentence that says what to do when the file is damaged, another program's, of a newer
+    /// version, in a directory that does not exist, or already used by another `serve`.
+    pub async fn open(config: Config) -> Result<Self, Error> {
+        const OPERATION: &str = "open the store";
+        let path = config.path.clone();
+        let serves = config.kind == "serve";
+        let opened = tokio::task::spawn_blocking(move || {
+            schema::check_place(&path)?;
+            // Locked first, so that a second `serve` does not migrate the file under the first.
+            let lock = if serves { Some(lock(&path)?) } else { None };
+            let connection = schema::open(&path)?;
+            if serves {
+                processes::forget_former_serves(&connection).map_err(|error| Kind::Away(error.to_string()))?;
+            }
+            Ok((connection, lock))
+        });
+        let (connection, serve_lock) = opened
+            .await
+            .map_err(|error| Error::new(OPERATION, Kind::Away(error.to_string())))?
+            .map_err(|kind| Error::new(OPERATION, kind))?;
+        let owner = Owner {
+            id: fastrand::i64(1..),
+            kind: config.kind,
+            lease_millis: i64::try_from(config.lease.as_millis()).unwrap_or(i64::MAX >> 1),
+        };
+        let (lanes, writer) = writer::start(connection, owner.id)
+            .map_err(|error| Error::new(OPERATION, Kind::Away(format!("the writer did not start: {error}"))))?;
+        let inner = Inner {
+            owner,
+            lanes,
+            writer: Mutex::new(Some(writer)),
+            readers: readers(&config).map_err(|error| Error::new(OPERATION, Kind::Away(error.to_string())))?,
+            permits: Semaphore::new(config.operations.clamp(1, Semaphore::MAX_PERMITS)),
+            metrics: Metrics::new(),
+            runtime: tokio::runtime::Handle::current(),
+            serve_lock: Mutex::new(serve_lock),
+        };
+        let store = Self { inner: Arc::new(inner) };
+        store.heartbeat(0, 0, 0).await.map_err(|error| Error::new(OPERATION, error.kind))?;
+        Ok(store)
+    }
+
+    /// Finishes what waits, gives this process's leases and entries back, checkpoints, and closes. Later calls fail
+    /// with `Closed`; closing twice is no error.
+    pub async fn close(&self) -> Result<(), Error> {
+        self.inner.permits.close();
+        self.inner.readers.close();
+        let (closed, done) = oneshot::channel();
+        if self.inner.lanes.send(Urgency::Bulk, Order::Close(closed)).await {
+            // An error means that the thread is gone, which is what is waited for.
+            let _ = done.await;
+        }
+        let writer = self.inner.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(writer) = writer {
+            let ended = tokio::task::spawn_blocking(move || writer.join().is_ok()).await;
+            if !ended.unwrap_or(false) {
+                tracing::error!("the store's writer thread ended by a panic");
+            }
+        }
+        // Only now may the next `serve` begin.
+        self.inner.serve_lock.lock().unwrap_or_else(PoisonError::into_inner).take();
+        Ok(())
+    }
+
+    /// Registers `store_up`, `store_in_flight` and `store_seconds`.
+    pub fn register(&self, registry: &mut Registry) {
+        self.inner.metrics.register(registry);
+    }
+
+    /// Returns whether the last read or write worked.
+    pub fn is_up(&self) -> bool {
+        self.inner.metrics.up.get() == 1
+    }
+}
+
+/// Takes the lock that only one `serve` may hold; the operating system gives it back when the process ends.
+fn lock(path: &Path) -> Result<File, Kind> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    let name = PathBuf::from(name);
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&name)
+        .map_err(|error| Kind::Unusable(format!("{} cannot be opened: {error}", name.display())))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(Kind::Unusable(format!(
+            "another `cistern serve` uses {}: stop it, or set store.url of this one to another file",
+            path.display()
+        ))),
+        Err(TryLockError::Error(error)) => Err(Kind::Unusable(format!("{} cannot be locked: {error}", name.display()))),
+    }
+}
+
+fn readers(config: &Config) -> Result<Pool, deadpool_sqlite::BuildError> {
+    let address = schema::read_only_address(&config.path);
+    let manager = deadpool_sqlite::Manager::from_config(&deadpool_sqlite::Config::new(address), Runtime::Tokio1);
+    let prepare = Hook::sync_fn(|connection, _| {
+        // Settings only, no IO: no need for a blocking thread.
+        let connection = connection.lock().map_err(|_| HookError::message("a new connection is poisoned"))?;
+        schema::prepare_reader(&connection).map_err(HookError::Backend)
+    });
+    Pool::builder(manager).max_size(config.operations.clamp(1, READERS)).post_create(prepare).build()
+}

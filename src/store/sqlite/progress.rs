@@ -1,0 +1,56 @@
+//! How far each project's passes have come.
+
+use deadpool_sqlite::rusqlite::{OptionalExtension, params};
+
+use super::columns::{self, integer};
+use super::metrics::Operation;
+use super::writer::Urgency;
+use super::{Sqlite, leases};
+use crate::domain::{ProjectId, Timestamp};
+use crate::store::{Error, Lease, Progress};
+
+impl Sqlite {
+    /// Returns a project's progress; `None` before its first complete pass.
+    pub async fn progress(&self, project: ProjectId) -> Result<Option<Progress>, Error> {
+        self.read(Operation("progress", "read a project's progress"), move |connection| {
+            let progress = connection
+                .prepare_cached("SELECT watermark, covered_since, full_pass_at FROM progress WHERE project = ?1")?
+                .query_row([integer(project.0)], |row| {
+                    Ok(Progress {
+                        watermark: Timestamp::from_millis(row.get(0)?),
+                        covered_since: Timestamp::from_millis(row.get(1)?),
+                        full_pass_at: columns::time(row, 2)?,
+                    })
+                })
+                .optional()?;
+            Ok(progress)
+        })
+        .await
+    }
+
+    /// Writes a project's progress; the watermark and the time of the full pass never go back. `FenceLost` when the lease was
+    /// taken over.
+    pub async fn save_progress(&self, project: ProjectId, progress: Progress, lease: &Lease) -> Result<(), Error> {
+        let owner = self.inner.owner.id;
+        let lease = lease.clone();
+        self.write(Operation("save_progress", "save a project's progress"), Urgency::Bulk, 0, move |connection| {
+            leases::check(connection, owner, &lease)?;
+            connection
+                .prepare_cached(
+                    "INSERT INTO progress (project, watermark, covered_since, full_pass_at) VALUES (?1, ?2, ?3, ?4)
+                     ON CONFLICT (project) DO UPDATE SET watermark = max(watermark, excluded.watermark),
+                         covered_since = excluded.covered_since,
+                         full_pass_at = coalesce(max(full_pass_at, excluded.full_pass_at), full_pass_at,
+                                                 excluded.full_pass_at)",
+                )?
+                .execute(params![
+                    integer(project.0),
+                    progress.watermark.as_millis(),
+                    progress.covered_since.as_millis(),
+                    columns::millis(progress.full_pass_at),
+                ])?;
+            Ok(())
+        })
+        .await
+    }
+}

@@ -1,0 +1,187 @@
+//! Publishing a job's log and archive: the better one stays, and what nothing points to any more is released.
+
+use bytes::Bytes;
+use deadpool_sqlite::rusqlite::{Connection, OptionalExtension, Row, params};
+
+use super::apply::Touched;
+use super::blobs;
+use super::columns::{self, integer};
+use super::jobs::{archive_columns, log_columns, read_archive, read_log};
+use super::slots::{self, Expected, Verdict};
+use super::trouble::Trouble;
+use crate::domain::{ArchiveRecord, BlobId, JobKey, LogRecord, Piece, PipelineId, Reason};
+
+/// Publishes a log. A refused one still counts as a look, so that the next look is not due at once.
+pub(super) fn log(
+    connection: &Connection,
+    key: JobKey,
+    mut record: LogRecord,
+    bytes: Option<Bytes>,
+    touched: &mut Touched,
+) -> Result<(), Trouble> {
+    let (held, job) = held(connection, key)?;
+    let offered = offered(bytes.is_some(), &mut record.blob, record.piece);
+    let same_blob = bytes.is_none() && record.blob == held.log.blob;
+    if same_blob && record.frames.is_empty() {
+        record.frames.clone_from(&held.log.frames);
+    }
+    let looks = held.log.looks.max(record.looks);
+    let first_look = match (held.log.first_look, record.first_look) {
+        (Some(held), Some(new)) => Some(held.min(new)),
+        (held, new) => held.or(new),
+    };
+    let last_look = held.log.last_look.max(record.last_look);
+    match slots::judge_log(&held.log, &record, same_blob) {
+        Verdict::Refuse => {
+            blobs::release(connection, offered, held.log.blob)?;
+            if held.log.piece.is_final() {
+                return Ok(());
+            }
+            record = held.log.clone();
+        }
+        Verdict::Note => {}
+        Verdict::Replace => {
+            let frames = record.frames.iter().copied().map(u64::from).sum();
+            record.blob = blobs::place(connection, record.blob, held.log.blob, bytes, frames)?;
+            blobs::release(connection, offered, record.blob)?;
+        }
+    }
+    let frames: Vec<u8> = record.frames.iter().flat_map(|length| length.to_le_bytes()).collect();
+    let open = slots::open(job.expected, record.piece, held.archive.piece);
+    let (project, id) = columns::job(key);
+    connection
+        .prepare_cached(
+            "UPDATE jobs SET log_piece = ?3, log_blob = ?4, log_size = ?5, log_frames = ?6, log_looks = ?7,
+                 log_first_look = ?8, log_last_look = ?9, log_mismatch_since = ?10, log_note = ?11, open = ?12
+             WHERE project = ?1 AND id = ?2",
+        )?
+        .execute(params![
+            project,
+            id,
+            record.piece.as_str(),
+            record.blob.map(|blob| blob.0),
+            integer(record.size),
+            frames,
+            looks,
+            columns::millis(first_look),
+            columns::millis(last_look),
+            columns::millis(record.mismatch_since),
+            record.note.map(crate::domain::LogNote::as_str),
+            open,
+        ])?;
+    touched.job(key, job.pipeline);
+    Ok(())
+}
+
+/// Publishes an archive.
+pub(super) fn archive(
+    connection: &Connection,
+    key: JobKey,
+    mut record: ArchiveRecord,
+    bytes: Option<Bytes>,
+    touched: &mut Touched,
+) -> Result<(), Trouble> {
+    let (held, job) = held(connection, key)?;
+    let offered = offered(bytes.is_some(), &mut record.blob, record.piece);
+    if slots::judge_archive(&held.archive, &record) == Verdict::Refuse {
+        return blobs::release(connection, offered, held.archive.blob);
+    }
+    record.blob = blobs::place(connection, record.blob, held.archive.blob, bytes, record.size)?;
+    blobs::release(connection, offered, record.blob)?;
+    let open = slots::open(job.expected, held.log.piece, record.piece);
+    let (project, id) = columns::job(key);
+    connection
+        .prepare_cached(
+            "UPDATE jobs SET archive_piece = ?3, archive_blob = ?4, archive_size = ?5, archive_sha256 = ?6, open = ?7
+             WHERE project = ?1 AND id = ?2",
+        )?
+        .execute(params![
+            project,
+            id,
+            record.piece.as_str(),
+            record.blob.map(|blob| blob.0),
+            integer(record.size),
+            record.sha256,
+            open,
+        ])?;
+    touched.job(key, job.pipeline);
+    Ok(())
+}
+
+/// Writes both pieces' words and `open`, as decided by the job's document; an erased piece loses what it pointed to.
+pub(super) fn set_pieces(
+    connection: &Connection,
+    key: JobKey,
+    log: Piece,
+    archive: Piece,
+    open: i64,
+) -> Result<(), Trouble> {
+    let (project, id) = columns::job(key);
+    connection
+        .prepare_cached(
+            "UPDATE jobs SET log_piece = ?3, archive_piece = ?4, open = ?5,
+                 log_blob = iif(?3 = 'erased', NULL, log_blob), log_size = iif(?3 = 'erased', 0, log_size),
+                 log_frames = iif(?3 = 'erased', x'', log_frames),
+                 archive_blob = iif(?4 = 'erased', NULL, archive_blob),
+                 archive_size = iif(?4 = 'erased', 0, archive_size),
+                 archive_sha256 = iif(?4 = 'erased', NULL, archive_sha256)
+             WHERE project = ?1 AND id = ?2",
+        )?
+        .execute(params![project, id, log.as_str(), archive.as_str(), open])?;
+    Ok(())
+}
+
+/// Marks what is expected of an ended job and still missing as failed. Nothing happens when the job is not stored.
+pub(super) fn fail(connection: &Connection, key: JobKey, touched: &mut Touched) -> Result<(), Trouble> {
+    let (held, job) = match held(connection, key) {
+        Err(Trouble::NoSuchRow(_)) => return Ok(()),
+        other => other?,
+    };
+    let failed = |expected: bool, piece: Piece| match piece {
+        Piece::Missing | Piece::Absent(Reason::NotFinished) if expected && job.expected.ended => {
+            Piece::Absent(Reason::Failed)
+        }
+        other => other,
+    };
+    let log = failed(job.expected.log, held.log.piece);
+    let archive = failed(job.expected.archive, held.archive.piece);
+    set_pieces(connection, key, log, archive, slots::open(job.expected, log, archive))?;
+    touched.job(key, job.pipeline);
+    Ok(())
+}
+
+struct Held {
+    log: LogRecord,
+    archive: ArchiveRecord,
+}
+
+struct Facts {
+    expected: Expected,
+    pipeline: PipelineId,
+}
+
+fn held(connection: &Connection, key: JobKey) -> Result<(Held, Facts), Trouble> {
+    const SQL: &str = concat!(
+        "SELECT ",
+        log_columns!(),
+        ", ",
+        archive_columns!(),
+        ", ended, started, archived, pipeline FROM jobs WHERE project = ?1 AND id = ?2"
+    );
+    let read = |row: &Row<'_>| {
+        let held = Held { log: read_log(row, 0)?, archive: read_archive(row, 9)? };
+        let expected = Expected { ended: row.get(13)?, log: row.get(14)?, archive: row.get(15)? };
+        Ok((held, Facts { expected, pipeline: PipelineId(columns::natural(row.get(16)?)) }))
+    };
+    let row = connection.prepare_cached(SQL)?.query_row(columns::job(key), read).optional()?;
+    row.ok_or(Trouble::NoSuchRow("job"))
+}
+
+/// Returns the streamed blob that is offered; a piece that holds nothing points to none.
+pub(super) fn offered(has_bytes: bool, blob: &mut Option<BlobId>, piece: Piece) -> Option<BlobId> {
+    let offered = if has_bytes { None } else { *blob };
+    if has_bytes || !matches!(piece, Piece::Live | Piece::Whole) {
+        *blob = None;
+    }
+    offered
+}
