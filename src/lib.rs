@@ -7,5 +7,6 @@
 //! queue. [`app`] starts and stops all of them.
 
 pub mod domain;
+pub mod gitlab;
 pub mod store;
 pub mod work;

@@ -1,0 +1,159 @@
+//! A body on its way: pieces, its proven end, and the permit it holds.
+//!
+//! Guarantees that a body shorter than announced, one that stalls and one that drips are errors, never wholes. A body without
+//! an announced length that ends with its connection cannot be proven whole here: whoever knows the size compares it.
+//! It does not limit its size: whoever keeps it does.
+
+use std::fmt;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use reqwest::Response;
+use reqwest::header::HeaderMap;
+use tokio::time::{Instant, timeout};
+
+use super::permits::Permit;
+use super::question::Question;
+use super::{Error, Kind, transport};
+use crate::domain::{Malformed, Timestamp};
+
+/// A body may start slowly; after this much waiting for it, [`SLOWEST`] holds.
+const GRACE: Duration = Duration::from_secs(60);
+
+/// Bytes per second of waiting below which a body is given up, so that a drip cannot hold a permit for ever.
+const SLOWEST: u64 = 1024;
+
+/// A body that is still arriving. Holds its permit until it is dropped or read to its end.
+pub struct Body {
+    question: Question,
+    state: State,
+    as_of: Timestamp,
+    announced: Option<u64>,
+    received: u64,
+    waited: Duration,
+    idle: Duration,
+}
+
+enum State {
+    Arriving { response: Response, _held: Permit },
+    Whole,
+    Broken,
+}
+
+impl Body {
+    pub(super) fn new(
+        question: Question,
+        response: Response,
+        permit: Permit,
+        as_of: Timestamp,
+        idle: Duration,
+    ) -> Self {
+        let announced = response.content_length();
+        let state = State::Arriving { response, _held: permit };
+        Self { question, state, as_of, announced, received: 0, waited: Duration::ZERO, idle }
+    }
+
+    /// Returns the next piece, never empty; `None` at the proven end (announced length or last chunk seen).
+    ///
+    /// Dropping the future loses nothing; after an error there is nothing more to read.
+    pub async fn chunk(&mut self) -> Result<Option<Bytes>, Error> {
+        match self.next_piece().await {
+            Ok(Some(piece)) => Ok(Some(piece)),
+            Ok(None) => {
+                self.state = State::Whole;
+                Ok(None)
+            }
+            Err(kind) => {
+                self.state = State::Broken;
+                Err(self.error(kind))
+            }
+        }
+    }
+
+    /// Returns GitLab's clock at the answer.
+    pub fn as_of(&self) -> Timestamp {
+        self.as_of
+    }
+
+    /// Returns the announced length, when there is one and the body is not compressed.
+    pub fn announced(&self) -> Option<u64> {
+        self.announced
+    }
+
+    /// Returns the answer's headers; `None` once it was read.
+    pub(super) fn headers(&self) -> Option<&HeaderMap> {
+        match &self.state {
+            State::Arriving { response, .. } => Some(response.headers()),
+            State::Whole | State::Broken => None,
+        }
+    }
+
+    /// Reads the rest, `limit` bytes at most.
+    pub(super) async fn read(&mut self, limit: usize) -> Result<Bytes, Error> {
+        let Some(first) = self.chunk().await? else { return Ok(Bytes::new()) };
+        let Some(second) = self.chunk().await? else { return Ok(first) };
+        let announced = self.announced.and_then(|length| usize::try_from(length).ok()).unwrap_or(0);
+        let mut all = BytesMut::with_capacity(announced.min(limit).max(first.len() + second.len()));
+        all.extend_from_slice(&first);
+        let mut piece = second;
+        loop {
+            if all.len() + piece.len() > limit {
+                self.state = State::Broken;
+                let problem = format!("it is larger than {limit} bytes");
+                return Err(self.error(Malformed { what: "answer", problem }.into()));
+            }
+            all.extend_from_slice(&piece);
+            match self.chunk().await? {
+                Some(next) => piece = next,
+                None => return Ok(all.freeze()),
+            }
+        }
+    }
+
+    /// Makes an error of what went wrong with this question.
+    pub(super) fn error(&self, kind: Kind) -> Error {
+        Error { question: self.question.to_string(), kind }
+    }
+
+    async fn next_piece(&mut self) -> Result<Option<Bytes>, Kind> {
+        let response = match &mut self.state {
+            State::Arriving { response, .. } => response,
+            State::Whole => return Ok(None),
+            State::Broken => return Err(Kind::Unavailable("the body broke off before".to_owned())),
+        };
+        let began = Instant::now();
+        let piece = loop {
+            match timeout(self.idle, response.chunk()).await {
+                Err(_) => return Err(Kind::Unavailable(format!("the body stalled for {} s", self.idle.as_secs()))),
+                Ok(Err(error)) => return Err(transport::unavailable(error)),
+                Ok(Ok(Some(piece))) if piece.is_empty() => {}
+                Ok(Ok(piece)) => break piece,
+            }
+        };
+        let Some(piece) = piece else {
+            return match self.announced {
+                Some(announced) if announced != self.received => {
+                    Err(Kind::Unavailable(format!("{} of {announced} bytes arrived", self.received)))
+                }
+                _ => Ok(None),
+            };
+        };
+        self.received += piece.len() as u64;
+        self.waited += began.elapsed();
+        if self.waited > GRACE && self.received < self.waited.as_secs() * SLOWEST {
+            return Err(Kind::Unavailable(format!("{} bytes took {} s", self.received, self.waited.as_secs())));
+        }
+        Ok(Some(piece))
+    }
+}
+
+impl fmt::Debug for Body {
+    /// Leaves the response out: it would print a signed URL.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Body")
+            .field("question", &self.question)
+            .field("announced", &self.announced)
+            .field("received", &self.received)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,41 @@
+//! How GitLab is reached, and how patiently.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use secrecy::SecretString;
+use url::Url;
+
+/// How GitLab is reached.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The instance, possibly with a path, without `/api/v4`.
+    pub url: Url,
+    /// The `read_api` token.
+    pub token: SecretString,
+    /// Certificates of a private authority (PEM), trusted beside the system's; `None` uses the system's alone.
+    pub ca_file: Option<PathBuf>,
+    /// Calls in flight at most.
+    pub calls: usize,
+    /// Calls per minute at most; `None` follows GitLab's headers only.
+    pub requests_per_minute: Option<u32>,
+}
+
+/// How long GitLab may take, by part of a call.
+#[derive(Debug, Clone, Copy)]
+pub struct Timeouts {
+    /// To connect.
+    pub connect: Duration,
+    /// To send the head of its answer; twice as long for a test report, which GitLab computes when asked
+    /// (contract, section 5.8).
+    pub head: Duration,
+    /// Between two pieces of a body.
+    pub idle: Duration,
+}
+
+impl Default for Timeouts {
+    /// Returns 5 s to connect, 30 s for a head, 30 s between pieces.
+    fn default() -> Self {
+        Self { connect: Duration::from_secs(5), head: Duration::from_secs(30), idle: Duration::from_secs(30) }
+    }
+}

@@ -1,0 +1,47 @@
+//! What can go wrong with a question to GitLab, by what may help.
+
+use crate::domain::{Malformed, Timestamp};
+
+/// A question that GitLab did not answer.
+#[derive(Debug, thiserror::Error)]
+#[error("{question}: {kind}")]
+pub struct Error {
+    /// What was asked, for example `read log of job 456`.
+    pub question: String,
+    /// What came instead of an answer.
+    pub kind: Kind,
+}
+
+/// What came instead of an answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Kind {
+    /// 404: it does not exist, or not for us.
+    #[error("GitLab does not have it (404)")]
+    NotFound,
+    /// 403: our token may not read it.
+    #[error("GitLab refuses it to this token (403)")]
+    Forbidden,
+    /// 401, or the scope is too small: nothing can be asked with this token.
+    #[error("GitLab refuses the token: {0}")]
+    TokenRefused(&'static str),
+    /// 429, or 503 with `Retry-After`: not before this time. `everything` tells a limit of the instance from one of this endpoint.
+    #[error("GitLab asks to wait until {until}")]
+    Throttled {
+        /// Not before.
+        until: Timestamp,
+        /// Whether every question has to wait.
+        everything: bool,
+    },
+    /// Another 4xx: the question is wrong, asking again cannot help.
+    #[error("GitLab answers {0}")]
+    Rejected(u16),
+    /// 5xx, timeouts, broken connections, HTML instead of JSON, cut bodies: it may work later.
+    #[error("GitLab is not answering properly ({0})")]
+    Unavailable(String),
+    /// The answer is JSON, but not what was documented.
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+    /// A redirect that must not be followed.
+    #[error("GitLab redirects to a place that must not be followed ({0})")]
+    Redirect(&'static str),
+}

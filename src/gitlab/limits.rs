@@ -1,0 +1,218 @@
+//! When GitLab does not want to be asked: its 429s, its budget headers and refused tokens (contract, section 6).
+//!
+//! Guarantees that a pause holds for everyone it concerns from the moment it is known, and that a refused token is
+//! tried again by one question at a time. Pure: time is passed in, nothing waits here. It does not know about permits
+//! and calls in flight.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::Class;
+use super::endpoint::Endpoint;
+
+/// How long a refused token is not used before one question tries it again.
+pub(super) const REFUSED_PAUSE: Duration = Duration::from_secs(600);
+
+/// How long the one question that tries a refused token again has to come back; then another may try.
+const PROBE_PATIENCE: Duration = Duration::from_secs(60);
+
+/// A pause is never shorter, whatever a header says, so that "0 seconds" does not become hammering.
+const SHORTEST: Duration = Duration::from_secs(1);
+
+/// A pause is never longer, whatever a header says; GitLab's longest window is an hour.
+const LONGEST: Duration = Duration::from_secs(3600);
+
+/// Whether a question may be asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It may.
+    Go,
+    /// Not before this time; `everything` when that holds for every question.
+    Wait { until: Instant, everything: bool },
+    /// GitLab refuses the token, for this reason.
+    Refused(&'static str),
+}
+
+/// What an answer told about GitLab's budget for us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Budget {
+    /// `RateLimit-Limit`, when sent.
+    pub(super) limit: Option<u64>,
+    /// `RateLimit-Remaining`.
+    pub(super) remaining: u64,
+    /// How long until `RateLimit-Reset`, by GitLab's clock.
+    pub(super) reset_in: Option<Duration>,
+}
+
+/// What is known of GitLab's willingness.
+#[derive(Debug, Default)]
+pub(super) struct Limits {
+    everything: Option<(Instant, &'static str)>,
+    endpoints: [Option<Instant>; Endpoint::COUNT],
+    backfill: Option<Instant>,
+    refused: Option<Refused>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Refused {
+    since: Instant,
+    next_probe: Instant,
+    reason: &'static str,
+}
+
+impl Limits {
+    /// Judges a question without consequences, before it queues.
+    pub(super) fn peek(&self, now: Instant, class: Class, endpoint: Endpoint) -> Verdict {
+        if let Some(refused) = self.refused.filter(|refused| now < refused.next_probe) {
+            return Verdict::Refused(refused.reason);
+        }
+        let later = |until: Option<Instant>| until.filter(|until| *until > now);
+        if let Some(until) = later(self.everything.map(|(until, _)| until)) {
+            return Verdict::Wait { until, everything: true };
+        }
+        let backfill = if class == Class::Backfill { later(self.backfill) } else { None };
+        match backfill.max(later(self.endpoints[endpoint as usize])) {
+            Some(until) => Verdict::Wait { until, everything: false },
+            None => Verdict::Go,
+        }
+    }
+
+    /// Judges a question that is sent at once on [`Verdict::Go`]: it may be the one that tries a refused token.
+    pub(super) fn claim(&mut self, now: Instant, class: Class, endpoint: Endpoint) -> Verdict {
+        let verdict = self.peek(now, class, endpoint);
+        if verdict == Verdict::Go
+            && let Some(refused) = &mut self.refused
+        {
+            refused.next_probe = now + PROBE_PATIENCE;
+        }
+        verdict
+    }
+
+    /// GitLab asked to wait, everywhere (`endpoint` is `None`) or at one endpoint. Returns until when.
+    pub(super) fn throttled(&mut self, now: Instant, endpoint: Option<Endpoint>, wait: Duration) -> Instant {
+        let until = now + wait.clamp(SHORTEST, LONGEST);
+        match endpoint {
+            None => self.pause_everything(until, "GitLab answered 429 or 503 and asked to wait"),
+            Some(endpoint) => {
+                let pause = &mut self.endpoints[endpoint as usize];
+                *pause = (*pause).max(Some(until));
+            }
+        }
+        until
+    }
+
+    /// Obeys a budget before it is used up: the last tenth is not for backfill. Pauses end by time, not by a later
+    /// answer, because answers overtake each other.
+    pub(super) fn budget(&mut self, now: Instant, budget: Budget) {
+        let Some(reset_in) = budget.reset_in.filter(|reset| !reset.is_zero()) else { return };
+        let reset = now + reset_in.min(LONGEST);
+        if budget.remaining == 0 {
+            self.pause_everything(reset, "GitLab's rate limit is used up");
+        }
+        if budget.limit.is_some_and(|limit| budget.remaining <= limit / 10) {
+            self.backfill = self.backfill.max(Some(reset));
+        }
+    }
+
+    /// GitLab refused the token of a call. Returns whether that is news.
+    pub(super) fn refused(&mut self, now: Instant, reason: &'static str) -> bool {
+        let news = self.refused.is_none();
+        self.refused = Some(Refused { since: now, next_probe: now + REFUSED_PAUSE, reason });
+        news
+    }
+
+    /// GitLab took the token of a call that was sent at this time. Returns whether that is news.
+    pub(super) fn accepted(&mut self, sent: Instant) -> bool {
+        // An answer to a call from before the refusal says nothing about the token now.
+        let news = self.refused.is_some_and(|refused| sent > refused.since);
+        if news {
+            self.refused = None;
+        }
+        news
+    }
+
+    /// Returns why GitLab refuses the token, as long as it is not known to take it again.
+    pub(super) fn refusal(&self) -> Option<&'static str> {
+        self.refused.map(|refused| refused.reason)
+    }
+
+    /// Returns until when nothing may be sent, and why.
+    pub(super) fn paused(&self, now: Instant) -> Option<(Instant, &'static str)> {
+        let refused = self.refused.map(|refused| (refused.next_probe, refused.reason));
+        [refused, self.everything]
+            .into_iter()
+            .flatten()
+            .filter(|(until, _)| *until > now)
+            .max_by_key(|(until, _)| *until)
+    }
+
+    fn pause_everything(&mut self, until: Instant, why: &'static str) {
+        if self.everything.is_none_or(|(known, _)| known < until) {
+            self.everything = Some((until, why));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn live(limits: &Limits, now: Instant) -> Verdict {
+        limits.peek(now, Class::Live, Endpoint::Job)
+    }
+
+    #[test]
+    fn a_general_throttle_stops_everyone_until_its_time() {
+        let (mut limits, now) = (Limits::default(), Instant::now());
+        let until = limits.throttled(now, None, 30 * SECOND);
+        assert_eq!(until, now + 30 * SECOND);
+        assert_eq!(limits.throttled(now, None, SECOND), now + SECOND, "a shorter one does not shorten");
+        assert_eq!(live(&limits, now + 29 * SECOND), Verdict::Wait { until, everything: true });
+        assert_eq!(live(&limits, until), Verdict::Go);
+        assert_eq!(limits.throttled(now, None, Duration::ZERO), now + SHORTEST);
+        assert_eq!(limits.throttled(now, None, Duration::MAX), now + LONGEST);
+    }
+
+    #[test]
+    fn an_endpoint_throttle_stops_that_endpoint_only() {
+        let (mut limits, now) = (Limits::default(), Instant::now());
+        let until = limits.throttled(now, Some(Endpoint::Jobs), 60 * SECOND);
+        assert_eq!(live(&limits, now), Verdict::Go);
+        assert_eq!(limits.peek(now, Class::Live, Endpoint::Jobs), Verdict::Wait { until, everything: false });
+        assert_eq!(limits.paused(now), None);
+    }
+
+    #[test]
+    fn the_last_tenth_of_a_budget_is_not_for_backfill_and_an_empty_one_is_for_nobody() {
+        let (mut limits, now) = (Limits::default(), Instant::now());
+        let budget = |remaining| Budget { limit: Some(2000), remaining, reset_in: Some(20 * SECOND) };
+        let until = now + 20 * SECOND;
+        limits.budget(now, budget(201));
+        assert_eq!(limits.peek(now, Class::Backfill, Endpoint::Job), Verdict::Go);
+        limits.budget(now, budget(200));
+        limits.budget(now, budget(1999));
+        assert_eq!(limits.peek(now, Class::Backfill, Endpoint::Job), Verdict::Wait { until, everything: false });
+        assert_eq!(live(&limits, now), Verdict::Go);
+        limits.budget(now, budget(0));
+        assert_eq!(live(&limits, now), Verdict::Wait { until, everything: true });
+        assert_eq!(limits.peek(until, Class::Backfill, Endpoint::Job), Verdict::Go);
+    }
+
+    #[test]
+    fn a_refused_token_is_tried_by_one_question_at_a_time() {
+        let (mut limits, now) = (Limits::default(), Instant::now());
+        assert!(limits.refused(now, "expired") && !limits.refused(now, "expired"));
+        assert_eq!(live(&limits, now + 599 * SECOND), Verdict::Refused("expired"));
+        let probe = now + REFUSED_PAUSE;
+        assert_eq!(live(&limits, probe), Verdict::Go);
+        assert_eq!(limits.claim(probe, Class::Live, Endpoint::Job), Verdict::Go);
+        assert_eq!(limits.claim(probe, Class::Live, Endpoint::Job), Verdict::Refused("expired"));
+        assert_eq!(limits.claim(probe + PROBE_PATIENCE, Class::Live, Endpoint::Job), Verdict::Go, "the probe was lost");
+        assert!(!limits.accepted(now), "sent before the refusal");
+        assert!(limits.accepted(probe));
+        assert_eq!(live(&limits, probe), Verdict::Go);
+    }
+}

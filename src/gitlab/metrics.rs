@@ -1,0 +1,90 @@
+//! What operators see of the calls to GitLab.
+
+use std::time::Duration;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+use super::endpoint::Endpoint;
+
+/// The upper bounds of the time histogram in seconds; a test report may take a minute (contract, section 5.8).
+const SECONDS: [f64; 12] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0];
+
+/// The client's metrics.
+#[derive(Debug, Clone)]
+pub(super) struct Metrics {
+    requests: Family<Request, Counter>,
+    seconds: Family<Asked, Histogram, fn() -> Histogram>,
+    /// Permits held now.
+    pub(super) in_flight: Gauge,
+    /// What GitLab's `RateLimit-Remaining` last said; -1 while it never did.
+    pub(super) limit_remaining: Gauge,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Request {
+    endpoint: Endpoint,
+    status: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Asked {
+    endpoint: Endpoint,
+}
+
+impl Metrics {
+    pub(super) fn new() -> Self {
+        let limit_remaining = Gauge::default();
+        limit_remaining.set(-1);
+        Self {
+            requests: Family::default(),
+            seconds: Family::new_with_constructor(|| Histogram::new(SECONDS)),
+            in_flight: Gauge::default(),
+            limit_remaining,
+        }
+    }
+
+    pub(super) fn register(&self, registry: &mut Registry) {
+        registry.register("gitlab_requests", "Calls to GitLab and its storage", self.requests.clone());
+        registry.register("gitlab_seconds", "Seconds until the head of an answer", self.seconds.clone());
+        registry.register("gitlab_in_flight", "Calls in flight, bodies included", self.in_flight.clone());
+        registry.register(
+            "gitlab_limit_remaining",
+            "GitLab's RateLimit-Remaining; -1 while it never sent one",
+            self.limit_remaining.clone(),
+        );
+    }
+
+    /// Counts one call; `status` is `None` when there was no answer.
+    pub(super) fn count(&self, endpoint: Endpoint, status: Option<u16>, took: Duration) {
+        let status = status.map_or("error", status_label);
+        self.requests.get_or_create(&Request { endpoint, status }).inc();
+        self.seconds.get_or_create(&Asked { endpoint }).observe(took.as_secs_f64());
+    }
+}
+
+/// A closed set, so that no peer can make new series.
+fn status_label(status: u16) -> &'static str {
+    match status {
+        200 => "200",
+        301 => "301",
+        302 => "302",
+        303 => "303",
+        307 => "307",
+        308 => "308",
+        400 => "400",
+        401 => "401",
+        403 => "403",
+        404 => "404",
+        429 => "429",
+        500 => "500",
+        502 => "502",
+        503 => "503",
+        504 => "504",
+        _ => "other",
+    }
+}

@@ -1,0 +1,220 @@
+//! The only place that talks to GitLab: questions in, facts out.
+//!
+//! Guarantees: never more than the configured calls in flight, bodies and redirects included; a credential never reaches
+//! another origin; a body that is shorter than announced is an error, never a whole. It never retries: an [`Error`] says
+//! what may help, and the queue decides when.
+//!
+//! A question goes through `limits` (does GitLab want to be asked?), `permits` (whose turn is it?) and `http` (the only
+//! place that sends), which follows redirects and reads the verdict of an `answer`.
+
+mod address;
+mod answer;
+mod body;
+mod config;
+mod endpoint;
+mod error;
+mod http;
+mod limits;
+mod metrics;
+mod pace;
+mod pages;
+mod permits;
+mod question;
+mod redirect;
+#[cfg(test)]
+mod tests;
+mod transport;
+mod turns;
+
+use std::fmt;
+use std::sync::Arc;
+
+use prometheus_client::registry::Registry;
+
+pub use body::Body;
+pub use config::{Config, Timeouts};
+pub use error::{Error, Kind};
+pub use pages::Next;
+
+use crate::domain::{Job, JobKey, Pipeline, PipelineKey, PipelineSource, Project, ProjectId, Timestamp};
+use http::Http;
+use question::Question;
+
+/// Who waits for a call's answer: the higher goes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Class {
+    /// A webhook's work.
+    Live,
+    /// A reader's miss.
+    Reader,
+    /// A pass.
+    Backfill,
+}
+
+/// One page of a listing.
+#[derive(Debug, Clone)]
+pub struct Listing<T> {
+    /// The rows that could be read, in GitLab's order.
+    pub rows: Vec<T>,
+    /// How many rows GitLab sent, unreadable ones included.
+    pub received: usize,
+    /// Rows that were not readable (logged with their position).
+    pub malformed: usize,
+    /// Where the next page is, if there is one.
+    pub next: Option<Next>,
+    /// GitLab's clock at the answer.
+    pub as_of: Timestamp,
+}
+
+/// A client of one GitLab instance. Cheap to clone; clones share permits, limits and connections.
+#[derive(Clone)]
+pub struct Gitlab(Arc<Http>);
+
+impl Gitlab {
+    /// Makes a client; sends nothing. [`Kind::Malformed`] names what of the configuration cannot be used: the address, the
+    /// token, `ca_file`, or TLS, for which the program has to install a provider first.
+    pub fn new(config: Config) -> Result<Self, Error> {
+        Self::with_timeouts(config, Timeouts::default())
+    }
+
+    /// Makes a client that waits as long as told.
+    pub fn with_timeouts(config: Config, timeouts: Timeouts) -> Result<Self, Error> {
+        match Http::new(&config, timeouts) {
+            Ok(http) => Ok(Self(Arc::new(http))),
+            Err(kind) => Err(Error { question: "prepare to talk to GitLab".to_owned(), kind }),
+        }
+    }
+
+    /// Registers `gitlab_requests`, `gitlab_seconds`, `gitlab_in_flight` and `gitlab_limit_remaining`.
+    pub fn register(&self, registry: &mut Registry) {
+        self.0.metrics.register(registry);
+    }
+
+    /// Lists the projects the token is a member of, 100 at a time by id (contract, section 5.3).
+    ///
+    /// `GET /projects?membership=true&order_by=id&sort=asc&pagination=keyset&per_page=100`.
+    pub async fn projects(&self, class: Class, next: Option<&Next>) -> Result<Listing<Project>, Error> {
+        let body = match next.and_then(Next::url) {
+            Some(url) => self.0.ask_at(class, Question::Projects, url).await?,
+            None => self.0.ask(class, Question::Projects).await?,
+        };
+        pages::keyset(body, &self.0.origin, "page of projects", Project::parse).await
+    }
+
+    /// Reads a project by its numeric id.
+    pub async fn project(&self, class: Class, id: ProjectId) -> Result<Project, Error> {
+        pages::object(self.0.ask(class, Question::Project(id)).await?, "project", Project::parse).await
+    }
+
+    /// Reads a project by `group/name`; a moved one is followed (contract, section 8).
+    pub async fn project_by_path(&self, class: Class, path: &str) -> Result<Project, Error> {
+        let question = Question::ProjectByPath(path.into());
+        if !path.contains('/') {
+            // GitLab would take it for an id, and `..` for another address: no project has such a path.
+            return Err(Error { question: question.to_string(), kind: Kind::NotFound });
+        }
+        pages::object(self.0.ask(class, question).await?, "project", Project::parse).await
+    }
+
+    /// Lists one page of 100 pipelines, the least recently updated first; `page` counts from 1 (contract, section 5.4).
+    pub async fn pipelines(
+        &self,
+        class: Class,
+        project: ProjectId,
+        source: PipelineSource,
+        updated_after: Option<Timestamp>,
+        page: u32,
+    ) -> Result<Listing<Pipeline>, Error> {
+        let question = Question::Pipelines { project, source, updated_after, page };
+        let parse = |row: &_, as_of| Pipeline::parse(project, row, as_of);
+        pages::offset(self.0.ask(class, question).await?, page, "page of pipelines", parse).await
+    }
+
+    /// Reads a pipeline, child pipelines included, trimmed to what the listing has.
+    pub async fn pipeline(&self, class: Class, key: PipelineKey) -> Result<Pipeline, Error> {
+        let parse = |raw: &_, as_of| Pipeline::parse_detail(key.project, raw, as_of);
+        pages::object(self.0.ask(class, Question::Pipeline(key)).await?, "pipeline", parse).await
+    }
+
+    /// Lists one page of 100 jobs of a pipeline, retried ones included (contract, section 5.5).
+    pub async fn jobs(&self, class: Class, key: PipelineKey, next: Option<&Next>) -> Result<Listing<Job>, Error> {
+        let page = next.and_then(Next::page).unwrap_or(1);
+        let parse = |row: &_, as_of| Job::parse(key.project, row, as_of);
+        pages::offset(self.0.ask(class, Question::Jobs { key, page }).await?, page, "page of jobs", parse).await
+    }
+
+    /// Reads a job.
+    pub async fn job(&self, class: Class, key: JobKey) -> Result<Job, Error> {
+        let parse = |raw: &_, as_of| Job::parse(key.project, raw, as_of);
+        pages::object(self.0.ask(class, Question::Job(key)).await?, "job", parse).await
+    }
+
+    /// Begins to read a job's log; an empty one is no proof that there is none (contract, section 5.6).
+    pub async fn trace(&self, class: Class, key: JobKey) -> Result<Body, Error> {
+        self.0.ask(class, Question::Trace(key)).await
+    }
+
+    /// Begins to read a job's archive. Follows the redirect to its storage without credentials; both hops under one
+    /// permit, counted apart (contract, section 5.7).
+    pub async fn archive(&self, class: Class, key: JobKey) -> Result<Body, Error> {
+        self.0.ask(class, Question::Archive(key)).await
+    }
+
+    /// Begins to read a pipeline's test report, JSON that nobody has looked into yet (contract, section 5.8).
+    pub async fn test_report(&self, class: Class, key: PipelineKey) -> Result<Body, Error> {
+        self.0.ask(class, Question::TestReport(key)).await
+    }
+
+    /// Begins to read the summary of a pipeline's test report, JSON that nobody has looked into yet.
+    pub async fn test_report_summary(&self, class: Class, key: PipelineKey) -> Result<Body, Error> {
+        self.0.ask(class, Question::TestReportSummary(key)).await
+    }
+
+    /// Returns how many calls were sent to GitLab so far, redirects included, storage hops not.
+    pub fn calls(&self) -> u64 {
+        self.0.calls()
+    }
+
+    /// Returns how many downloads were begun at GitLab's object storage so far.
+    pub fn storage_calls(&self) -> u64 {
+        self.0.storage_calls()
+    }
+
+    /// Returns whether GitLab answered the last call properly; `None` before the first.
+    pub fn is_up(&self) -> Option<bool> {
+        self.0.is_up()
+    }
+
+    /// Returns how many permits are held: calls in flight, bodies included.
+    pub fn in_flight(&self) -> usize {
+        self.0.permits.held()
+    }
+
+    /// Returns how many questions wait for a permit.
+    pub fn waiting(&self) -> usize {
+        self.0.permits.waiting()
+    }
+
+    /// Changes how many calls may be in flight (the deployment's share of this process). Those above it drain.
+    pub fn set_calls(&self, calls: usize) {
+        self.0.permits.resize(calls);
+    }
+
+    /// Returns the error that every question would meet while GitLab refuses the token; `None` otherwise.
+    pub fn token_refused(&self) -> Option<Error> {
+        let reason = self.0.refusal()?;
+        Some(Error { question: "go on".to_owned(), kind: Kind::TokenRefused(reason) })
+    }
+
+    /// Returns until when nothing may be sent, and why, if GitLab said so.
+    pub fn paused(&self) -> Option<(Timestamp, &'static str)> {
+        self.0.paused()
+    }
+}
+
+impl fmt::Debug for Gitlab {
+    /// Shows no address and no token.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gitlab").field("calls", &self.calls()).field("in_flight", &self.in_flight()).finish()
+    }
+}

@@ -1,0 +1,139 @@
+//! The questions that can be asked: how each is written as a path, counted and named in errors.
+
+use std::fmt::{self, Write as _};
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use super::endpoint::Endpoint;
+use crate::domain::{JobKey, PipelineKey, PipelineSource, ProjectId, Timestamp};
+
+/// GitLab wants a project's path as one segment, so that its slashes are encoded too (contract, section 5.2).
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+
+/// A question to GitLab.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Question {
+    Projects,
+    Project(ProjectId),
+    ProjectByPath(Box<str>),
+    Pipelines { project: ProjectId, source: PipelineSource, updated_after: Option<Timestamp>, page: u32 },
+    Pipeline(PipelineKey),
+    Jobs { key: PipelineKey, page: u32 },
+    Job(JobKey),
+    Trace(JobKey),
+    Archive(JobKey),
+    TestReport(PipelineKey),
+    TestReportSummary(PipelineKey),
+}
+
+impl Question {
+    /// Returns what it is counted as.
+    pub(super) fn endpoint(&self) -> Endpoint {
+        match self {
+            Self::Projects => Endpoint::Projects,
+            Self::Project(_) | Self::ProjectByPath(_) => Endpoint::Project,
+            Self::Pipelines { .. } => Endpoint::Pipelines,
+            Self::Pipeline(_) => Endpoint::Pipeline,
+            Self::Jobs { .. } => Endpoint::Jobs,
+            Self::Job(_) => Endpoint::Job,
+            Self::Trace(_) => Endpoint::Trace,
+            Self::Archive(_) => Endpoint::Archive,
+            Self::TestReport(_) => Endpoint::TestReport,
+            Self::TestReportSummary(_) => Endpoint::TestReportSummary,
+        }
+    }
+
+    /// Writes its path and query behind `base`, the API's root without a slash at its end.
+    pub(super) fn url(&self, base: &str) -> String {
+        let mut url = String::with_capacity(base.len() + 128);
+        url.push_str(base);
+        // Writing to a String cannot fail.
+        let _ = self.write_path(&mut url);
+        url
+    }
+
+    fn write_path(&self, url: &mut String) -> fmt::Result {
+        match self {
+            Self::Projects => {
+                url.push_str("/projects?membership=true&order_by=id&sort=asc&pagination=keyset&per_page=100");
+                Ok(())
+            }
+            Self::Project(id) => write!(url, "/projects/{id}"),
+            Self::ProjectByPath(path) => write!(url, "/projects/{}", utf8_percent_encode(path, SEGMENT)),
+            Self::Pipelines { project, source, updated_after, page } => {
+                write!(url, "/projects/{project}/pipelines?order_by=updated_at&sort=asc&per_page=100&page={page}")?;
+                if let Some(time) = updated_after {
+                    write!(url, "&updated_after={time}")?;
+                }
+                match source {
+                    PipelineSource::Plain => Ok(()),
+                    PipelineSource::Child => url.write_str("&source=parent_pipeline"),
+                }
+            }
+            Self::Pipeline(key) => write!(url, "/projects/{}/pipelines/{}", key.project, key.pipeline),
+            Self::Jobs { key, page } => write!(
+                url,
+                "/projects/{}/pipelines/{}/jobs?include_retried=true&per_page=100&page={page}",
+                key.project, key.pipeline
+            ),
+            Self::Job(key) => write!(url, "/projects/{}/jobs/{}", key.project, key.job),
+            Self::Trace(key) => write!(url, "/projects/{}/jobs/{}/trace", key.project, key.job),
+            Self::Archive(key) => write!(url, "/projects/{}/jobs/{}/artifacts", key.project, key.job),
+            Self::TestReport(key) => {
+                write!(url, "/projects/{}/pipelines/{}/test_report", key.project, key.pipeline)
+            }
+            Self::TestReportSummary(key) => {
+                write!(url, "/projects/{}/pipelines/{}/test_report_summary", key.project, key.pipeline)
+            }
+        }
+    }
+}
+
+impl fmt::Display for Question {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Projects => f.write_str("list projects"),
+            Self::Project(id) => write!(f, "read project {id}"),
+            Self::ProjectByPath(path) => write!(f, "read project {}", path.escape_debug()),
+            Self::Pipelines { project, source: PipelineSource::Plain, page, .. } => {
+                write!(f, "list pipelines of project {project}, page {page}")
+            }
+            Self::Pipelines { project, source: PipelineSource::Child, page, .. } => {
+                write!(f, "list child pipelines of project {project}, page {page}")
+            }
+            Self::Pipeline(key) => write!(f, "read pipeline {}", key.pipeline),
+            Self::Jobs { key, page } => write!(f, "list jobs of pipeline {}, page {page}", key.pipeline),
+            Self::Job(key) => write!(f, "read job {}", key.job),
+            Self::Trace(key) => write!(f, "read log of job {}", key.job),
+            Self::Archive(key) => write!(f, "read archive of job {}", key.job),
+            Self::TestReport(key) => write!(f, "read test report of pipeline {}", key.pipeline),
+            Self::TestReportSummary(key) => write!(f, "read test report summary of pipeline {}", key.pipeline),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_one_segment_whatever_it_holds() {
+        let url = Question::ProjectByPath("a/../b c?d#e%2f".into()).url("https://g.example/api/v4");
+        assert_eq!(url, "https://g.example/api/v4/projects/a%2F..%2Fb%20c%3Fd%23e%252f");
+    }
+
+    #[test]
+    fn a_listing_of_pipelines_says_where_it_starts() {
+        let question = Question::Pipelines {
+            project: ProjectId(7),
+            source: PipelineSource::Child,
+            updated_after: Timestamp::parse("2026-11-20T09:14:02.200Z"),
+            page: 1,
+        };
+        assert_eq!(
+            question.url(""),
+            "/projects/7/pipelines?order_by=updated_at&sort=asc&per_page=100&page=1\
+             &updated_after=2026-11-20T09:14:02.200Z&source=parent_pipeline"
+        );
+    }
+}
