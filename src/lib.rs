@@ -8,5 +8,6 @@
 
 pub mod domain;
 pub mod gitlab;
+pub mod queue;
 pub mod store;
 pub mod work;

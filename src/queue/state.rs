@@ -1,0 +1,285 @@
+//! The queue as a pure state machine: targets, lanes, due times. No IO, no clock, no waiting.
+
+use std::collections::{BTreeSet, HashMap};
+use std::ops::Bound;
+
+use tokio::sync::oneshot;
+
+use super::Done;
+use crate::domain::{Pipeline, PipelineId, PipelineKey, ProjectId, Timestamp};
+use crate::store::EntryId;
+use crate::work::{Cause, Lane, Target, Work};
+
+/// How many of a lane's last targets are looked at for one that can wait in the journal. Those that cannot are the targets
+/// of passes, which are few.
+const LOOKED_AT: usize = 64;
+
+/// What is remembered of one target until it is done.
+#[derive(Debug)]
+struct Item {
+    claim: Claim,
+    seq: u64,
+    /// The pass or process that waits for the outcome.
+    waiters: Vec<oneshot::Sender<Done>>,
+    /// What arrived while a worker ran it: it will run again for that, because the run may have read GitLab before.
+    next: Option<Next>,
+    running: bool,
+}
+
+/// The run after the one under way, and who waits for its outcome.
+#[derive(Debug)]
+struct Next {
+    claim: Claim,
+    waiters: Vec<oneshot::Sender<Done>>,
+}
+
+/// Why and when a target is worked on, merged from all hints for it.
+#[derive(Debug, Clone)]
+pub(super) struct Claim {
+    pub(super) lane: Lane,
+    pub(super) cause: Cause,
+    /// Whether one of the hints was thorough, though another one be the stronger cause.
+    pub(super) thorough: bool,
+    pub(super) due: Timestamp,
+    /// The committed journal entries that this claim answers for.
+    pub(super) entries: Vec<EntryId>,
+    pub(super) attempts: u32,
+    pub(super) listed: Option<Box<Pipeline>>,
+    /// When the first of the hints arrived.
+    pub(super) since: Timestamp,
+}
+
+impl Claim {
+    pub(super) fn new(work: &Work, now: Timestamp) -> Self {
+        Self {
+            lane: work.lane,
+            cause: work.cause,
+            thorough: work.cause.is_thorough(),
+            due: work.due,
+            entries: Vec::new(),
+            attempts: 0,
+            listed: work.listed.clone(),
+            since: now,
+        }
+    }
+
+    /// Takes another hint in: the higher lane, the stronger cause, the earlier time.
+    fn merge(&mut self, other: Self) {
+        self.lane = self.lane.min(other.lane);
+        self.cause = self.cause.min(other.cause);
+        self.thorough |= other.thorough;
+        self.due = self.due.min(other.due);
+        self.attempts = self.attempts.max(other.attempts);
+        self.since = self.since.min(other.since);
+        self.entries.extend(other.entries);
+        if other.listed.is_some() {
+            self.listed = other.listed;
+        }
+    }
+}
+
+/// A target that a worker took, with everything it answers for.
+#[derive(Debug)]
+pub(super) struct Taken {
+    pub(super) target: Target,
+    pub(super) claim: Claim,
+    pub(super) waited_for: bool,
+}
+
+/// Bounded, coalescing, two lanes.
+#[derive(Debug)]
+pub(super) struct State {
+    items: HashMap<Target, Item>,
+    waiting: BTreeSet<(Lane, Timestamp, u64, Target)>,
+    capacity: usize,
+    seq: u64,
+    /// Nothing is handed out before this time: GitLab or the store asked everyone to wait.
+    hold: Option<Timestamp>,
+}
+
+impl State {
+    pub(super) fn new(capacity: usize) -> Self {
+        Self { items: HashMap::new(), waiting: BTreeSet::new(), capacity, seq: 0, hold: None }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    pub(super) fn has_space(&self) -> bool {
+        self.items.len() < self.capacity
+    }
+
+    pub(super) fn running(&self) -> usize {
+        self.items.values().filter(|item| item.running).count()
+    }
+
+    /// Returns how many targets cannot wait in the journal instead: those that are due, or run, or are waited for.
+    pub(super) fn pressing(&self, now: Timestamp) -> usize {
+        let can_wait = |item: &Item| !item.running && item.waiters.is_empty() && item.claim.due > now;
+        self.items.values().filter(|item| !can_wait(item)).count()
+    }
+
+    /// Returns whether a journal entry stands for this target that is not due yet.
+    pub(super) fn waits_in_journal(&self, target: Target, now: Timestamp) -> bool {
+        let waits = |item: &Item| !item.running && !item.claim.entries.is_empty() && item.claim.due > now;
+        self.items.get(&target).is_some_and(waits)
+    }
+
+    pub(super) fn has(&self, target: Target) -> bool {
+        self.items.contains_key(&target)
+    }
+
+    /// Merges a hint into a committed entry that no worker is running, whose attempts start anew; false when there is none.
+    pub(super) fn coalesce(&mut self, work: &Work, now: Timestamp) -> bool {
+        match self.items.get(&work.target) {
+            Some(item) if !item.running && !item.claim.entries.is_empty() => {
+                self.rearrange(work.target, |item| {
+                    item.claim.merge(Claim::new(work, now));
+                    item.claim.attempts = 0;
+                });
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Makes room for a new target that is more pressing than another which the journal holds and nobody waits for: that
+    /// one is forgotten. Returns when the forgotten one is due; `None` (and nothing changed) when there is none.
+    pub(super) fn displace(&mut self, lane: Lane, due: Timestamp) -> Option<Timestamp> {
+        let place = [Lane::Backfill, Lane::Live].into_iter().find_map(|of| {
+            let last = self.of_lane(of).rev().take(LOOKED_AT).find(|(.., target)| {
+                let item = self.items.get(target);
+                item.is_some_and(|item| item.waiters.is_empty() && !item.claim.entries.is_empty())
+            });
+            last.copied().filter(|(_, theirs, ..)| lane < of || due < *theirs)
+        })?;
+        self.waiting.remove(&place);
+        self.items.remove(&place.3);
+        Some(place.1)
+    }
+
+    /// Inserts a claim, for which there has to be room, or merges it into what is known of its target. The waiter is told
+    /// the outcome.
+    pub(super) fn insert(&mut self, target: Target, claim: Claim, waiter: Option<oneshot::Sender<Done>>) {
+        if !self.items.contains_key(&target) {
+            return self.insert_again(target, claim, waiter.into_iter().collect());
+        }
+        self.rearrange(target, |item| match (item.running, &mut item.next) {
+            (false, _) => {
+                item.claim.merge(claim);
+                item.waiters.extend(waiter);
+            }
+            (true, Some(next)) => {
+                next.claim.merge(claim);
+                next.waiters.extend(waiter);
+            }
+            (true, next @ None) => *next = Some(Next { claim, waiters: waiter.into_iter().collect() }),
+        });
+    }
+
+    /// Returns whether this entry is answered for in memory.
+    pub(super) fn knows(&self, target: Target, entry: EntryId) -> bool {
+        self.items.get(&target).is_some_and(|item| {
+            item.claim.entries.contains(&entry)
+                || item.next.as_ref().is_some_and(|next| next.claim.entries.contains(&entry))
+        })
+    }
+
+    /// Hands out the first due target of a lane.
+    pub(super) fn take(&mut self, lane: Lane, now: Timestamp) -> Option<Taken> {
+        if self.hold.is_some_and(|until| until > now) {
+            return None;
+        }
+        self.hold = None;
+        let first = *self.of_lane(lane).next().filter(|(_, due, ..)| *due <= now)?;
+        self.waiting.remove(&first);
+        let target = first.3;
+        let item = self.items.get_mut(&target)?;
+        item.running = true;
+        item.claim.attempts += 1;
+        Some(Taken { target, claim: item.claim.clone(), waited_for: !item.waiters.is_empty() })
+    }
+
+    /// Returns when the next target of a lane is due; the hold counts.
+    pub(super) fn next_due(&self, lane: Lane) -> Option<Timestamp> {
+        let due = self.of_lane(lane).next().map(|(_, due, ..)| *due)?;
+        Some(self.hold.map_or(due, |until| until.max(due)))
+    }
+
+    /// Returns how many targets of a lane wait and since when the oldest that is due does.
+    pub(super) fn depth(&self, lane: Lane) -> (usize, Option<Timestamp>) {
+        (self.of_lane(lane).count(), self.of_lane(lane).next().map(|(_, due, ..)| *due))
+    }
+
+    /// Hands nothing out before `until`; an earlier end never shortens a hold.
+    pub(super) fn hold(&mut self, until: Timestamp) {
+        self.hold = Some(self.hold.map_or(until, |held| held.max(until)));
+    }
+
+    pub(super) fn held_until(&self) -> Option<Timestamp> {
+        self.hold
+    }
+
+    /// Ends a run: the target is forgotten unless hints arrived meanwhile. Returns who waits for the outcome.
+    pub(super) fn finish(&mut self, target: Target) -> Vec<oneshot::Sender<Done>> {
+        let Some(mut item) = self.items.remove(&target) else { return Vec::new() };
+        let waiters = std::mem::take(&mut item.waiters);
+        if let Some(next) = item.next.take() {
+            self.insert_again(target, next.claim, next.waiters);
+        }
+        waiters
+    }
+
+    /// Puts a target back, due at `due`. With `keep_waiters` those who wait go on waiting, otherwise they are returned.
+    pub(super) fn put_back(
+        &mut self,
+        target: Target,
+        (due, attempts): (Timestamp, u32),
+        entries: Vec<EntryId>,
+        keep_waiters: bool,
+    ) -> Vec<oneshot::Sender<Done>> {
+        let Some(mut item) = self.items.remove(&target) else { return Vec::new() };
+        let mut claim = Claim { due, attempts, entries, ..item.claim };
+        let waiters = std::mem::take(&mut item.waiters);
+        let (mut kept, told) = if keep_waiters { (waiters, Vec::new()) } else { (Vec::new(), waiters) };
+        if let Some(next) = item.next.take() {
+            let attempts = next.claim.attempts;
+            claim.merge(next.claim);
+            // A hint that arrived meanwhile starts the attempts anew.
+            claim.attempts = attempts;
+            kept.extend(next.waiters);
+        }
+        self.insert_again(target, claim, kept);
+        told
+    }
+
+    /// Inserts whatever the capacity: what was in memory stays in memory.
+    fn insert_again(&mut self, target: Target, claim: Claim, waiters: Vec<oneshot::Sender<Done>>) {
+        self.seq += 1;
+        self.waiting.insert((claim.lane, claim.due, self.seq, target));
+        self.items.insert(target, Item { claim, seq: self.seq, waiters, next: None, running: false });
+    }
+
+    fn of_lane(&self, lane: Lane) -> impl DoubleEndedIterator<Item = &(Lane, Timestamp, u64, Target)> {
+        let lowest = Target::Pipeline(PipelineKey { project: ProjectId(0), pipeline: PipelineId(0) });
+        let first = |lane| (lane, Timestamp::from_millis(i64::MIN), 0, lowest);
+        let end = match lane {
+            Lane::Live => Bound::Excluded(first(Lane::Backfill)),
+            Lane::Backfill => Bound::Unbounded,
+        };
+        self.waiting.range((Bound::Included(first(lane)), end))
+    }
+
+    /// Changes an item and keeps its place in the order right.
+    fn rearrange(&mut self, target: Target, change: impl FnOnce(&mut Item)) {
+        let Some(item) = self.items.get_mut(&target) else { return };
+        let before = (item.claim.lane, item.claim.due, item.seq, target);
+        change(item);
+        let after = (item.claim.lane, item.claim.due, item.seq, target);
+        if !item.running && before != after {
+            self.waiting.remove(&before);
+            self.waiting.insert(after);
+        }
+    }
+}
