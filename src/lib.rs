@@ -8,6 +8,7 @@
 
 pub mod domain;
 pub mod gitlab;
+pub mod ingest;
 pub mod queue;
 pub mod store;
 pub mod work;

@@ -1,0 +1,101 @@
+//! A job's archive: streamed as it comes, checked against the size GitLab lists.
+
+use bytes::Bytes;
+use sha2::{Digest, Sha256};
+
+use super::blob::BlobWriter;
+use super::{Ingest, Trouble, Unit, UnitOutcome};
+use crate::domain::{ArchiveFile, ArchiveRecord, Job, Piece, Reason};
+use crate::gitlab::{Body, Class, Kind};
+use crate::store::Change;
+use crate::work::Target;
+
+/// How every zip begins: a local file header, or the end record of an empty one.
+const ZIP_STARTS: [&[u8]; 2] = [b"PK\x03\x04", b"PK\x05\x06"];
+
+impl Ingest {
+    /// Fetches the archive that a job's document lists.
+    pub(super) async fn archive(
+        &self,
+        class: Class,
+        job: &Job,
+        listed: &ArchiveFile,
+    ) -> Result<(Vec<Change>, Unit), Trouble> {
+        let absent = |reason| ArchiveRecord { piece: Piece::Absent(reason), ..ArchiveRecord::missing() };
+        let mut changes = Vec::new();
+        let (record, bytes) = if listed.size > self.config.artifact_size {
+            (absent(Reason::TooLarge), None)
+        } else {
+            match self.gitlab.archive(class, job.key).await {
+                Ok(body) => self.read_archive(body, listed).await?,
+                Err(error) if matches!(error.kind, Kind::Forbidden) => (absent(Reason::Forbidden), None),
+                Err(error) if matches!(error.kind, Kind::NotFound) => {
+                    let reason = self.why_gone(class, job, &mut changes).await?;
+                    (absent(reason), None)
+                }
+                Err(error) => return Err(error.into()),
+            }
+        };
+        let outcome = match record.piece {
+            Piece::Absent(reason) => UnitOutcome::Absent(reason),
+            _ => UnitOutcome::Cached { bytes: record.size, count: 0 },
+        };
+        changes.push(Change::Archive { key: job.key, record, bytes });
+        Ok((changes, self.unit(Target::Job(job.key), "archive", job, outcome)))
+    }
+
+    async fn read_archive(&self, body: Body, listed: &ArchiveFile) -> Result<(ArchiveRecord, Option<Bytes>), Trouble> {
+        let mut writer = BlobWriter::new(&self.store);
+        match copy(body, &mut writer, listed).await {
+            Ok(sha256) => {
+                let (blob, bytes) = writer.finish().await?.split();
+                let record = ArchiveRecord { piece: Piece::Whole, blob, size: listed.size, sha256: Some(sha256) };
+                Ok((record, bytes))
+            }
+            Err(trouble) => {
+                writer.abandon().await;
+                Err(trouble)
+            }
+        }
+    }
+
+    /// The listing has an archive and GitLab answers 404: asks for the job again to learn why.
+    async fn why_gone(&self, class: Class, job: &Job, changes: &mut Vec<Change>) -> Result<Reason, Trouble> {
+        let fresh = self.gitlab.job(class, job.key).await?;
+        let expired = fresh.artifacts_expire_at.is_some_and(|at| at <= fresh.document.as_of);
+        let reason = match (fresh.erased, &fresh.archive) {
+            (true, _) => Reason::Erased,
+            (false, None) => Reason::Expired,
+            (false, Some(_)) if expired => Reason::Expired,
+            (false, Some(_)) => {
+                return Err(Trouble::Incomplete("GitLab lists an archive and answers 404 for it".to_owned()));
+            }
+        };
+        changes.push(Change::Job(Box::new(fresh)));
+        Ok(reason)
+    }
+}
+
+/// Copies a body that must have the listed size and begin like a zip; returns its SHA-256.
+async fn copy(mut body: Body, writer: &mut BlobWriter<'_>, listed: &ArchiveFile) -> Result<[u8; 32], Trouble> {
+    let mut hash = Sha256::new();
+    let mut start = Vec::with_capacity(4);
+    let mut size = 0;
+    while let Some(piece) = body.chunk().await? {
+        size += piece.len() as u64;
+        if size > listed.size {
+            break;
+        }
+        start.extend(piece.iter().take(4 - start.len()));
+        hash.update(&piece);
+        writer.write(&piece).await?;
+    }
+    if size != listed.size {
+        let problem = format!("the archive has another size than GitLab lists ({} bytes)", listed.size);
+        return Err(Trouble::Incomplete(problem));
+    }
+    if !ZIP_STARTS.contains(&start.as_slice()) {
+        return Err(Trouble::Incomplete("what GitLab sent as an archive is no zip".to_owned()));
+    }
+    Ok(hash.finalize().into())
+}

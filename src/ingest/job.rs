@@ -1,0 +1,185 @@
+//! A job: its document, then its log and archive side by side.
+
+use super::log::Look;
+use super::{Found, Ingest, Task, Trouble, Unit, UnitOutcome};
+use crate::domain::{
+    ArchiveRecord, Eagerness, Job, JobKey, LogRecord, PipelineKey, PipelinePhase, Reason, needs, next_look,
+};
+use crate::gitlab::Kind;
+use crate::store::{Change, JobRow};
+use crate::work::{Cause, Lane, Target, Work};
+
+/// An archive above this size is worth publishing the log before it has arrived.
+const SLOW_ARCHIVE_BYTES: u64 = 1024 * 1024;
+
+impl Ingest {
+    /// Caches what is still needed of a job.
+    pub(super) async fn job(&self, task: &Task<'_>, key: JobKey, found: &mut Found) -> Result<(), Trouble> {
+        let row = self.store.job(key).await?;
+        if let Some(row) = &row
+            && self.holds_everything(task, row).await?
+        {
+            return Ok(());
+        }
+        let (job, fetched) = self.job_facts(task, key, row.as_ref()).await?;
+        if fetched {
+            if self.store.pipeline(job.pipeline_key()).await?.is_none() {
+                found.facts.push(Change::Pipeline(job.pipeline.clone()));
+            }
+            found.facts.push(Change::Job(Box::new(job.clone())));
+            self.offer_report(task, &job, found);
+        }
+        if !job.ended() {
+            found.trouble = (task.cause == Cause::Ended).then_some(Trouble::NotYet);
+            return Ok(());
+        }
+        if job.erased {
+            for kind in ["log", "archive"] {
+                found.units.push(self.unit(task.target, kind, &job, UnitOutcome::Absent(Reason::Erased)));
+            }
+            return Ok(());
+        }
+        let (log, archive) = match row {
+            Some(row) => (row.log, row.archive),
+            None => (LogRecord::missing(), ArchiveRecord::missing()),
+        };
+        self.pieces(task, &job, &log, &archive, found).await
+    }
+
+    /// Returns whether the job ended and nothing of it is missing or unsettled, its part of the report included: then an event
+    /// about it, late or doubled, costs no call (law 5).
+    async fn holds_everything(&self, task: &Task<'_>, row: &JobRow) -> Result<bool, Trouble> {
+        if task.thorough {
+            return Ok(false);
+        }
+        let Ok(job) = Job::from_document(row.key.project, row.document.clone()) else { return Ok(false) };
+        if !job.ended() || needs(&job, &row.log, &row.archive, Eagerness::Unsettled).any() {
+            return Ok(false);
+        }
+        let held = if job.junit { self.store.pipeline(job.pipeline_key()).await? } else { return Ok(true) };
+        Ok(held.is_some_and(|pipeline| pipeline.report.build_ids.contains(&job.key.job)))
+    }
+
+    /// Returns the job's facts and whether GitLab had to be asked: the stored document of an ended job is good for a first
+    /// look at its log; a later look needs one that is newer than the look before.
+    async fn job_facts(&self, task: &Task<'_>, key: JobKey, row: Option<&JobRow>) -> Result<(Job, bool), Trouble> {
+        if let Some(row) = row
+            && row.log.last_look.is_none_or(|look| row.document.as_of > look)
+            && let Ok(job) = Job::from_document(key.project, row.document.clone())
+            && job.ended()
+        {
+            return Ok((job, false));
+        }
+        match self.gitlab.job(task.class(), key).await {
+            Ok(job) => Ok((job, true)),
+            Err(error) if matches!(error.kind, Kind::NotFound) => {
+                Err(if task.cause == Cause::Ended { Trouble::NotYet } else { Trouble::Gone })
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Fetches the log and the archive side by side; each is published as soon as it is whole.
+    async fn pieces(
+        &self,
+        task: &Task<'_>,
+        job: &Job,
+        log: &LogRecord,
+        archive: &ArchiveRecord,
+        found: &mut Found,
+    ) -> Result<(), Trouble> {
+        let eagerness = match task.eagerness() {
+            Eagerness::Missing if task.cause == Cause::Ended => Eagerness::Failed,
+            eagerness => eagerness,
+        };
+        let needs = needs(job, log, archive, eagerness);
+        let listed = job.archive.as_ref().filter(|_| needs.archive);
+        let slow = listed.is_some_and(|archive| archive.size > SLOW_ARCHIVE_BYTES);
+        let facts = std::mem::take(&mut found.facts);
+        if !needs.log {
+            // An event may have met the entry of a later look and taken its place.
+            found.follow.extend(self.later_look(job, log));
+        }
+        let log = async {
+            if !needs.log {
+                return Ok((None, facts));
+            }
+            let look = match self.log(task.class(), job, log).await {
+                Ok(look) => look,
+                Err(trouble) => return Err((trouble, facts)),
+            };
+            let mut facts = facts;
+            let Look { change, record, unit, inline } = look;
+            facts.push(change);
+            if (slow || !inline)
+                && let Err(error) = self.store.apply(std::mem::take(&mut facts)).await
+            {
+                return Err((error.into(), facts));
+            }
+            Ok((Some((record, unit)), facts))
+        };
+        let archive = async {
+            match listed {
+                Some(listed) => self.archive(task.class(), job, listed).await.map(Some),
+                None => Ok(None),
+            }
+        };
+        let (log, archive) = tokio::join!(log, archive);
+        match log {
+            Ok((looked, facts)) => {
+                found.facts = facts;
+                if let Some((record, unit)) = looked {
+                    found.units.push(unit);
+                    found.follow.extend(self.later_look(job, &record));
+                }
+            }
+            Err((trouble, facts)) => {
+                found.facts = facts;
+                found.units.push(self.unit(task.target, "log", job, UnitOutcome::Failed(trouble.to_string())));
+                found.trouble = Some(trouble);
+            }
+        }
+        match archive {
+            Ok(None) => {}
+            Ok(Some((changes, unit))) => {
+                found.facts.extend(changes);
+                found.units.push(unit);
+            }
+            Err(trouble) => {
+                found.units.push(self.unit(task.target, "archive", job, UnitOutcome::Failed(trouble.to_string())));
+                found.trouble = Some(trouble.or(found.trouble.take()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the next look at a log that is not settled.
+    fn later_look(&self, job: &Job, log: &LogRecord) -> Option<Work> {
+        let due = next_look(log, &self.config.schedule)?;
+        Some(Work { target: Target::Job(job.key), lane: Lane::Backfill, cause: Cause::Look, due, listed: None })
+    }
+
+    /// The last job of a pipeline may be the only event of its end: its report is offered then.
+    fn offer_report(&self, task: &Task<'_>, job: &Job, found: &mut Found) {
+        if job.junit && job.ended() && job.pipeline.phase() != PipelinePhase::Active {
+            let target = Target::Report(job.pipeline_key());
+            found.follow.push(Work::now(target, task.lane, Cause::Planned));
+        }
+    }
+
+    pub(super) fn unit(&self, target: Target, kind: &'static str, job: &Job, outcome: UnitOutcome) -> Unit {
+        Unit { target, kind, name: job.name.clone(), pipeline: job.pipeline_key(), outcome }
+    }
+
+    pub(super) fn pipeline_unit(&self, key: PipelineKey, kind: &'static str, outcome: UnitOutcome) -> Unit {
+        Unit { target: Target::Pipeline(key), kind, name: "".into(), pipeline: key, outcome }
+    }
+
+    /// Counts units and tells whoever watches, once what they say is committed.
+    pub fn tell(&self, units: &[Unit]) {
+        for unit in units {
+            self.metrics.count(unit);
+            (self.observer)(unit);
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! The only writer of job facts: asks GitLab about one target and stores what it answers (laws 1, 2, 5, 6 and 11).
+//!
+//! Guarantees: facts come from GitLab alone; a blob is complete before anything points to it; of two pieces of one job
+//! one's failure never stops the other; whatever cannot be held has its reason.
+//!
+//! What it does not do: it never retries and knows nothing of the queue. It returns what the caller commits together with
+//! the end of the work, or a [`Trouble`] that says what may help.
+
+mod archive;
+mod blob;
+mod job;
+mod log;
+mod metrics;
+mod pipeline;
+mod report;
+mod trouble;
+mod unit;
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+pub use metrics::Metrics;
+pub use trouble::{Remedy, Trouble};
+pub use unit::{Observer, Unit, UnitOutcome};
+
+use crate::domain::{Eagerness, ProjectId, Schedule};
+use crate::gitlab::{self, Gitlab};
+use crate::store::{Change, Store};
+use crate::work::{Cause, Lane, Target, Work};
+
+/// Limits and waiting times of fetching.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Largest log to hold, in bytes uncompressed; larger ones are recorded as `too_large`.
+    pub log_size: u64,
+    /// Largest archive to hold, in bytes.
+    pub artifact_size: u64,
+    /// Largest test report to hold, in bytes uncompressed.
+    pub report_size: u64,
+    /// When things are looked at again.
+    pub schedule: Schedule,
+}
+
+/// Which projects belong to us, by id and path.
+pub type Selection = Arc<dyn Fn(ProjectId, &str) -> bool + Send + Sync>;
+
+/// Reads facts from GitLab and stores them. Cheap to clone.
+#[derive(Clone)]
+pub struct Ingest {
+    gitlab: Gitlab,
+    store: Store,
+    config: Arc<Config>,
+    selection: Selection,
+    observer: Observer,
+    metrics: Metrics,
+    /// Projects whose document is stored; bounded by the number of projects.
+    known: Arc<Mutex<HashSet<ProjectId>>>,
+}
+
+/// What is asked for: a lease's contents without the lease.
+#[derive(Debug, Clone)]
+pub struct Task<'a> {
+    /// What.
+    pub target: Target,
+    /// With what claim on the permits.
+    pub lane: Lane,
+    /// Why.
+    pub cause: Cause,
+    /// Whether what is unsettled or failed is asked for too.
+    pub thorough: bool,
+    /// The row of the listing that made a pass plan it.
+    pub listed: Option<&'a crate::domain::Pipeline>,
+}
+
+impl Task<'_> {
+    fn eagerness(&self) -> Eagerness {
+        if self.thorough { Eagerness::Unsettled } else { Eagerness::Missing }
+    }
+
+    /// Returns the cause of what it shows to be needed.
+    fn follow_cause(&self) -> Cause {
+        if self.thorough { Cause::Full } else { Cause::Planned }
+    }
+
+    fn class(&self) -> gitlab::Class {
+        match self.lane {
+            Lane::Live => gitlab::Class::Live,
+            Lane::Backfill => gitlab::Class::Backfill,
+        }
+    }
+}
+
+/// What a task found, to be committed with the end of its work.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// Facts that are not written yet.
+    pub facts: Vec<Change>,
+    /// Work that it showed to be needed.
+    pub follow: Vec<Work>,
+    /// What became of each piece, to be told once the facts are committed.
+    pub units: Vec<Unit>,
+    /// Pieces it could not get for now or for good; everything else is in `facts` or stored already.
+    pub trouble: Option<Trouble>,
+}
+
+impl Ingest {
+    /// Makes an ingest over a client and a store; `observer` hears of every unit that is cached or not.
+    pub fn new(gitlab: Gitlab, store: Store, config: Config, selection: Selection, observer: Observer) -> Self {
+        Self {
+            gitlab,
+            store,
+            config: Arc::new(config),
+            selection,
+            observer,
+            metrics: Metrics::default(),
+            known: Arc::default(),
+        }
+    }
+
+    /// Returns the counters of what was ingested.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// Works on one target.
+    pub async fn run(&self, task: &Task<'_>) -> Result<Found, Trouble> {
+        let mut found = Found::default();
+        if !self.ensure_project(task, &mut found).await? {
+            return Ok(found);
+        }
+        match task.target {
+            Target::Pipeline(key) => self.pipeline(task, key, &mut found).await?,
+            Target::Report(key) => self.report(task, key, &mut found).await?,
+            Target::Job(key) => self.job(task, key, &mut found).await?,
+        }
+        Ok(found)
+    }
+
+    /// Makes sure that the target's project is stored; false when it is not one of ours.
+    async fn ensure_project(&self, task: &Task<'_>, found: &mut Found) -> Result<bool, Trouble> {
+        let id = task.target.project();
+        if self.known().contains(&id) || self.store.project(id).await?.is_some() {
+            self.known().insert(id);
+            return Ok(true);
+        }
+        let project = self.gitlab.project(task.class(), id).await?;
+        if !(self.selection)(id, &project.path) {
+            return Ok(false);
+        }
+        found.facts.push(Change::Project(project));
+        Ok(true)
+    }
+
+    fn known(&self) -> std::sync::MutexGuard<'_, HashSet<ProjectId>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,116 @@
+//! A pipeline: its record and the documents of its jobs; offers what they still need.
+
+use std::collections::HashMap;
+
+use super::{Found, Ingest, Task, Trouble, UnitOutcome};
+use crate::domain::{
+    ArchiveRecord, Job, JobId, LogRecord, Piece, Pipeline, PipelineKey, PipelinePhase, ReportRecord, needs,
+    needs_report, report_jobs,
+};
+use crate::gitlab::{self, Kind, Listing};
+use crate::store::{Change, JobRow};
+use crate::work::{Cause, Target, Work};
+
+impl Ingest {
+    /// Stores a pipeline and its jobs' documents, and offers the jobs and the report that still need something.
+    pub(super) async fn pipeline(&self, task: &Task<'_>, key: PipelineKey, found: &mut Found) -> Result<(), Trouble> {
+        let not_there = |error: gitlab::Error| match (&error.kind, task.cause) {
+            (Kind::NotFound, Cause::Ended) => Trouble::NotYet,
+            (Kind::NotFound, _) => Trouble::Gone,
+            _ => error.into(),
+        };
+        let class = task.class();
+        let (pipeline, first) = match task.listed {
+            Some(listed) => (listed.clone(), self.gitlab.jobs(class, key, None).await.map_err(not_there)?),
+            // One after the other: jobs that are read later than their pipeline are read again when it has changed since;
+            // jobs that are older than it would never be.
+            None => {
+                let pipeline = self.gitlab.pipeline(class, key).await.map_err(not_there)?;
+                (pipeline, self.gitlab.jobs(class, key, None).await.map_err(not_there)?)
+            }
+        };
+        found.facts.push(Change::Pipeline(pipeline.clone()));
+        let held: HashMap<JobId, JobRow> =
+            self.store.jobs_of(key).await?.into_iter().map(|row| (row.key.job, row)).collect();
+        let held_report = self.store.pipeline(key).await?.map(|row| row.report);
+        let mut survey = Survey { task, held, jobs: Vec::new(), pieces: 0 };
+        let (mut page, mut malformed) = (first, 0);
+        let listed_at = loop {
+            malformed += page.malformed;
+            let next = page.next.take();
+            let as_of = page.as_of;
+            survey.take(page, found);
+            match next {
+                None => break as_of,
+                // A page is one transaction, so that neither memory nor a transaction grows with the pipeline.
+                Some(next) => {
+                    self.store.apply(std::mem::take(&mut found.facts)).await?;
+                    page = self.gitlab.jobs(class, key, Some(&next)).await.map_err(not_there)?;
+                }
+            }
+        };
+        if malformed == 0 {
+            found.facts.push(Change::JobsListed(key, listed_at));
+        }
+        survey.offer_report(&pipeline, held_report.as_ref(), found);
+        let (jobs, pieces) = (survey.jobs.len() as u64, survey.pieces);
+        found.units.push(self.pipeline_unit(key, "jobs", UnitOutcome::Listed { jobs, pieces }));
+        if task.cause == Cause::Ended && pipeline.phase() == PipelinePhase::Active {
+            found.trouble = Some(Trouble::NotYet);
+        }
+        if malformed > 0 {
+            found.trouble = Some(Trouble::Unreadable(malformed));
+        }
+        Ok(())
+    }
+}
+
+/// The jobs of a pipeline as GitLab lists them, held against what is stored.
+struct Survey<'a> {
+    task: &'a Task<'a>,
+    held: HashMap<JobId, JobRow>,
+    jobs: Vec<(JobId, Box<str>, crate::domain::JobPhase, bool)>,
+    /// Logs, archives and reports that are needed.
+    pieces: u64,
+}
+
+impl Survey<'_> {
+    fn take(&mut self, page: Listing<Job>, found: &mut Found) {
+        let (no_log, no_archive) = (LogRecord::missing(), ArchiveRecord::missing());
+        for job in page.rows {
+            let row = self.held.get(&job.key.job);
+            let (log, archive) = row.map_or((&no_log, &no_archive), |row| (&row.log, &row.archive));
+            let needs = needs(&job, log, archive, self.task.eagerness());
+            let needed = needs.any();
+            self.pieces += u64::from(needs.log) + u64::from(needs.archive);
+            self.jobs.push((job.key.job, job.name.clone(), job.phase(), job.junit));
+            if needed {
+                found.follow.push(Work::now(Target::Job(job.key), self.task.lane, self.task.follow_cause()));
+            }
+            // An unchanged document is only worth a write when its date decides something: how settled a log is, or that an
+            // archive that is no longer listed has expired.
+            let expired =
+                archive.piece == Piece::Missing && job.artifacts_expire_at.is_some_and(|at| at <= job.document.as_of);
+            if needed || expired || row.is_none_or(|row| row.document.text != job.document.text) {
+                found.facts.push(Change::Job(Box::new(job)));
+            }
+        }
+    }
+
+    fn offer_report(&mut self, pipeline: &Pipeline, held: Option<&ReportRecord>, found: &mut Found) {
+        let over = pipeline.phase() != PipelinePhase::Active;
+        let jobs = self.jobs.iter().map(|(id, name, phase, junit)| (*id, &**name, *phase, *junit));
+        let missing = ReportRecord::missing();
+        let held = held.unwrap_or(&missing);
+        let Some(ids) = report_jobs(over, &held.build_ids, jobs) else { return };
+        if ids.is_empty() && (held.piece != Piece::Whole || !held.build_ids.is_empty()) {
+            // Without JUnit the report is GitLab's zeros: known without a call.
+            let record = ReportRecord { piece: Piece::Whole, ..missing };
+            found.facts.push(Change::Report { key: pipeline.key, record, bytes: None });
+            found.facts.push(Change::Finish(Target::Report(pipeline.key), Vec::new()));
+        } else if needs_report(held, &ids, self.task.eagerness()) {
+            self.pieces += 1;
+            found.follow.push(Work::now(Target::Report(pipeline.key), self.task.lane, self.task.follow_cause()));
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! Why a task did not get everything, by what may help.
+
+use crate::domain::Timestamp;
+use crate::{gitlab, store};
+
+/// What stood in the way. Which part was not got is in its text, never content.
+#[derive(Debug, thiserror::Error)]
+pub enum Trouble {
+    /// GitLab does not answer properly, or asks to wait: try again later.
+    #[error(transparent)]
+    Gitlab(#[from] gitlab::Error),
+    /// The store does not answer: try again later, and leave everyone waiting for a moment.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// An event said that it ended and GitLab does not say so yet (replica lag).
+    #[error("GitLab does not know yet what an event announced")]
+    NotYet,
+    /// GitLab does not have it (any more).
+    #[error("GitLab does not have it")]
+    Gone,
+    /// GitLab listed jobs of a pipeline that are not readable.
+    #[error("GitLab listed {0} jobs that are not readable")]
+    Unreadable(usize),
+    /// The answer contradicts what GitLab lists; it may be whole the next time.
+    #[error("{0}")]
+    Incomplete(String),
+}
+
+/// What may help.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Remedy {
+    /// Asking again after a while.
+    Later,
+    /// The same, but a person has to act first: nobody should wait for it.
+    Person,
+    /// Asking again, but not before this time; with `everyone` nothing else may be asked before it either.
+    NotBefore {
+        /// Not before.
+        until: Timestamp,
+        /// Whether it holds for all questions.
+        everyone: bool,
+    },
+    /// Asking again a few times soon, then leaving it to the passes.
+    Soon,
+    /// The store has to come back first.
+    Store,
+    /// Nothing: it is gone, and that is an answer.
+    Gone,
+    /// Nothing: it fails for good.
+    Nothing,
+}
+
+impl Trouble {
+    /// Returns what may help (contract, section 8).
+    pub fn remedy(&self) -> Remedy {
+        match self {
+            Self::Store(error) if error.is_temporary() => Remedy::Store,
+            Self::Store(_) => Remedy::Later,
+            Self::NotYet => Remedy::Soon,
+            Self::Gone => Remedy::Gone,
+            Self::Incomplete(_) => Remedy::Later,
+            Self::Unreadable(_) => Remedy::Nothing,
+            Self::Gitlab(error) => match &error.kind {
+                gitlab::Kind::NotFound => Remedy::Gone,
+                gitlab::Kind::Unavailable(_) => Remedy::Later,
+                gitlab::Kind::TokenRefused(_) => Remedy::Person,
+                gitlab::Kind::Throttled { until, everything } => {
+                    Remedy::NotBefore { until: *until, everyone: *everything }
+                }
+                gitlab::Kind::Forbidden
+                | gitlab::Kind::Rejected(_)
+                | gitlab::Kind::Malformed(_)
+                | gitlab::Kind::Redirect(_) => Remedy::Nothing,
+            },
+        }
+    }
+
+    /// Of two troubles with one task, returns the one that decides what happens: what may heal before what cannot, so that
+    /// a target is not set aside while a part of it can still be got.
+    #[must_use]
+    pub fn or(self, other: Option<Self>) -> Self {
+        match other {
+            Some(other) if self.remedy() == Remedy::Nothing || self.remedy() == Remedy::Gone => other,
+            _ => self,
+        }
+    }
+}
