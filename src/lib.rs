@@ -12,3 +12,4 @@ pub mod ingest;
 pub mod queue;
 pub mod store;
 pub mod work;
+pub mod worker;

@@ -1,0 +1,103 @@
+//! What becomes of a lease when its ingest ends (design, section 4.2).
+
+use std::time::Duration;
+
+use super::Workers;
+use crate::domain::Timestamp;
+use crate::ingest::{Found, Remedy, Task, Trouble};
+use crate::queue::{Attempt, Lease, Outcome, Part};
+use crate::work::{Cause, Lane};
+
+/// How long everyone leaves the store alone after it did not answer.
+const STORE_PAUSE: Duration = Duration::from_secs(1);
+
+impl Workers {
+    /// Ingests a lease's target and ends the lease.
+    pub(super) async fn account(&self, lease: Lease) {
+        if let Err(error) = lease.start().await {
+            return self.store_is_away(lease, &error.to_string());
+        }
+        let task = Task {
+            target: lease.target(),
+            lane: lease.lane(),
+            cause: lease.cause(),
+            thorough: lease.is_thorough(),
+            listed: lease.listed(),
+        };
+        let (part, trouble) = match self.ingest.run(&task).await {
+            Ok(Found { facts, follow, units, trouble }) => {
+                let ingest = self.ingest.clone();
+                let committed: Box<dyn FnOnce() + Send> = Box::new(move || ingest.tell(&units));
+                (Part { facts, follow, committed: Some(committed) }, trouble)
+            }
+            Err(trouble) => (Part::default(), Some(trouble)),
+        };
+        let event = (lease.lane() == Lane::Live && lease.cause() == Cause::Ended).then(|| lease.since());
+        let target = lease.target();
+        let ended = match trouble {
+            None => {
+                let ended = lease.finish(Outcome::Stored, part).await;
+                if let (Ok(()), Some(since)) = (&ended, event) {
+                    self.metrics.event_to_cached.observe(Timestamp::now().since(since).as_secs_f64());
+                }
+                ended
+            }
+            Some(trouble) => self.end_in_trouble(lease, part, &trouble).await,
+        };
+        // The lease was dropped by the failed commit: its target is back in the queue.
+        if let Err(error) = ended {
+            self.queue.hold(Timestamp::now().plus(STORE_PAUSE));
+            tracing::warn!(%error, target = %target.in_words(), "could not record the end of a target");
+        }
+    }
+
+    async fn end_in_trouble(&self, lease: Lease, part: Part, trouble: &Trouble) -> Result<(), crate::store::Error> {
+        let attempt = lease.attempt();
+        let words = lease.target().in_words();
+        let problem = trouble.to_string();
+        match trouble.remedy() {
+            Remedy::Gone => lease.finish(Outcome::Gone, part).await,
+            Remedy::Nothing => {
+                tracing::warn!(target = %words, error = %problem, attempt, "set a target aside as failed");
+                lease.fail(problem, part).await
+            }
+            remedy @ (Remedy::Later | Remedy::Person) => {
+                let wait = self.config.schedule.backoff(attempt).mul_f64(fastrand::f64());
+                tracing::debug!(target = %words, error = %problem, attempt, "postponed a target");
+                let meaning = if remedy == Remedy::Person { Attempt::Hopeless } else { Attempt::Counted };
+                lease.postpone(Timestamp::now().plus(wait), problem, meaning, part).await
+            }
+            Remedy::NotBefore { until, everyone } => {
+                if everyone {
+                    self.queue.hold(until);
+                }
+                // Those who wait for the same moment do not all come at it.
+                let spread = Duration::from_millis(fastrand::u64(0..1000)).mul_f64(self.spread());
+                lease.postpone(until.plus(spread), problem, Attempt::Uncounted, part).await
+            }
+            Remedy::Soon => {
+                let at = usize::try_from(attempt).unwrap_or(usize::MAX).saturating_sub(1);
+                match self.config.schedule.not_ended_retries.get(at) {
+                    Some(wait) => lease.postpone(Timestamp::now().plus(*wait), problem, Attempt::Counted, part).await,
+                    None => lease.finish(Outcome::Gone, part).await,
+                }
+            }
+            Remedy::Store => {
+                self.store_is_away(lease, &problem);
+                Ok(())
+            }
+        }
+    }
+
+    /// The store does not answer: everyone waits a moment, nothing counts as tried, the journal has the entries.
+    fn store_is_away(&self, lease: Lease, problem: &str) {
+        tracing::debug!(target = %lease.target().in_words(), error = %problem, "the store is away");
+        self.queue.hold(Timestamp::now().plus(STORE_PAUSE));
+        lease.release(STORE_PAUSE, problem.to_owned());
+    }
+
+    /// Scales the spread like every other waiting time.
+    fn spread(&self) -> f64 {
+        self.config.schedule.backoff_base.as_secs_f64()
+    }
+}

@@ -1,0 +1,143 @@
+//! The workers: lease a target, ingest it, account for it.
+//!
+//! Guarantees: a target is worked on by one task at a time; the live lane is served first and never waits for a place of the
+//! backfill lane; every task is joined; a panic in one costs that attempt only.
+//!
+//! What it does not do: it decides nothing about what to fetch (ingest) or when GitLab may be asked (gitlab).
+
+mod account;
+mod metrics;
+
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+pub use metrics::Metrics;
+
+use crate::domain::{Schedule, Timestamp};
+use crate::ingest::Ingest;
+use crate::queue::{Lease, Queue};
+use crate::work::Lane;
+
+/// How many targets are worked on at once.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Live targets: each may use a permit of its own, so `limits.api_calls`.
+    pub live: usize,
+    /// Backfill targets: several for each permit, so that permits are never idle while a target writes to the store.
+    pub backfill: usize,
+    /// Waiting times after failures.
+    pub schedule: Schedule,
+}
+
+/// The workers of one process. Cheap to clone.
+#[derive(Clone)]
+pub struct Workers {
+    queue: Queue,
+    ingest: Ingest,
+    config: Config,
+    metrics: Metrics,
+}
+
+impl Workers {
+    /// Makes the workers of a queue.
+    pub fn new(queue: Queue, ingest: Ingest, config: Config) -> Self {
+        Self { queue, ingest, config, metrics: Metrics::default() }
+    }
+
+    /// Returns their measurements.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// Works until `stop`, then lets running targets end until `cancel`; what is left goes back to the queue.
+    pub async fn run(&self, stop: CancellationToken, cancel: CancellationToken) {
+        let mut tasks: JoinSet<Lane> = JoinSet::new();
+        let mut running = Running::default();
+        while !stop.is_cancelled() {
+            let changed = self.queue.changed();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            for lane in [Lane::Live, Lane::Backfill] {
+                while *running.of(lane) < self.places(lane)
+                    && let Some(lease) = self.queue.take(lane)
+                {
+                    *running.of(lane) += 1;
+                    tasks.spawn(self.clone().work(lease));
+                }
+            }
+            let due = [Lane::Live, Lane::Backfill]
+                .into_iter()
+                .filter(|lane| *running.of(*lane) < self.places(*lane))
+                .filter_map(|lane| self.queue.next_due(lane))
+                .min();
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = &mut changed => {}
+                Some(ended) = tasks.join_next() => running.ended(ended),
+                () = sleep_until(due), if due.is_some() => {}
+            }
+        }
+        self.drain(tasks, running, cancel).await;
+    }
+
+    async fn drain(&self, mut tasks: JoinSet<Lane>, mut running: Running, cancel: CancellationToken) {
+        while !tasks.is_empty() {
+            tokio::select! {
+                Some(ended) = tasks.join_next() => running.ended(ended),
+                () = cancel.cancelled() => {
+                    tracing::warn!(targets = tasks.len(), "gave running targets back to the journal");
+                    tasks.shutdown().await;
+                }
+            }
+        }
+    }
+
+    /// Works on one target to the end of its lease.
+    async fn work(self, lease: Lease) -> Lane {
+        let lane = lease.lane();
+        if std::panic::AssertUnwindSafe(self.account(lease)).catch_unwind().await.is_err() {
+            tracing::error!("a worker panicked; its target is tried again");
+        }
+        lane
+    }
+
+    fn places(&self, lane: Lane) -> usize {
+        match lane {
+            Lane::Live => self.config.live,
+            Lane::Backfill => self.config.backfill,
+        }
+    }
+}
+
+/// How many targets of each lane are worked on.
+#[derive(Debug, Default)]
+struct Running {
+    live: usize,
+    backfill: usize,
+}
+
+impl Running {
+    fn of(&mut self, lane: Lane) -> &mut usize {
+        match lane {
+            Lane::Live => &mut self.live,
+            Lane::Backfill => &mut self.backfill,
+        }
+    }
+
+    fn ended(&mut self, result: Result<Lane, tokio::task::JoinError>) {
+        match result {
+            Ok(lane) => *self.of(lane) -= 1,
+            // Unreachable but for cancellation: `work` catches its own panics to tell its lane.
+            Err(error) => tracing::error!(%error, "a worker ended without its lane"),
+        }
+    }
+}
+
+async fn sleep_until(due: Option<Timestamp>) {
+    if let Some(due) = due {
+        tokio::time::sleep(due.since(Timestamp::now()).max(Duration::from_millis(1))).await;
+    }
+}
