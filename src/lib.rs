@@ -10,6 +10,7 @@ pub mod domain;
 pub mod gitlab;
 pub mod ingest;
 pub mod queue;
+pub mod reconcile;
 pub mod store;
 pub mod work;
 pub mod worker;

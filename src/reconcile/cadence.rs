@@ -1,0 +1,115 @@
+//! When passes run: at start, every interval, and early for marked projects.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::{Extent, Only, PassError, Reconciler, Report};
+use crate::domain::{ProjectId, Timestamp};
+
+/// Marks that arrive within this time are swept together.
+const GATHER_MARKS: Duration = Duration::from_secs(1);
+
+/// How soon a pass is tried again when it ended early, at most `reconcile.interval`.
+const AFTER_FAILURE: Duration = Duration::from_secs(30);
+
+/// How many gaps are counted at most for the metric.
+const GAPS_COUNTED: u64 = 100_000;
+
+/// What the reconciler does and did.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Status {
+    /// Since when a pass has been running.
+    pub running_since: Option<Timestamp>,
+    /// When the last whole pass ended.
+    pub last_success: Option<Timestamp>,
+    /// What it did.
+    pub last_report: Option<Report>,
+    /// Why the last pass ended early, if it did.
+    pub last_problem: Option<String>,
+}
+
+impl Reconciler {
+    /// Runs passes until `stop`. A pass that ends early is logged, counted, shown and tried again. Early sweeps of marked
+    /// projects come between the passes over all and never put those off.
+    pub async fn run(&self, stop: CancellationToken) {
+        let mut only = Only::All;
+        let mut all_due = Instant::now();
+        loop {
+            let (wait, whole) = tokio::select! {
+                () = stop.cancelled() => return,
+                turn = self.turn(&only) => turn,
+            };
+            let again = Instant::now() + wait;
+            all_due = match only {
+                Only::All => again,
+                _ if whole => all_due,
+                _ => all_due.min(again),
+            };
+            only = tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep_until(all_due) => Only::All,
+                marked = self.marked() => Only::Ids(marked),
+            };
+        }
+    }
+
+    /// Runs one pass; returns how long to wait for the next, and whether it ended well.
+    async fn turn(&self, only: &Only) -> (Duration, bool) {
+        self.status.send_modify(|status| status.running_since = Some(Timestamp::now()));
+        let result = self.pass(Extent::Due, only, Duration::ZERO).await;
+        let wait = match &result {
+            Ok(report) => {
+                let gaps = self.store.gaps(None, GAPS_COUNTED).await.ok().map(|gaps| gaps.len() as u64);
+                self.metrics.passed(report, gaps);
+                tracing::info!(
+                    projects = report.projects,
+                    listed = report.listed,
+                    pipelines = report.pipelines,
+                    jobs = report.jobs,
+                    postponed = report.postponed,
+                    failed = report.failed,
+                    gitlab.calls = report.gitlab_calls,
+                    elapsed_ms = (report.seconds * 1000.0).round(),
+                    "pass complete"
+                );
+                self.config.interval
+            }
+            // Another process does the work.
+            Err(PassError::LeaseTaken) => self.config.interval.min(AFTER_FAILURE),
+            Err(error) => {
+                self.metrics.failed();
+                tracing::warn!(%error, "pass ended early; it will be run again");
+                self.config.interval.min(AFTER_FAILURE)
+            }
+        };
+        let whole = result.is_ok();
+        self.status.send_modify(|status| {
+            status.running_since = None;
+            match result {
+                Ok(report) => {
+                    status.last_success = Some(Timestamp::now());
+                    status.last_report = Some(report);
+                    status.last_problem = None;
+                }
+                Err(error) => status.last_problem = Some(error.to_string()),
+            }
+        });
+        (wait, whole)
+    }
+
+    /// Returns marked projects once there are some that the store has written down.
+    async fn marked(&self) -> HashSet<ProjectId> {
+        loop {
+            self.queue.marked().await;
+            tokio::time::sleep(GATHER_MARKS).await;
+            match self.store.marks().await {
+                Ok(marks) if !marks.is_empty() => return marks.into_iter().map(|(project, _)| project).collect(),
+                _ => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! What a full pass would fetch, without fetching it.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+use serde::Serialize;
+
+use super::listing::Walk;
+use super::plan::{Policy, plan};
+use super::{Only, PassError, Reconciler, patiently};
+use crate::domain::{
+    ArchiveRecord, Eagerness, JobId, LogRecord, Pipeline, PipelinePhase, PipelineSource, Project, ReportRecord, needs,
+    needs_report, report_jobs,
+};
+use crate::gitlab::{Class, Kind};
+use crate::store::JobRow;
+
+/// What a full pass would fetch.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Forecast {
+    /// Projects it would sweep.
+    pub projects: u64,
+    /// Pipelines whose jobs it would list.
+    pub pipelines: u64,
+    /// Logs it would fetch.
+    pub logs: u64,
+    /// Archives it would fetch.
+    pub archives: u64,
+    /// Bytes of those archives.
+    pub archive_bytes: u64,
+    /// Test reports it would fetch, with their summaries.
+    pub reports: u64,
+    /// GitLab calls it would make: listings, logs, archives and reports.
+    pub gitlab_calls: u64,
+    /// Storage downloads beside them, if GitLab redirects archives.
+    pub storage_calls: u64,
+    /// Calls made to find this out: the listings.
+    pub calls_made: u64,
+}
+
+impl Reconciler {
+    /// Lists what a full pass would list and counts what it would fetch. Writes nothing.
+    pub async fn forecast(&self, since: Duration, only: &Only) -> Result<Forecast, PassError> {
+        let calls = self.gitlab.calls();
+        let mut forecast = Forecast::default();
+        let mut next = None;
+        loop {
+            let page = patiently!(self, self.gitlab.projects(Class::Backfill, next.as_ref()))?;
+            for project in page.rows {
+                if (self.selection)(project.id, &project.path) && only.takes(&project) && project.ci_enabled {
+                    forecast.projects += 1;
+                    let policy = Policy {
+                        full: true,
+                        audit_window: self.config.audit_window,
+                        audit_every: Duration::from_secs(24 * 3600),
+                        now: page.as_of,
+                    };
+                    self.forecast_project(&project, since, &policy, &mut forecast).await?;
+                }
+            }
+            next = page.next;
+            if next.is_none() {
+                break;
+            }
+        }
+        forecast.calls_made = self.gitlab.calls() - calls;
+        forecast.storage_calls = forecast.archives;
+        forecast.gitlab_calls = forecast.calls_made + forecast.logs + forecast.archives + 2 * forecast.reports;
+        Ok(forecast)
+    }
+
+    async fn forecast_project(
+        &self,
+        project: &Project,
+        since: Duration,
+        policy: &Policy,
+        forecast: &mut Forecast,
+    ) -> Result<(), PassError> {
+        for source in [PipelineSource::Plain, PipelineSource::Child] {
+            let mut walk = Walk::new(&self.gitlab, project.id, source, policy.now.minus(since));
+            while let Some(rows) = patiently!(self, walk.next())? {
+                let ids = rows.iter().map(|row| row.key.pipeline).collect();
+                let states = self.store.pipeline_states(project.id, ids).await?;
+                let planned = plan(&rows, &states, policy);
+                let mut asked = Vec::new();
+                for pipeline in planned.iter().filter_map(|work| work.listed.as_deref()) {
+                    asked.push(self.forecast_pipeline(pipeline));
+                }
+                let counted: Vec<Forecast> =
+                    stream::iter(asked).buffer_unordered(self.config.pipelines).try_collect().await?;
+                counted.iter().for_each(|pipeline| forecast.add(pipeline));
+            }
+        }
+        Ok(())
+    }
+
+    async fn forecast_pipeline(&self, pipeline: &Pipeline) -> Result<Forecast, PassError> {
+        let mut forecast = Forecast { pipelines: 1, ..Forecast::default() };
+        let held: HashMap<JobId, JobRow> =
+            self.store.jobs_of(pipeline.key).await?.into_iter().map(|row| (row.key.job, row)).collect();
+        let report = self.store.pipeline(pipeline.key).await?.map_or_else(ReportRecord::missing, |row| row.report);
+        let (no_log, no_archive) = (LogRecord::missing(), ArchiveRecord::missing());
+        let mut jobs = Vec::new();
+        let mut next = None;
+        loop {
+            let page = match patiently!(self, self.gitlab.jobs(Class::Backfill, pipeline.key, next.as_ref())) {
+                Ok(page) => page,
+                // It was deleted since it was listed.
+                Err(error) if matches!(error.kind, Kind::NotFound) => return Ok(forecast),
+                Err(error) => return Err(error.into()),
+            };
+            for job in page.rows {
+                let row = held.get(&job.key.job);
+                let (log, archive) = row.map_or((&no_log, &no_archive), |row| (&row.log, &row.archive));
+                let needs = needs(&job, log, archive, Eagerness::Unsettled);
+                forecast.logs += u64::from(needs.log);
+                forecast.archives += u64::from(needs.archive);
+                forecast.archive_bytes +=
+                    job.archive.as_ref().filter(|_| needs.archive).map_or(0, |archive| archive.size);
+                jobs.push((job.key.job, job.name.clone(), job.phase(), job.junit));
+            }
+            next = page.next;
+            if next.is_none() {
+                break;
+            }
+        }
+        let over = pipeline.phase() != PipelinePhase::Active;
+        let jobs = jobs.iter().map(|(id, name, phase, junit)| (*id, &**name, *phase, *junit));
+        if let Some(ids) = report_jobs(over, &report.build_ids, jobs)
+            && needs_report(&report, &ids, Eagerness::Unsettled)
+        {
+            forecast.reports += 1;
+        }
+        Ok(forecast)
+    }
+}
+
+impl Forecast {
+    fn add(&mut self, other: &Self) {
+        self.pipelines += other.pipelines;
+        self.logs += other.logs;
+        self.archives += other.archives;
+        self.archive_bytes += other.archive_bytes;
+        self.reports += other.reports;
+    }
+
+    /// Writes it for people.
+    pub fn in_words(&self) -> String {
+        format!(
+            "would list the jobs of {} pipelines of {} projects and fetch {} logs, {} archives ({} bytes) and {} test reports:\n\
+             {} GitLab calls, of which {} listings were made to find this out; up to {} downloads from object storage\n",
+            self.pipelines,
+            self.projects,
+            self.logs,
+            self.archives,
+            self.archive_bytes,
+            self.reports,
+            self.gitlab_calls,
+            self.calls_made,
+            self.storage_calls
+        )
+    }
+}

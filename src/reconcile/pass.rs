@@ -1,0 +1,227 @@
+//! One pass over all projects, or over some.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures_util::{StreamExt, stream};
+use tokio::sync::Semaphore;
+
+use super::plan::Policy;
+use super::report::Report;
+use super::sweep::Sweep;
+use super::{Config, LEASE, PassError, Reconciler, Selection, patiently};
+use crate::domain::{Project, ProjectId, Timestamp};
+use crate::gitlab::{self, Class, Kind};
+use crate::store::{Change, Lease};
+
+/// How often the jobs of young pipelines are listed again (design, section 4.3).
+const AUDIT_EVERY: Duration = Duration::from_secs(24 * 3600);
+
+/// How thorough a pass is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Extent {
+    /// Of each project what its watermark asks for: full when its last full pass is too old.
+    Due,
+    /// Everything that was updated within this time.
+    Full(#[serde(skip)] Duration),
+}
+
+/// Which projects a pass takes.
+#[derive(Clone)]
+pub enum Only {
+    /// All that belong to us.
+    All,
+    /// Of those, the ones that a person named.
+    Chosen(Selection),
+    /// Of those, the ones with these ids.
+    Ids(HashSet<ProjectId>),
+}
+
+impl Only {
+    pub(super) fn takes(&self, project: &Project) -> bool {
+        match self {
+            Self::All => true,
+            Self::Chosen(chosen) => chosen(project.id, &project.path),
+            Self::Ids(ids) => ids.contains(&project.id),
+        }
+    }
+}
+
+impl Reconciler {
+    /// Runs one pass under the sweeping lease, waiting up to `wait` for it.
+    pub async fn pass(&self, extent: Extent, only: &Only, wait: Duration) -> Result<Report, PassError> {
+        let lease = self.take_lease(wait).await?;
+        let result = tokio::select! {
+            result = self.pass_under(extent, only, &lease) => result,
+            lost = self.keep_lease(&lease) => Err(lost),
+        };
+        if let Err(error) = self.store.release_lease(&lease).await {
+            tracing::debug!(%error, "could not give the sweeping lease back; it will expire");
+        }
+        result
+    }
+
+    async fn pass_under(&self, extent: Extent, only: &Only, lease: &Lease) -> Result<Report, PassError> {
+        let began = Instant::now();
+        let (calls, storage_calls) = (self.gitlab.calls(), self.gitlab.storage_calls());
+        let report = Mutex::new(Report::default());
+        let marks: HashMap<ProjectId, Timestamp> = self.store.marks().await?.into_iter().collect();
+        let mut next = None;
+        loop {
+            let page = patiently!(self, self.gitlab.projects(Class::Backfill, next.as_ref()))?;
+            let ours: Vec<Project> = page
+                .rows
+                .into_iter()
+                .filter(|project| (self.selection)(project.id, &project.path) && only.takes(project))
+                .collect();
+            self.store_projects(&ours).await?;
+            if page.malformed > 0 {
+                let mut report = report.lock().unwrap_or_else(PoisonError::into_inner);
+                report.unreadable("projects".to_owned(), page.malformed);
+            }
+            let now = page.as_of;
+            let mut sweeps = Vec::new();
+            for project in ours.iter().filter(|project| project.ci_enabled) {
+                sweeps.push(self.project(project, extent, now, &report, lease, &marks));
+            }
+            let swept: Vec<Result<(), PassError>> =
+                stream::iter(sweeps).buffer_unordered(self.config.projects).collect().await;
+            // What concerns one project is in the report; what concerns all ends the pass.
+            swept.into_iter().collect::<Result<(), PassError>>()?;
+            next = page.next;
+            if next.is_none() {
+                break;
+            }
+        }
+        let mut report = report.into_inner().unwrap_or_else(PoisonError::into_inner);
+        report.gitlab_calls = self.gitlab.calls() - calls;
+        report.storage_calls = self.gitlab.storage_calls() - storage_calls;
+        report.seconds = began.elapsed().as_secs_f64();
+        Ok(report)
+    }
+
+    /// Sweeps one project; its own troubles are noted, those that concern all are returned.
+    async fn project(
+        &self,
+        project: &Project,
+        extent: Extent,
+        now: Timestamp,
+        report: &Mutex<Report>,
+        lease: &Lease,
+        marks: &HashMap<ProjectId, Timestamp>,
+    ) -> Result<(), PassError> {
+        let stored = self.store.progress(project.id).await?;
+        let (full, start) = self.reach(extent, stored, now);
+        let policy = Policy { full, audit_window: self.config.audit_window, audit_every: AUDIT_EVERY, now };
+        let places = Semaphore::new(self.config.pipelines);
+        let sweep =
+            Sweep { reconciler: self, project: project.id, policy, start, report, places, seen: Mutex::default() };
+        let swept = sweep.run(stored, lease).await;
+        let mut problem = None;
+        match swept {
+            Ok(()) => {
+                if let Some(seen) = marks.get(&project.id) {
+                    self.store.apply(vec![Change::Unmark(project.id, *seen)]).await?;
+                }
+            }
+            Err(PassError::Gitlab(error)) if !matches!(error.kind, Kind::TokenRefused(_)) => {
+                problem = Some(error.to_string());
+            }
+            Err(error) => return Err(error),
+        }
+        let mut report = report.lock().unwrap_or_else(PoisonError::into_inner);
+        report.projects += 1;
+        if let Some(problem) = problem {
+            tracing::warn!(project.id = %project.id, error = %problem, "could not sweep a project to its end");
+            report.projects_failed += 1;
+            report.note(format!("project {}", project.path), problem, true);
+        }
+        Ok(())
+    }
+
+    /// Decides how far back a project is listed.
+    pub(super) fn reach(
+        &self,
+        extent: Extent,
+        stored: Option<crate::store::Progress>,
+        now: Timestamp,
+    ) -> (bool, Timestamp) {
+        let Config { since, overlap, full_interval, .. } = &*self.config;
+        match (extent, stored) {
+            (Extent::Full(since), _) => (true, now.minus(since)),
+            (Extent::Due, Some(progress)) => {
+                let full_is_due = progress.full_pass_at.is_none_or(|at| now.since(at) >= *full_interval);
+                let longer = progress.covered_since > now.minus(*since);
+                if full_is_due || longer {
+                    (true, now.minus(*since).min(progress.watermark))
+                } else {
+                    (false, progress.watermark.minus(*overlap))
+                }
+            }
+            (Extent::Due, None) => (true, now.minus(*since)),
+        }
+    }
+
+    async fn store_projects(&self, projects: &[Project]) -> Result<(), PassError> {
+        let mut changed = Vec::new();
+        for project in projects {
+            let held = self.store.project(project.id).await?;
+            if held.is_none_or(|held| held.text != project.document.text) {
+                changed.push(Change::Project(project.clone()));
+            }
+        }
+        if !changed.is_empty() {
+            self.store.apply(changed).await?;
+        }
+        Ok(())
+    }
+
+    /// Decides whether to ask again what GitLab did not answer, and waits until then.
+    pub(super) async fn wait_to_ask_again(&self, error: &gitlab::Error, attempt: u32) -> bool {
+        let wait = match &error.kind {
+            Kind::Throttled { until, .. } => until.since(Timestamp::now()),
+            Kind::Unavailable(_) if attempt < self.config.tries => {
+                self.config.schedule.backoff(attempt).mul_f64(fastrand::f64())
+            }
+            _ => return false,
+        };
+        tracing::debug!(%error, attempt, wait_ms = wait.as_millis(), "asking again");
+        tokio::time::sleep(wait).await;
+        true
+    }
+
+    pub(super) async fn take_lease(&self, wait: Duration) -> Result<Lease, PassError> {
+        let deadline = Instant::now() + wait;
+        let mut told = false;
+        loop {
+            if let Some(lease) = self.store.take_lease(LEASE).await? {
+                return Ok(lease);
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(PassError::LeaseTaken);
+            }
+            if !told {
+                tracing::info!(wait_ms = left.as_millis(), "waiting for another process that is sweeping");
+                told = true;
+            }
+            tokio::time::sleep(left.min(Duration::from_secs(1))).await;
+        }
+    }
+
+    /// Renews the lease for as long as it can; returns why it no longer can.
+    pub(super) async fn keep_lease(&self, lease: &Lease) -> PassError {
+        let mut renewed = Instant::now();
+        loop {
+            tokio::time::sleep(self.config.lease / 3).await;
+            match self.store.renew_lease(lease).await {
+                Ok(true) => renewed = Instant::now(),
+                Ok(false) => return PassError::LeaseTaken,
+                Err(error) if renewed.elapsed() >= self.config.lease => return error.into(),
+                Err(_) => {}
+            }
+        }
+    }
+}
