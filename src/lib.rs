@@ -12,5 +12,6 @@ pub mod ingest;
 pub mod queue;
 pub mod reconcile;
 pub mod store;
+pub mod webhook;
 pub mod work;
 pub mod worker;
