@@ -6,6 +6,9 @@
 //! them to the [`store`], [`api`] reads them. [`reconcile`] finds what events missed and offers it to the same
 //! queue. [`app`] starts and stops all of them.
 
+pub mod access;
+pub mod admin;
+pub mod api;
 pub mod domain;
 pub mod gitlab;
 pub mod ingest;

@@ -1,0 +1,194 @@
+//! Who may read: the rule of `access.mode = open` (design, section 4.6).
+//!
+//! Open means open to people and programs on this machine. It guarantees that a read which came through a proxy, or by
+//! a name that is not this machine's own (also one that a web page had resolved to 127.0.0.1), is refused unless
+//! `access.allow_open_network` says that the network may read.
+//!
+//! It deliberately does not look at the peer's address: a proxy on this machine has a loopback address too.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use actix_web::body::{BoxBody, MessageBody};
+use actix_web::dev::{HttpServiceFactory, ServiceRequest, ServiceResponse};
+use actix_web::http::header::{HOST, HeaderMap};
+use actix_web::middleware::{Next, from_fn};
+use actix_web::{Error, HttpResponse, web};
+use serde_json::json;
+
+/// The settings of `access.mode = open`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Open {
+    /// Lets everybody read who can reach the listener, also by proxies and other names.
+    pub allow_open_network: bool,
+}
+
+/// Why a read is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Refusal {
+    /// It was asked for by a name that is not this machine's own.
+    Host,
+    /// It came through a proxy.
+    Proxied,
+}
+
+impl Refusal {
+    fn message(self) -> String {
+        let what = match self {
+            Self::Host => "this was asked for by a host name that is not localhost, 127.0.0.0/8 or [::1]",
+            Self::Proxied => "this came through a proxy (Forwarded, X-Forwarded-* or Via)",
+        };
+        format!(
+            "403 Forbidden: with access.mode = open only programs on Cistern's own machine may read, and {what}. \
+             To open the cache to the network, set access.allow_open_network."
+        )
+    }
+}
+
+/// Guards all routes that read. Webhooks and probes stay outside of it.
+pub fn reads(open: Open, routes: impl FnOnce(&mut web::ServiceConfig)) -> impl HttpServiceFactory + 'static {
+    web::scope("").wrap(from_fn(move |request, next| guard(open, request, next))).configure(routes)
+}
+
+async fn guard(
+    open: Open,
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let authority = request.uri().authority().map(actix_web::http::uri::Authority::as_str);
+    match judge(open, authority, request.headers()) {
+        Ok(()) => next.call(request).await.map(ServiceResponse::map_into_boxed_body),
+        Err(refusal) => {
+            let answer = HttpResponse::Forbidden().json(json!({ "message": refusal.message() }));
+            Ok(request.into_response(answer))
+        }
+    }
+}
+
+/// `authority` is that of a request line in absolute form, which goes before `Host` (RFC 9112, section 3.2.2).
+fn judge(open: Open, authority: Option<&str>, headers: &HeaderMap) -> Result<(), Refusal> {
+    if open.allow_open_network {
+        return Ok(());
+    }
+    let proxied = |name: &str| name == "forwarded" || name == "via" || name.starts_with("x-forwarded-");
+    if headers.keys().any(|name| proxied(name.as_str())) {
+        return Err(Refusal::Proxied);
+    }
+    let mut hosts = headers.get_all(HOST);
+    let host = hosts.next().and_then(|host| host.to_str().ok());
+    let local = hosts.next().is_none() && host.is_some_and(is_loopback) && authority.is_none_or(is_loopback);
+    if local { Ok(()) } else { Err(Refusal::Host) }
+}
+
+/// Returns whether a `Host`, with or without a port, can only mean this machine.
+fn is_loopback(host: &str) -> bool {
+    if let Some(rest) = host.strip_prefix('[') {
+        let Some((address, port)) = rest.split_once(']') else { return false };
+        return address.parse().is_ok_and(|address: Ipv6Addr| address.is_loopback()) && is_port_suffix(port);
+    }
+    let (name, port) = host.find(':').map_or((host, ""), |colon| host.split_at(colon));
+    let named = name.eq_ignore_ascii_case("localhost");
+    (named || name.parse().is_ok_and(|address: Ipv4Addr| address.is_loopback())) && is_port_suffix(port)
+}
+
+fn is_port_suffix(text: &str) -> bool {
+    text.is_empty() || text.strip_prefix(':').is_some_and(|port| port.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::http::header::{HeaderName, HeaderValue};
+    use actix_web::test::{TestRequest, call_service, init_service, read_body_json};
+    use actix_web::{App, http::StatusCode};
+
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        let mut map = HeaderMap::new();
+        for (name, value) in pairs {
+            map.append(HeaderName::from_static(name), HeaderValue::from_static(value));
+        }
+        map
+    }
+
+    #[test]
+    fn only_names_of_this_machine_are_loopback() {
+        for host in [
+            "localhost",
+            "LocalHost:8080",
+            "127.0.0.1",
+            "127.0.0.1:8080",
+            "127.255.3.4:1",
+            "[::1]",
+            "[::1]:8080",
+            "[0:0:0:0:0:0:0:1]:80",
+            "localhost:",
+        ] {
+            assert!(is_loopback(host), "{host}");
+        }
+        for host in [
+            "",
+            "cistern.example",
+            "localhost.example",
+            "localhost.",
+            "127.0.0.1.example",
+            "127.1",
+            "128.0.0.1",
+            "0.0.0.0",
+            "10.0.0.1:8080",
+            "[::]",
+            "[::2]:80",
+            "[::1",
+            "::1",
+            "[::1]x",
+            "localhost:80@example",
+            "localhost:80:80",
+            "user@localhost",
+            "localhost/",
+            "[::ffff:127.0.0.1]",
+            " localhost",
+        ] {
+            assert!(!is_loopback(host), "{host}");
+        }
+    }
+
+    #[test]
+    fn proxies_foreign_names_and_doubled_hosts_are_refused_unless_the_network_may_read() {
+        let local = ("host", "localhost:8080");
+        let cases = [
+            (vec![local], None, Ok(())),
+            (vec![local], Some("127.0.0.1:8080"), Ok(())),
+            (vec![local], Some("evil.example"), Err(Refusal::Host)),
+            (vec![], None, Err(Refusal::Host)),
+            (vec![local, ("host", "evil.example")], None, Err(Refusal::Host)),
+            (vec![("host", "evil.example")], None, Err(Refusal::Host)),
+            (vec![local, ("forwarded", "for=10.0.0.1")], None, Err(Refusal::Proxied)),
+            (vec![local, ("via", "1.1 proxy")], None, Err(Refusal::Proxied)),
+            (vec![local, ("x-forwarded-for", "10.0.0.1")], None, Err(Refusal::Proxied)),
+            (vec![local, ("x-forwarded-anything-new", "")], None, Err(Refusal::Proxied)),
+            (vec![local, ("x-forward", "")], None, Ok(())),
+        ];
+        for (pairs, authority, expected) in cases {
+            let headers = headers(&pairs);
+            assert_eq!(judge(Open::default(), authority, &headers), expected, "{pairs:?}");
+            assert_eq!(judge(Open { allow_open_network: true }, authority, &headers), Ok(()), "{pairs:?}");
+        }
+    }
+
+    #[actix_web::test]
+    async fn the_guard_covers_what_it_wraps_and_nothing_else() {
+        let app =
+            App::new().route("/livez", web::get().to(HttpResponse::Ok)).service(reads(Open::default(), |config| {
+                config.route("/read", web::get().to(HttpResponse::Ok));
+            }));
+        let app = init_service(app).await;
+        let ask = |path, host| TestRequest::get().uri(path).insert_header((HOST, host)).to_request();
+        assert_eq!(call_service(&app, ask("/read", "localhost")).await.status(), StatusCode::OK);
+        assert_eq!(call_service(&app, ask("/livez", "cistern.example")).await.status(), StatusCode::OK);
+        for path in ["/read", "/nothing-here"] {
+            let response = call_service(&app, ask(path, "cistern.example")).await;
+            assert_eq!(response.status(), StatusCode::FORBIDDEN, "{path}");
+            let body: serde_json::Value = read_body_json(response).await;
+            assert!(body["message"].as_str().is_some_and(|message| message.contains("access.mode")), "{body}");
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! The answers that are no documents: GitLab's own error bodies where it has them, a sentence where it has not.
+
+use std::fmt;
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{ALLOW, HeaderName, RETRY_AFTER};
+use actix_web::{HttpResponse, ResponseError};
+use serde_json::json;
+use tracing::{debug, error};
+
+use crate::domain::Piece;
+use crate::store;
+
+/// Tells why something is not cached: a [`crate::domain::Reason`], or `missing` (law 12).
+pub(super) const REASON: HeaderName = HeaderName::from_static("x-cistern-reason");
+
+/// Seconds after which a reader may ask again while the store is away.
+const RETRY_SECS: &str = "5";
+
+/// Why a read has no document to answer with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Problem {
+    /// The project is not cached.
+    ProjectNotFound,
+    /// The pipeline or job is not cached.
+    NotFound,
+    /// The thing exists, but this piece of it is not held.
+    NotHeld(Piece),
+    /// A parameter's value is not one of its values.
+    Invalid {
+        /// The parameter.
+        name: &'static str,
+        /// GitLab's words: `is invalid` or `does not have a valid value`.
+        problem: &'static str,
+    },
+    /// A filter or order that GitLab has and Cistern has not.
+    Unsupported(&'static str),
+    /// Cistern has no such path.
+    UnknownPath,
+    /// Cistern's cache cannot be changed by its readers.
+    OnlyReads,
+    /// The store is away for now, or what was to be read is being replaced.
+    Away,
+    /// The store cannot be used.
+    Unusable,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ProjectNotFound => f.write_str("404 Project Not Found"),
+            Self::NotFound | Self::NotHeld(_) => f.write_str("404 Not found"),
+            Self::Invalid { name, problem } => write!(f, "{name} {problem}"),
+            Self::Unsupported(name) => write!(
+                f,
+                "400 Bad Request: Cistern does not support the parameter {name} of GitLab here yet, or not with this \
+                 value. Leave it out, or ask GitLab."
+            ),
+            Self::UnknownPath => f.write_str(
+                "404 Not Found: Cistern has no such path. It serves projects, their pipelines and jobs, test reports, \
+                 logs and artifacts below /api/v4/projects.",
+            ),
+            Self::OnlyReads => {
+                f.write_str("405 Method Not Allowed: Cistern is a cache and can only be read. Use GET or HEAD.")
+            }
+            Self::Away => f.write_str("503 Service Unavailable: the cache cannot be read right now. Ask again soon."),
+            Self::Unusable => f.write_str("500 Internal Server Error: the cache cannot be read. See Cistern's log."),
+        }
+    }
+}
+
+impl ResponseError for Problem {
+    fn status_code(&self) -> StatusCode {
+        match self {
+            Self::ProjectNotFound | Self::NotFound | Self::NotHeld(_) | Self::UnknownPath => StatusCode::NOT_FOUND,
+            Self::Invalid { .. } | Self::Unsupported(_) => StatusCode::BAD_REQUEST,
+            Self::OnlyReads => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Away => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Unusable => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let mut response = HttpResponse::build(self.status_code());
+        match self {
+            Self::NotHeld(piece) => {
+                response.insert_header((REASON, piece.as_str()));
+            }
+            Self::OnlyReads => {
+                response.insert_header((ALLOW, "GET, HEAD"));
+            }
+            Self::Away => {
+                response.insert_header((RETRY_AFTER, RETRY_SECS));
+            }
+            _ => {}
+        }
+        match self {
+            // GitLab's parameter checks answer with `error`, everything else with `message`.
+            Self::Invalid { .. } => response.json(json!({ "error": self.to_string() })),
+            _ => response.json(json!({ "message": self.to_string() })),
+        }
+    }
+}
+
+impl From<store::Error> for Problem {
+    /// Logs the cause, which readers are not told. An outage is told by the store itself, not once more by every
+    /// reader.
+    fn from(problem: store::Error) -> Self {
+        if problem.is_temporary() {
+            debug!(error = %problem, "a read was answered 503");
+            Self::Away
+        } else {
+            error!(error = %problem, "a read was answered 500");
+            Self::Unusable
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! `GET /api/v4/…`: what is cached, in GitLab's own shapes, for GitLab's existing clients (contract, section 5).
+//!
+//! What it guarantees: documents are GitLab's text, byte for byte; lists page as GitLab's do; a filter or order that
+//! GitLab has and Cistern has not is 400, never silently ignored; what is not cached says why in `X-Cistern-Reason`
+//! (law 12); logs, reports and archives stream in bounded memory.
+//!
+//! What it deliberately does not do: it never asks GitLab, never writes, and does not decide who may read; see
+//! [`crate::access`].
+
+mod answer;
+mod blob;
+mod jobs;
+mod listing;
+mod pipelines;
+mod projects;
+mod query;
+
+use actix_web::dev::Handler;
+use actix_web::{FromRequest, HttpRequest, HttpResponse, Resource, Responder, guard, web};
+
+use self::answer::Problem;
+use crate::store::Store;
+
+/// Adds the routes; wrap them with [`crate::access::reads`]. Every other path below `/api/v4` is 404.
+pub fn routes(config: &mut web::ServiceConfig, store: Store) {
+    config.service(
+        web::scope("/api/v4")
+            .app_data(web::Data::new(store))
+            .service(read("/projects", projects::list))
+            .service(read("/projects/{project}", projects::show))
+            .service(read("/projects/{project}/pipelines", pipelines::list))
+            .service(read("/projects/{project}/pipelines/{pipeline}", pipelines::show))
+            .service(read("/projects/{project}/pipelines/{pipeline}/jobs", pipelines::jobs))
+            .service(read("/projects/{project}/pipelines/{pipeline}/test_report", pipelines::report))
+            .service(read("/projects/{project}/pipelines/{pipeline}/test_report_summary", pipelines::summary))
+            .service(read("/projects/{project}/jobs/{job}", jobs::show))
+            .service(read("/projects/{project}/jobs/{job}/trace", jobs::trace))
+            .service(read("/projects/{project}/jobs/{job}/artifacts", jobs::artifacts))
+            .default_service(web::to(unknown_path)),
+    );
+}
+
+/// Answers for a path that Cistern does not have; meant as the main listener's default service.
+pub async fn unknown_path(request: HttpRequest) -> HttpResponse {
+    let reads = [actix_web::http::Method::GET, actix_web::http::Method::HEAD];
+    let problem = if reads.contains(request.method()) { Problem::UnknownPath } else { Problem::OnlyReads };
+    actix_web::ResponseError::error_response(&problem)
+}
+
+/// Returns a resource that answers GET and HEAD, and 405 to every other method.
+fn read<F, Args>(path: &str, handler: F) -> Resource
+where
+    F: Handler<Args>,
+    Args: FromRequest + 'static,
+    F::Output: Responder + 'static,
+{
+    web::resource(path)
+        .route(web::route().guard(guard::Any(guard::Get()).or(guard::Head())).to(handler))
+        .default_service(web::to(unknown_path))
+}
+
+#[cfg(test)]
+mod tests;

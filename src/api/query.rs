@@ -1,0 +1,195 @@
+//! Query parameters as GitLab reads them.
+
+use actix_web::HttpRequest;
+use url::form_urlencoded;
+
+use super::answer::Problem;
+
+/// The default and largest page (contract, section 5.2). A larger `per_page` is cut, as GitLab does.
+const DEFAULT_PER_PAGE: u64 = 20;
+const MAX_PER_PAGE: u64 = 100;
+
+/// The statuses that GitLab accepts in filters (contract, section 3.2).
+const STATUSES: [&str; 13] = [
+    "created",
+    "waiting_for_resource",
+    "preparing",
+    "waiting_for_callback",
+    "pending",
+    "running",
+    "success",
+    "failed",
+    "canceling",
+    "canceled",
+    "skipped",
+    "manual",
+    "scheduled",
+];
+
+/// The decoded parameters of a request, in order.
+#[derive(Debug)]
+pub(super) struct Query {
+    pairs: Vec<(String, String)>,
+}
+
+/// Which page of a list is wanted; both count from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Paging {
+    pub(super) page: u64,
+    pub(super) per_page: u64,
+}
+
+impl Query {
+    pub(super) fn of(request: &HttpRequest) -> Self {
+        Self::parse(request.query_string())
+    }
+
+    pub(super) fn parse(text: &str) -> Self {
+        Self { pairs: form_urlencoded::parse(text.as_bytes()).into_owned().collect() }
+    }
+
+    /// Returns all parameters, in order.
+    pub(super) fn pairs(&self) -> &[(String, String)] {
+        &self.pairs
+    }
+
+    /// Returns a parameter's last value; an empty one counts as left out, as GitLab does.
+    pub(super) fn text(&self, name: &str) -> Option<&str> {
+        let value = self.pairs.iter().rfind(|(key, _)| key == name).map(|(_, value)| value.as_str())?;
+        (!value.is_empty()).then_some(value)
+    }
+
+    pub(super) fn owned(&self, name: &str) -> Option<String> {
+        self.text(name).map(str::to_owned)
+    }
+
+    /// Returns whether a parameter is switched on.
+    pub(super) fn flag(&self, name: &'static str) -> Result<bool, Problem> {
+        match self.text(name).map(str::to_ascii_lowercase).as_deref() {
+            None | Some("false" | "f" | "0" | "no" | "n" | "off") => Ok(false),
+            Some("true" | "t" | "1" | "yes" | "y" | "on") => Ok(true),
+            Some(_) => Err(Problem::Invalid { name, problem: "is invalid" }),
+        }
+    }
+
+    /// Returns a status to filter by.
+    pub(super) fn status(&self, name: &'static str) -> Result<Option<String>, Problem> {
+        self.text(name).map(|status| known_status(name, status)).transpose()
+    }
+
+    /// Returns the statuses of `name` and of every `name[]`.
+    pub(super) fn statuses(&self, name: &'static str) -> Result<Vec<String>, Problem> {
+        let listed = |key: &str| key == name || key.strip_suffix("[]") == Some(name);
+        let values = self.pairs.iter().filter(|(key, value)| listed(key) && !value.is_empty());
+        values.map(|(_, value)| known_status(name, value)).collect()
+    }
+
+    /// Returns `true` for the value `yes`, `false` for `no`, and `None` without the parameter.
+    pub(super) fn choice(&self, name: &'static str, yes: &str, no: &str) -> Result<Option<bool>, Problem> {
+        match self.text(name) {
+            None => Ok(None),
+            Some(value) if value == yes => Ok(Some(true)),
+            Some(value) if value == no => Ok(Some(false)),
+            Some(_) => Err(Problem::Invalid { name, problem: "does not have a valid value" }),
+        }
+    }
+
+    /// Refuses the parameters of GitLab that Cistern does not have, also as arrays or hashes (`name[]`, `name[key]`).
+    pub(super) fn refuse(&self, unsupported: &[&'static str]) -> Result<(), Problem> {
+        let given =
+            |name: &str| self.pairs.iter().any(|(key, value)| !value.is_empty() && key.split('[').next() == Some(name));
+        match unsupported.iter().find(|name| given(name)) {
+            Some(name) => Err(Problem::Unsupported(name)),
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses a parameter unless it is left out or has the one value that is already so.
+    pub(super) fn only(&self, name: &'static str, value: &str) -> Result<(), Problem> {
+        if self.text(name).is_none_or(|given| given == value) { Ok(()) } else { Err(Problem::Unsupported(name)) }
+    }
+
+    /// Returns which page is wanted.
+    pub(super) fn paging(&self) -> Result<Paging, Problem> {
+        self.only("pagination", "offset")?;
+        let page = self.number("page", 1)?;
+        let per_page = self.number("per_page", DEFAULT_PER_PAGE)?.min(MAX_PER_PAGE);
+        Ok(Paging { page, per_page })
+    }
+
+    /// Reads a whole number from 1 to one that leaves room to be multiplied by a page's size.
+    fn number(&self, name: &'static str, default: u64) -> Result<u64, Problem> {
+        let Some(text) = self.text(name) else { return Ok(default) };
+        match text.parse() {
+            Ok(0) => Err(Problem::Invalid { name, problem: "does not have a valid value" }),
+            Ok(number) if number <= u64::from(u32::MAX) => Ok(number),
+            Ok(_) | Err(_) => Err(Problem::Invalid { name, problem: "is invalid" }),
+        }
+    }
+}
+
+fn known_status(name: &'static str, status: &str) -> Result<String, Problem> {
+    if STATUSES.contains(&status) {
+        Ok(status.to_owned())
+    } else {
+        Err(Problem::Invalid { name, problem: "does not have a valid value" })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_default_are_cut_and_are_refused_like_gitlabs() {
+        let paging = |text: &str| Query::parse(text).paging();
+        assert_eq!(paging(""), Ok(Paging { page: 1, per_page: 20 }));
+        assert_eq!(paging("page=&per_page="), Ok(Paging { page: 1, per_page: 20 }));
+        assert_eq!(paging("page=3&per_page=7"), Ok(Paging { page: 3, per_page: 7 }));
+        assert_eq!(paging("per_page=1000"), Ok(Paging { page: 1, per_page: 100 }));
+        assert_eq!(paging("pagination=offset"), Ok(Paging { page: 1, per_page: 20 }));
+        assert_eq!(paging("pagination=keyset"), Err(Problem::Unsupported("pagination")));
+        for text in ["page=one", "page=-1", "page=1.5", "page=18446744073709551616", "page=4294967296"] {
+            assert_eq!(paging(text), Err(Problem::Invalid { name: "page", problem: "is invalid" }), "{text}");
+        }
+        for text in ["page=0", "per_page=0"] {
+            assert!(matches!(paging(text), Err(Problem::Invalid { .. })), "{text}");
+        }
+    }
+
+    #[test]
+    fn scopes_may_be_given_once_many_times_or_encoded() {
+        let scope = |text: &str| Query::parse(text).statuses("scope");
+        assert_eq!(scope("").as_deref(), Ok(&[][..]));
+        assert_eq!(scope("scope=failed"), Ok(vec!["failed".to_owned()]));
+        let two = Ok(vec!["failed".to_owned(), "success".to_owned()]);
+        assert_eq!(scope("scope[]=failed&scope[]=success"), two);
+        assert_eq!(scope("scope%5B%5D=failed&x=1&scope%5B%5D=success"), two);
+        let invalid = Err(Problem::Invalid { name: "scope", problem: "does not have a valid value" });
+        assert_eq!(scope("scope[]=failed&scope[]=done"), invalid);
+    }
+
+    #[test]
+    fn unsupported_parameters_are_refused_in_every_form_and_unknown_ones_ignored() {
+        let refuse = |text: &str| Query::parse(text).refuse(&["updated_after", "name"]);
+        for text in ["", "updated_after=", "nothing=1", "names=1"] {
+            assert_eq!(refuse(text), Ok(()), "{text}");
+        }
+        for text in ["updated_after=2026-11-20", "page=1&updated_after[]=x", "updated%5Fafter=x"] {
+            assert_eq!(refuse(text), Err(Problem::Unsupported("updated_after")), "{text}");
+        }
+    }
+
+    #[test]
+    fn flags_and_choices_know_their_values() {
+        let flag = |text: &str| Query::parse(text).flag("include_retried");
+        assert_eq!(flag(""), Ok(false));
+        assert_eq!(flag("include_retried=True"), Ok(true));
+        assert_eq!(flag("include_retried=true&include_retried=0"), Ok(false), "the last one counts");
+        assert!(flag("include_retried=maybe").is_err());
+        let sort = |text: &str| Query::parse(text).choice("sort", "asc", "desc");
+        assert_eq!(sort(""), Ok(None));
+        assert_eq!(sort("sort=asc"), Ok(Some(true)));
+        assert!(sort("sort=up").is_err());
+    }
+}
