@@ -9,12 +9,14 @@
 pub mod access;
 pub mod admin;
 pub mod api;
+pub mod config;
 pub mod domain;
 pub mod gitlab;
 pub mod ingest;
 pub mod queue;
 pub mod reconcile;
 pub mod store;
+pub mod telemetry;
 pub mod webhook;
 pub mod work;
 pub mod worker;

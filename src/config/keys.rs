@@ -1,0 +1,265 @@
+//! Every setting in one table.
+//!
+//! Flags, environment names, file keys, the README's settings table and the texts of mistakes all come from [`KEYS`],
+//! so that they cannot differ. A setting that no code reads yet is not listed: an unknown key is a mistake that is
+//! reported, a silent one would be believed.
+
+/// What a setting's text must look like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// An `http://` or `https://` URL.
+    Url,
+    /// Where the store is: `sqlite:…`.
+    Store,
+    /// The path of a file.
+    File,
+    /// `HOST:PORT`.
+    Address,
+    /// A whole number with `ms`, `s`, `m`, `h` or `d`.
+    Duration,
+    /// A whole number of bytes, or with `KiB`, `MiB` or `GiB`.
+    Size,
+    /// A whole number.
+    Count,
+    /// A number with or without a decimal point.
+    Number,
+    /// `true` or `false`.
+    Switch,
+    /// One of these words.
+    Choice(&'static [&'static str]),
+    /// A log level, or `target=level` pairs.
+    Level,
+    /// A text that is never printed.
+    Secret,
+    /// Several texts that are never printed.
+    Secrets,
+    /// Several project ids, paths or patterns.
+    Patterns,
+}
+
+/// What holds when a setting is given nowhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Otherwise {
+    /// This text, read as if somebody had written it.
+    Text(&'static str),
+    /// Nothing; the text says what that means.
+    Unset(&'static str),
+}
+
+/// One setting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Key {
+    /// `section.key`, as the file and the documentation call it.
+    pub name: &'static str,
+    /// What its text must look like.
+    pub kind: Kind,
+    /// What holds when it is given nowhere.
+    pub otherwise: Otherwise,
+    /// What it means, in Markdown.
+    pub meaning: &'static str,
+}
+
+impl Key {
+    /// Returns the part before the dot.
+    pub fn section(&self) -> &'static str {
+        self.name.split_once('.').map_or(self.name, |(section, _)| section)
+    }
+
+    /// Returns whether its value must never be printed.
+    pub fn is_secret(&self) -> bool {
+        matches!(self.kind, Kind::Secret | Kind::Secrets)
+    }
+
+    /// Returns whether it takes several values: commas in flags and the environment, an array in the file.
+    pub fn is_list(&self) -> bool {
+        matches!(self.kind, Kind::Secrets | Kind::Patterns)
+    }
+
+    /// Returns the names it can be given by: its own, and for a secret the one that names a file holding it.
+    pub fn names(&self) -> impl Iterator<Item = String> + use<> {
+        let file = self.is_secret().then(|| self.file_name());
+        std::iter::once(self.name.to_owned()).chain(file)
+    }
+
+    /// Returns `section.key_file`, which names a file that holds the secret.
+    pub fn file_name(&self) -> String {
+        format!("{}_file", self.name)
+    }
+
+    /// Returns the word that stands for its value in the help.
+    pub fn value_name(&self) -> String {
+        let word = match self.kind {
+            Kind::Url | Kind::Store => "URL",
+            Kind::File => "FILE",
+            Kind::Address => "HOST:PORT",
+            Kind::Duration => "DURATION",
+            Kind::Size => "SIZE",
+            Kind::Count | Kind::Number => "NUMBER",
+            Kind::Switch => "true|false",
+            Kind::Choice(words) => return words.join("|"),
+            Kind::Level => "LEVEL",
+            Kind::Secret => "SECRET",
+            Kind::Secrets => "SECRET,…",
+            Kind::Patterns => "PROJECT,…",
+        };
+        word.to_owned()
+    }
+}
+
+/// Returns the flag of a setting's name, with its dashes: `gitlab.ca_file` is `--gitlab-ca-file`.
+pub fn flag(name: &str) -> String {
+    format!("--{}", name.replace(['.', '_'], "-"))
+}
+
+/// Returns the environment variable of a setting's name: `gitlab.ca_file` is `CISTERN_GITLAB_CA_FILE`.
+pub fn variable(name: &str) -> String {
+    format!("{VARIABLE_PREFIX}{}", name.replace('.', "_").to_uppercase())
+}
+
+/// How the names of our environment variables begin.
+pub const VARIABLE_PREFIX: &str = "CISTERN_";
+
+/// Well-known variables that count when the `CISTERN_` name is unset.
+pub const ALIASES: &[(&str, &Key)] =
+    &[("GITLAB_URL", &GITLAB_URL), ("GITLAB_TOKEN", &GITLAB_TOKEN), ("MONGODB_URI", &STORE_URL)];
+
+/// Settings of the design whose feature does not exist yet. They are refused as such, not likened to another setting:
+/// who writes `access.tokens` does not mean `webhook.tokens`.
+pub const LATER: &[&str] = &[
+    "access.negative_ttl",
+    "access.positive_ttl",
+    "access.stale_if_error",
+    "access.tokens",
+    "api.max_age",
+    "api.read_through",
+    "gitlab.hooks_token",
+    "server.public_url",
+];
+
+/// Returns the rows of the README's settings table, heading included.
+pub fn table() -> String {
+    let mut rows = String::from("| key | default | meaning |\n|---|---|---|\n");
+    for key in KEYS {
+        let default = match key.otherwise {
+            Otherwise::Text(text) => format!("`{text}`"),
+            Otherwise::Unset(text) => text.to_owned(),
+        };
+        rows.push_str(&format!("| `{}` | {default} | {} |\n", key.name, key.meaning));
+    }
+    rows
+}
+
+macro_rules! keys {
+    ($($id:ident $name:literal $kind:expr, $otherwise:expr, $meaning:literal;)*) => {
+        $(
+            #[doc = concat!("`", $name, "`: ", $meaning, ".")]
+            pub const $id: Key = Key { name: $name, kind: $kind, otherwise: $otherwise, meaning: $meaning };
+        )*
+
+        /// Every setting, in the order of the documentation.
+        pub const KEYS: &[Key] = &[$($id),*];
+    };
+}
+
+use Otherwise::{Text, Unset};
+
+keys! {
+    GITLAB_URL "gitlab.url" Kind::Url, Unset("none"),
+        "the GitLab instance; may have a path; also read from `GITLAB_URL`";
+    GITLAB_TOKEN "gitlab.token" Kind::Secret, Unset("none"),
+        "a `read_api` token of Reporter role; also read from `GITLAB_TOKEN`";
+    GITLAB_CA_FILE "gitlab.ca_file" Kind::File, Unset("the system's store"),
+        "certificates of a private authority (PEM)";
+    WEBHOOK_TOKENS "webhook.tokens" Kind::Secrets, Unset("none"),
+        "secret tokens of webhooks, several for rotation; with neither these nor signing tokens, webhooks are refused";
+    WEBHOOK_SIGNING_TOKENS "webhook.signing_tokens" Kind::Secrets, Unset("none"),
+        "signing tokens of webhooks (`whsec_…`), several for rotation; with one, a delivery needs a valid signature";
+    WEBHOOK_ALLOW_UNSIGNED "webhook.allow_unsigned" Kind::Switch, Text("false"),
+        "with signing tokens set: let an unsigned delivery pass by `webhook.tokens` (during a migration)";
+    WEBHOOK_REFRESH "webhook.refresh" Kind::Duration, Text("15s"),
+        "events of unfinished things refresh their pipeline's record this long after the first; `0`: they are ignored";
+    STORE_URL "store.url" Kind::Store, Text("sqlite:cistern.db"),
+        "where the cache is kept: `sqlite:relative` or `sqlite:///absolute`";
+    STORE_LEASE "store.lease" Kind::Duration, Text("30s"),
+        "how long a process may be silent before others take its work over";
+    SERVER_LISTEN "server.listen" Kind::Address, Text("127.0.0.1:8080"), "where webhooks and reads are answered";
+    SERVER_ADMIN_LISTEN "server.admin_listen" Kind::Address, Text("127.0.0.1:9090"),
+        "where `/metrics` and `/status` are answered; never behind an ingress";
+    SERVER_DRAIN_DELAY "server.drain_delay" Kind::Duration, Text("0s"),
+        "how long to keep serving, not ready, after the first signal";
+    SERVER_DRAIN_TIMEOUT "server.drain_timeout" Kind::Duration, Text("25s"),
+        "how long running work may take to end; what is left stays in the journal";
+    PROJECTS_INCLUDE "projects.include" Kind::Patterns, Unset("all the token is a member of"),
+        "the projects to cache: ids, paths, `group/**`";
+    PROJECTS_EXCLUDE "projects.exclude" Kind::Patterns, Unset("none"), "the projects to leave out; wins over include";
+    RECONCILE_INTERVAL "reconcile.interval" Kind::Duration, Text("10m"), "time between two passes over what changed";
+    RECONCILE_FULL_INTERVAL "reconcile.full_interval" Kind::Duration, Text("24h"), "time between two full passes";
+    RECONCILE_SINCE "reconcile.since" Kind::Duration, Text("30d"), "how far back pipelines are cached";
+    RECONCILE_OVERLAP "reconcile.overlap" Kind::Duration, Text("10m"),
+        "how far before its watermark a listing starts";
+    RECONCILE_AUDIT_WINDOW "reconcile.audit_window" Kind::Duration, Text("7d"),
+        "pipelines this young are listed again every day, to learn of erased logs";
+    LIMITS_PROJECTS "limits.projects" Kind::Count, Text("5"), "projects at once";
+    LIMITS_PIPELINES "limits.pipelines" Kind::Count, Text("10"), "pipelines of a project at once";
+    LIMITS_JOBS "limits.jobs" Kind::Count, Text("20"), "jobs of a pipeline at once";
+    LIMITS_API_CALLS "limits.api_calls" Kind::Count, Text("20"), "GitLab calls in flight, of the whole deployment";
+    LIMITS_STORE_OPS "limits.store_ops" Kind::Count, Text("50"), "store operations in flight";
+    LIMITS_QUEUE "limits.queue" Kind::Count, Text("10000"), "targets in memory; the rest wait in the journal";
+    LIMITS_JOURNAL "limits.journal" Kind::Count, Text("1000000"),
+        "entries in the journal; when it is full, webhooks are answered `deferred`";
+    LIMITS_REQUESTS_PER_MINUTE "limits.requests_per_minute" Kind::Count, Unset("unset"),
+        "GitLab calls a minute; unset: follow GitLab's own headers";
+    LIMITS_LOG_SIZE "limits.log_size" Kind::Size, Text("100MiB"), "larger logs are recorded, not fetched";
+    LIMITS_ARTIFACT_SIZE "limits.artifact_size" Kind::Size, Text("1GiB"), "larger archives are recorded, not fetched";
+    LIMITS_REPORT_SIZE "limits.report_size" Kind::Size, Text("64MiB"), "larger reports are recorded, not fetched";
+    LIMITS_WEBHOOK_BYTES "limits.webhook_bytes" Kind::Size, Text("64MiB"), "webhook bodies in flight, together";
+    ACCESS_MODE "access.mode" Kind::Choice(&["open"]), Unset("`open` on loopback, else none"),
+        "who may read; `open`: everybody who reaches it on this machine";
+    ACCESS_ALLOW_OPEN_NETWORK "access.allow_open_network" Kind::Switch, Text("false"),
+        "with `access.mode = open`: let everybody read who reaches it from elsewhere, too";
+    SCHEDULE_SCALE "schedule.scale" Kind::Number, Text("1"),
+        "multiplies every waiting time of retries and later looks";
+    LOG_FORMAT "log.format" Kind::Choice(&["text", "json"]), Unset("`text` on a terminal, else `json`"),
+        "how log lines are written";
+    LOG_LEVEL "log.level" Kind::Level, Text("info"),
+        "how much is logged: `off`, `error`, `warn`, `info`, `debug`, `trace`; or `target=level` pairs";
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn every_name_is_unique_and_of_one_section_and_one_key() {
+        let mut variables = HashSet::new();
+        for key in KEYS {
+            let (section, rest) = key.name.split_once('.').expect("every name has a section");
+            for part in [section, rest] {
+                assert!(part.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'), "{}", key.name);
+            }
+            assert!(!LATER.contains(&key.name), "{} exists", key.name);
+            for name in key.names() {
+                assert!(variables.insert(variable(&name)), "{name} is given twice");
+            }
+            assert!(!key.meaning.contains('|') && !key.meaning.ends_with('.'), "{}", key.name);
+        }
+    }
+
+    #[test]
+    fn names_follow_one_rule() {
+        assert_eq!(flag("gitlab.ca_file"), "--gitlab-ca-file");
+        assert_eq!(variable("gitlab.ca_file"), "CISTERN_GITLAB_CA_FILE");
+        assert_eq!(GITLAB_TOKEN.names().collect::<Vec<_>>(), ["gitlab.token", "gitlab.token_file"]);
+        assert_eq!(GITLAB_URL.names().collect::<Vec<_>>(), ["gitlab.url"]);
+    }
+
+    #[test]
+    fn the_table_has_a_row_for_every_key() {
+        let table = table();
+        assert_eq!(table.lines().count(), KEYS.len() + 2);
+        assert!(table.lines().all(|row| row.matches('|').count() == 4), "{table}");
+        assert!(table.contains("| `store.lease` | `30s` | how long"), "{table}");
+    }
+}
