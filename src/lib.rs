@@ -9,10 +9,13 @@
 pub mod access;
 pub mod admin;
 pub mod api;
+pub mod app;
 pub mod config;
 pub mod domain;
 pub mod gitlab;
 pub mod ingest;
+pub mod loopback;
+pub mod progress;
 pub mod queue;
 pub mod reconcile;
 pub mod store;

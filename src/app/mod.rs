@@ -1,0 +1,12 @@
+//! Puts the components together, starts every long-lived task and joins each of them.
+//!
+//! [`Engine`] is what all verbs share: client, store, queue, workers, reconciler. [`Service`] adds the listeners of
+//! `serve` and the order of shutdown (design, section 4.8).
+
+mod engine;
+mod permits;
+mod service;
+mod status;
+
+pub use engine::{Engine, OpenError, Running};
+pub use service::{Listeners, Service};

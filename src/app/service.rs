@@ -1,0 +1,204 @@
+//! `serve`: two listeners, the reconciler, and the order in which everything stops (design, section 4.8).
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use actix_web::dev::{Server, ServerHandle};
+use actix_web::{App, HttpServer, web};
+use futures_util::FutureExt;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::status::status;
+use super::{Engine, Running};
+use crate::access::{self, Open};
+use crate::admin::probes::{Reach, Readiness};
+use crate::admin::{self, Status, probes};
+use crate::api;
+use crate::config::Config;
+use crate::domain::Timestamp;
+use crate::telemetry::Registry;
+use crate::webhook::{self, Webhook};
+
+/// Threads of the main listener; each runs an event loop of its own.
+const MAIN_WORKERS: usize = 2;
+
+/// How often the state behind `/readyz` is brought up to date.
+const READINESS_EVERY: Duration = Duration::from_secs(1);
+
+/// Bound sockets, so that tests and orchestrators can hand in port 0 or sockets of their own.
+#[derive(Debug)]
+pub struct Listeners {
+    /// For webhooks and reads.
+    pub main: TcpListener,
+    /// For metrics and status.
+    pub admin: TcpListener,
+}
+
+impl Listeners {
+    /// Binds what the configuration names.
+    pub fn bind(config: &Config) -> std::io::Result<Self> {
+        let bind = |address: SocketAddr| {
+            TcpListener::bind(address)
+                .map_err(|error| std::io::Error::new(error.kind(), format!("could not listen on {address}: {error}")))
+        };
+        Ok(Self { main: bind(config.server.listen)?, admin: bind(config.server.admin_listen)? })
+    }
+}
+
+/// A running `serve`.
+pub struct Service {
+    address: SocketAddr,
+    admin_address: SocketAddr,
+    running: Running,
+    readiness: Arc<watch::Sender<Readiness>>,
+    main: (ServerHandle, JoinHandle<std::io::Result<()>>),
+    admin: (ServerHandle, JoinHandle<std::io::Result<()>>),
+    stop: CancellationToken,
+    reconciler: JoinHandle<()>,
+    probe: JoinHandle<()>,
+    drain_delay: Duration,
+    drain_timeout: Duration,
+}
+
+impl Service {
+    /// Starts listening and working.
+    pub async fn start(config: &Config, engine: Engine, listeners: Listeners) -> std::io::Result<Self> {
+        let started = Timestamp::now();
+        let (address, admin_address) = (listeners.main.local_addr()?, listeners.admin.local_addr()?);
+        let mut registry = Registry::new(started);
+        engine.register(&mut registry);
+        let webhook = make_webhook(config, &engine, &mut registry)?;
+        let readiness = Arc::new(watch::Sender::new(Readiness::default()));
+        let open = Open { allow_open_network: config.access.allow_open_network };
+        let store = engine.store.clone();
+        let seen = readiness.subscribe();
+        let timeout = config.server.drain_timeout;
+        let main = HttpServer::new(move || {
+            let (webhook, store, seen) = (webhook.clone(), store.clone(), seen.clone());
+            App::new()
+                .configure(|routes| webhook::routes(routes, webhook))
+                .configure(|routes| probes::routes(routes, seen))
+                .service(access::reads(open, |routes| api::routes(routes, store)))
+                .default_service(web::to(api::unknown_path))
+        });
+        let main = run(main
+            .workers(MAIN_WORKERS)
+            .disable_signals()
+            .shutdown_timeout(seconds(timeout))
+            .listen(listeners.main)?
+            .run());
+        let registry = Arc::new(registry.into_metrics());
+        let shown = engine.clone();
+        let provide: Status = Arc::new(move || {
+            let engine = shown.clone();
+            async move { status(&engine, started) }.boxed()
+        });
+        let admin = HttpServer::new(move || {
+            let (registry, provide) = (Arc::clone(&registry), Arc::clone(&provide));
+            App::new().configure(|routes| admin::routes(routes, registry, provide))
+        });
+        let admin = run(admin.workers(1).disable_signals().shutdown_timeout(1).listen(listeners.admin)?.run());
+        let stop = CancellationToken::new();
+        let running = engine.clone().start().await;
+        let reconciler = {
+            let (reconciler, stop) = (engine.reconciler.clone(), stop.clone());
+            tokio::spawn(async move { reconciler.run(stop).await })
+        };
+        let probe = tokio::spawn(keep_readiness(engine, Arc::clone(&readiness), stop.clone()));
+        let (drain_delay, drain_timeout) = (config.server.drain_delay, timeout);
+        Ok(Self {
+            address,
+            admin_address,
+            running,
+            readiness,
+            main,
+            admin,
+            stop,
+            reconciler,
+            probe,
+            drain_delay,
+            drain_timeout,
+        })
+    }
+
+    /// Returns where webhooks and reads are served.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Returns where metrics and status are served.
+    pub fn admin_address(&self) -> SocketAddr {
+        self.admin_address
+    }
+
+    /// Stops in order: not ready, keep serving for `drain_delay`, stop accepting, stop the reconciler, drain the workers
+    /// until `drain_timeout`, give leases back, close the store, stop the admin listener.
+    pub async fn stop(self) {
+        self.readiness.send_modify(|readiness| readiness.stopping = true);
+        tracing::info!(delay_ms = self.drain_delay.as_millis(), "shutting down");
+        tokio::time::sleep(self.drain_delay).await;
+        let deadline = Instant::now() + self.drain_timeout;
+        let left = || deadline.saturating_duration_since(Instant::now());
+        if tokio::time::timeout(left(), self.main.0.stop(true)).await.is_err() {
+            self.main.0.stop(false).await;
+        }
+        joined("main listener", self.main.1.await.map(|ended| ended.map_err(|error| error.to_string())));
+        self.stop.cancel();
+        joined("reconciler", self.reconciler.await.map(Ok));
+        joined("readiness probe", self.probe.await.map(Ok));
+        self.running.stop(left()).await;
+        self.admin.0.stop(true).await;
+        joined("admin listener", self.admin.1.await.map(|ended| ended.map_err(|error| error.to_string())));
+        tracing::info!(in_time = !left().is_zero(), "stopped");
+    }
+}
+
+type Ended = Result<Result<(), String>, tokio::task::JoinError>;
+
+fn joined(task: &'static str, ended: Ended) {
+    match ended {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::error!(error, task, "a task failed"),
+        Err(error) => tracing::error!(%error, task, "a task ended early"),
+    }
+}
+
+fn run(server: Server) -> (ServerHandle, JoinHandle<std::io::Result<()>>) {
+    (server.handle(), tokio::spawn(server))
+}
+
+fn seconds(duration: Duration) -> u64 {
+    duration.as_secs() + u64::from(duration.subsec_nanos() > 0)
+}
+
+fn make_webhook(config: &Config, engine: &Engine, registry: &mut Registry) -> std::io::Result<web::Data<Webhook>> {
+    let metrics = webhook::Metrics::default();
+    metrics.register(registry.metrics());
+    let projects = config.projects.clone();
+    // Without a path (older GitLab) the id decides as far as it can; ingest decides once the project is known.
+    let selected: webhook::Selected = Arc::new(move |id, path| match path {
+        Some(path) => projects.matches(id, path),
+        None => projects.may_match(id),
+    });
+    let webhook = Webhook::build(&config.webhook_route(), engine.queue.clone(), selected, metrics)
+        .map_err(|_| std::io::Error::other("a signing token that passed the configuration cannot be used"))?;
+    Ok(web::Data::new(webhook))
+}
+
+/// Keeps what `/readyz` shows up to date until `stop`.
+async fn keep_readiness(engine: Engine, readiness: Arc<watch::Sender<Readiness>>, stop: CancellationToken) {
+    loop {
+        let reach = |up: bool| if up { Reach::Up } else { Reach::Away };
+        readiness.send_modify(|readiness| {
+            readiness.store = reach(engine.store.is_up());
+            readiness.gitlab = engine.gitlab.is_up().map_or(Reach::Unknown, reach);
+        });
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(READINESS_EVERY) => {}
+        }
+    }
+}
