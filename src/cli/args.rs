@@ -1,0 +1,241 @@
+//! The verbs and their arguments.
+
+use std::ffi::OsString;
+use std::time::Duration;
+
+use clap::{Args, Command, FromArgMatches, Parser, Subcommand, ValueEnum};
+use url::Url;
+
+use super::settings;
+use crate::config::{Flags, Needs, ProjectRef, parse_duration};
+
+/// What a person typed.
+#[derive(Debug, Clone)]
+pub struct Cli {
+    /// What to do.
+    pub verb: Verb,
+    /// The settings among the flags, not yet checked.
+    pub flags: Flags,
+}
+
+const ABOUT: &str = "\
+Cistern keeps a copy of a GitLab instance's CI: every job's log, test report and artifacts,
+cached within seconds of the job's end and served without a call to GitLab.";
+
+/// The command line as clap derives it, before the flags of settings are added.
+#[derive(Debug, Parser)]
+#[command(name = "cistern", version, arg_required_else_help = true, about = ABOUT, long_about = None)]
+#[command(after_help = "\
+Try it without a GitLab:   cistern demo
+Point it at yours:         GITLAB_URL=https://gitlab.example.com GITLAB_TOKEN=… cistern serve
+
+Every setting can be a flag, an environment variable or a line of the file given by --config:
+`cistern serve --help` lists them. Exit codes: 0 done; 1 done, but something failed or is missing;
+2 usage or configuration; 3 could not run; 130 or 143 interrupted.")]
+struct Typed {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+/// What to do.
+#[derive(Debug, Clone, PartialEq, Subcommand)]
+pub enum Verb {
+    /// Take webhooks, keep the cache complete, and answer reads
+    Serve,
+    /// Cache everything that is missing, then exit
+    Backfill(Backfill),
+    /// Compare the cache with GitLab and list every gap
+    Verify(Verify),
+    /// Show the whole of it against a made-up GitLab, without any configuration
+    Demo(Demo),
+    /// Ask a running `serve` whether it is ready; exit 0 if so
+    Healthcheck(Healthcheck),
+}
+
+impl Verb {
+    /// Returns its name, as typed.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Serve => "serve",
+            Self::Backfill(_) => "backfill",
+            Self::Verify(_) => "verify",
+            Self::Demo(_) => "demo",
+            Self::Healthcheck(_) => "healthcheck",
+        }
+    }
+
+    /// Returns what its configuration must hold.
+    pub fn needs(&self) -> Needs {
+        match self {
+            Self::Serve | Self::Backfill(_) | Self::Verify(_) => Needs::Gitlab,
+            Self::Demo(_) | Self::Healthcheck(_) => Needs::Nothing,
+        }
+    }
+}
+
+/// How an answer is written to stdout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Output {
+    /// For people
+    #[default]
+    Text,
+    /// For programs
+    Json,
+}
+
+/// The arguments of `backfill`.
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct Backfill {
+    /// Only this project; may be given several times
+    #[arg(long = "project", value_name = "ID|PATH")]
+    pub projects: Vec<ProjectRef>,
+    /// How far back, instead of reconcile.since
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    pub since: Option<Duration>,
+    /// How long to wait for another process that is sweeping
+    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = parse_duration)]
+    pub wait: Duration,
+    /// Only list what would be fetched, and how many GitLab calls that is
+    #[arg(long)]
+    pub dry_run: bool,
+    /// One thing at a time: all limits are 1
+    #[arg(long)]
+    pub sequential: bool,
+    /// How the summary is written
+    #[arg(long, value_enum, default_value_t, hide_possible_values = true, value_name = "text|json")]
+    pub output: Output,
+}
+
+/// The arguments of `verify`.
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct Verify {
+    /// Only this project; may be given several times
+    #[arg(long = "project", value_name = "ID|PATH")]
+    pub projects: Vec<ProjectRef>,
+    /// How the gaps are written
+    #[arg(long, value_enum, default_value_t, hide_possible_values = true, value_name = "text|json")]
+    pub output: Output,
+}
+
+/// The arguments of `demo`.
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct Demo {
+    /// End after the summary instead of serving until Ctrl-C
+    #[arg(long)]
+    pub exit: bool,
+    /// Projects of the made-up GitLab
+    #[arg(long, value_name = "NUMBER", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub projects: u32,
+    /// Pipelines of each project
+    #[arg(long, value_name = "NUMBER", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub pipelines: u32,
+    /// Jobs of each pipeline
+    #[arg(long, value_name = "NUMBER", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub jobs: u32,
+    /// How long each call to it takes
+    #[arg(long, value_name = "DURATION", default_value = "50ms", value_parser = parse_duration)]
+    pub latency: Duration,
+}
+
+/// The arguments of `healthcheck`.
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct Healthcheck {
+    /// What to ask, instead of /readyz at server.listen
+    #[arg(long)]
+    pub url: Option<Url>,
+}
+
+impl Cli {
+    /// Parses a command line, program name first. `--help` and `--version` come back as errors, too, whose `exit_code`
+    /// is 0 and whose `print` goes to stdout.
+    pub fn try_parse_from<T: Into<OsString> + Clone>(args: impl IntoIterator<Item = T>) -> Result<Self, clap::Error> {
+        let matches = Self::command().try_get_matches_from(args)?;
+        let verb = Typed::from_arg_matches(&matches)?.verb;
+        let flags = matches.subcommand().map(|(name, matches)| settings::collect(name, matches)).unwrap_or_default();
+        Ok(Self { verb, flags })
+    }
+
+    /// Returns the description of the command line that [`Self::try_parse_from`] follows.
+    pub fn command() -> Command {
+        settings::add(<Typed as clap::CommandFactory>::command())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::error::ErrorKind;
+
+    use super::*;
+    use crate::config::{Config, Surroundings};
+    use crate::domain::ProjectId;
+
+    fn parse(line: &str) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(line.split(' '))
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn verbs_have_typed_arguments() -> Result<(), clap::Error> {
+        let verb = parse("cistern backfill --project 7 --project a/b --since 30d --dry-run --output json")?.verb;
+        let Verb::Backfill(backfill) = verb else { panic!("{verb:?}") };
+        let projects = vec![ProjectRef::Id(ProjectId(7)), ProjectRef::Path("a/b".to_owned())];
+        let since = Some(Duration::from_secs(30 * 86_400));
+        let (wait, dry_run, sequential, output) = (Duration::from_secs(600), true, false, Output::Json);
+        assert_eq!(backfill, Backfill { projects, since, wait, dry_run, sequential, output });
+
+        let verb = parse("cistern demo --exit --jobs 3")?.verb;
+        let latency = Duration::from_millis(50);
+        assert_eq!(verb, Verb::Demo(Demo { exit: true, projects: 5, pipelines: 10, jobs: 3, latency }));
+        assert_eq!((verb.name(), verb.needs()), ("demo", Needs::Nothing));
+        Ok(())
+    }
+
+    #[test]
+    fn settings_are_flags_of_the_verbs_they_concern() -> Result<(), clap::Error> {
+        let line = "cistern serve --limits-jobs 3 --projects-include a/b --projects-include 7,c/** \
+                    --webhook-allow-unsigned --reconcile-since=5d";
+        let cli = Cli::try_parse_from(line.split_whitespace())?;
+        let config = Config::load(&cli.flags, &Surroundings::empty(), Needs::Nothing).expect("good settings");
+        assert_eq!(config.limits.parallel.jobs, 3);
+        assert!(config.webhook.allow_unsigned);
+        assert!(config.projects.matches(ProjectId(7), "x/y") && config.projects.matches(ProjectId(1), "c/d"));
+
+        let refused = parse("cistern backfill --webhook-refresh 1s").map(|_| ()).map_err(|error| error.exit_code());
+        assert_eq!(refused, Err(2));
+        let secret = parse("cistern backfill --gitlab-token-file /run/token")?;
+        assert!(format!("{:?}", secret.flags).contains("gitlab.token_file"));
+        Ok(())
+    }
+
+    #[test]
+    fn usage_errors_and_help_are_values() {
+        let kind = |line: &str| parse(line).map(|_| ()).map_err(|error| (error.kind(), error.exit_code()));
+        assert_eq!(kind("cistern --help"), Err((ErrorKind::DisplayHelp, 0)));
+        assert_eq!(kind("cistern -V"), Err((ErrorKind::DisplayVersion, 0)));
+        assert_eq!(kind("cistern backfill --since 30"), Err((ErrorKind::ValueValidation, 2)));
+        assert_eq!(kind("cistern backfill --project group"), Err((ErrorKind::ValueValidation, 2)));
+        assert_eq!(kind("cistern fly"), Err((ErrorKind::InvalidSubcommand, 2)));
+        assert_eq!(kind("cistern").map_err(|(_, code)| code), Err(2));
+    }
+
+    #[test]
+    fn a_misspelt_flag_does_not_print_its_secret() {
+        for line in ["cistern serve --gitlab-tokn=glpat-s3cret", "cistern serve --gitlab-tokn glpat-s3cret"] {
+            let text = parse(line).expect_err("no such flag").to_string();
+            assert!(text.contains("--gitlab-token") && !text.contains("s3cret"), "{text}");
+        }
+    }
+
+    #[test]
+    fn help_shows_every_setting_and_its_variable() {
+        let text = parse("cistern serve --help").expect_err("help").to_string();
+        for key in crate::config::keys::KEYS {
+            assert!(text.contains(&crate::config::keys::flag(key.name)), "{}", key.name);
+            assert!(text.contains(&crate::config::keys::variable(key.name)), "{}", key.name);
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! The command line: what a person typed, as typed values, and what the verbs do with it.
+//!
+//! It guarantees that a usage error is a value ([`clap::Error`], whose `exit_code` is 2) and that flags of settings
+//! come from the one table in [`crate::config::keys`]. It does not check settings: those mistakes are reported together
+//! with the environment's and the file's.
+
+mod args;
+mod exit;
+mod healthcheck;
+mod named;
+mod run;
+mod settings;
+mod signals;
+
+pub use args::{Backfill, Cli, Demo, Healthcheck, Output, Verb, Verify};
+pub use exit::Exit;
+pub use run::run;

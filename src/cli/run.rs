@@ -1,0 +1,214 @@
+//! From a verb to its end: configuration, logging, the work, the exit code.
+
+use std::io::IsTerminal;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::args::{Backfill, Cli, Output, Verb, Verify};
+use super::named::Named;
+use super::signals::{interrupted, unless_interrupted};
+use super::{Exit, healthcheck};
+use crate::app::{Engine, Listeners, OpenError, Service};
+use crate::config::{Config, Flags, Parallel, Surroundings};
+use crate::demo;
+use crate::progress::{self, Progress, Summary};
+use crate::reconcile::{Extent, PassError};
+use crate::telemetry::{self, AboveBars, Format};
+
+/// Runs a verb to its end. Answers go to stdout, everything else to stderr.
+pub async fn run(cli: Cli, around: &Surroundings) -> Exit {
+    let config = match Config::load(&cli.flags, around, cli.verb.needs()) {
+        Ok(config) => config,
+        Err(mistakes) => {
+            eprintln!("{mistakes}");
+            return Exit::Usage;
+        }
+    };
+    match cli.verb {
+        Verb::Serve => serve(&config).await,
+        Verb::Backfill(args) => backfill(config, args).await,
+        Verb::Verify(args) => verify(&config, args).await,
+        Verb::Demo(args) => demo(args, config, cli.flags).await,
+        Verb::Healthcheck(args) => healthcheck::run(&config, args).await,
+    }
+}
+
+async fn serve(config: &Config) -> Exit {
+    if let Err(exit) = log(config, None) {
+        return exit;
+    }
+    for warning in config.warnings() {
+        tracing::warn!("{warning}");
+    }
+    // Bound before anything is opened, so that a taken port is told at once.
+    let listeners = match Listeners::bind(config) {
+        Ok(listeners) => listeners,
+        Err(error) => return could_not_run(&error),
+    };
+    let observer = std::sync::Arc::new(|unit: &crate::ingest::Unit| {
+        if let Some(line) = progress::line(unit) {
+            tracing::debug!(project.id = %unit.target.project(), "{line}");
+        }
+    });
+    let engine = match Engine::open(config, "serve", observer).await {
+        Ok(engine) => engine,
+        Err(error) => return could_not_open(&error),
+    };
+    let service = match Service::start(config, engine, listeners).await {
+        Ok(service) => service,
+        Err(error) => return could_not_run(&error),
+    };
+    tracing::info!(listen = %service.address(), admin.listen = %service.admin_address(), "serving");
+    let exit = interrupted().await;
+    service.stop().await;
+    exit
+}
+
+async fn backfill(mut config: Config, args: Backfill) -> Exit {
+    let progress = if args.dry_run { Progress::silent() } else { Progress::on_stderr() };
+    if let Err(exit) = log(&config, progress.multi()) {
+        return exit;
+    }
+    if args.sequential {
+        config.limits.parallel = Parallel::SEQUENTIAL;
+    }
+    let engine = match Engine::open(&config, "backfill", progress.observer()).await {
+        Ok(engine) => engine,
+        Err(error) => return could_not_open(&error),
+    };
+    let since = args.since.unwrap_or(config.reconcile.since);
+    let named = Named::new(args.projects);
+    let only = named.only();
+    let reconciler = engine.reconciler.clone();
+    let running = if args.dry_run { engine.start_asking().await } else { engine.start().await };
+    let stop = CancellationToken::new();
+    let work = async {
+        if args.dry_run {
+            let forecast = reconciler.forecast(since, &only).await?;
+            answer(args.output, &forecast, || forecast.in_words());
+            return Ok(named.judge(Exit::Done));
+        }
+        progress.begin();
+        let report = reconciler.pass(Extent::Full(since), &only, args.wait).await?;
+        progress.finish();
+        let summary = Summary::new(report, progress.counts());
+        answer(args.output, &summary, || summary.in_words());
+        Ok(named.judge(if summary.pass.is_clean() { Exit::Done } else { Exit::Incomplete }))
+    };
+    let ended = unless_interrupted(work, &stop).await;
+    progress.finish();
+    running.stop(if ended.is_ok() { Duration::from_secs(5) } else { Duration::from_secs(1) }).await;
+    match ended {
+        Ok(result) => result.unwrap_or_else(|error: PassError| could_not_run(&error)),
+        Err(exit) => {
+            eprintln!("cistern: interrupted; what was cached stays, the next run goes on from there");
+            exit
+        }
+    }
+}
+
+async fn verify(config: &Config, args: Verify) -> Exit {
+    if let Err(exit) = log(config, None) {
+        return exit;
+    }
+    let observer = Progress::silent().observer();
+    let engine = match Engine::open(config, "verify", observer).await {
+        Ok(engine) => engine,
+        Err(error) => return could_not_open(&error),
+    };
+    let reconciler = engine.reconciler.clone();
+    let running = engine.start_asking().await;
+    let stop = CancellationToken::new();
+    let named = Named::new(args.projects);
+    let only = named.only();
+    let ended = unless_interrupted(reconciler.verify(config.reconcile.since, &only), &stop).await;
+    running.stop(Duration::from_secs(1)).await;
+    match ended {
+        Ok(Ok(gaps)) => {
+            answer(args.output, &gaps, || {
+                let lines: String = gaps.iter().map(|gap| format!("{gap}\n")).collect();
+                format!("{lines}{} gaps\n", gaps.len())
+            });
+            named.judge(if gaps.is_empty() { Exit::Done } else { Exit::Incomplete })
+        }
+        Ok(Err(error)) => could_not_run(&error),
+        Err(exit) => exit,
+    }
+}
+
+async fn demo(args: super::args::Demo, mut config: Config, flags: Flags) -> Exit {
+    let progress = Progress::on_stderr();
+    // The script tells what happens; the service's own lines would stand between its own.
+    if config.log.level == "info" {
+        "error".clone_into(&mut config.log.level);
+    }
+    if let Err(exit) = log(&config, progress.multi()) {
+        return exit;
+    }
+    let stop = CancellationToken::new();
+    let options = demo::Options {
+        exit: args.exit,
+        projects: args.projects,
+        pipelines: args.pipelines,
+        jobs: args.jobs,
+        latency: args.latency,
+        settings: flags,
+    };
+    let demo = demo::run(&options, &progress, &stop);
+    tokio::pin!(demo);
+    let ended = tokio::select! {
+        ended = &mut demo => ended,
+        exit = interrupted() => {
+            stop.cancel();
+            let ended = demo.await;
+            progress.finish();
+            return ended.map_or_else(|error| could_not_run(&*error), |_| exit);
+        }
+    };
+    progress.finish();
+    match ended {
+        Ok(true) => Exit::Done,
+        Ok(false) => Exit::Incomplete,
+        Err(error) => could_not_run(&*error),
+    }
+}
+
+/// Sets logging up: around the bars where there are some.
+fn log(config: &Config, bars: Option<indicatif::MultiProgress>) -> Result<(), Exit> {
+    let terminal = std::io::stderr().is_terminal();
+    let format = config.log.format.unwrap_or(if terminal { Format::Text } else { Format::Json });
+    let color = config.log.color && terminal;
+    let done = match bars {
+        Some(bars) => telemetry::init_with(format, &config.log.level, color, AboveBars::new(bars)),
+        None => telemetry::init(format, &config.log.level, color),
+    };
+    done.map_err(|error| {
+        eprintln!("cistern: could not {error}");
+        Exit::Usage
+    })
+}
+
+/// Prints the one answer of a verb.
+fn answer<T: serde::Serialize>(output: Output, value: &T, in_words: impl FnOnce() -> String) {
+    match output {
+        Output::Text => print!("{}", in_words()),
+        Output::Json => match serde_json::to_string_pretty(value) {
+            Ok(json) => println!("{json}"),
+            Err(error) => eprintln!("cistern: could not write the answer: {error}"),
+        },
+    }
+}
+
+fn could_not_open(error: &OpenError) -> Exit {
+    if let OpenError::Config(mistakes) = error {
+        eprintln!("{mistakes}");
+        return Exit::Usage;
+    }
+    could_not_run(error)
+}
+
+fn could_not_run(error: &dyn std::error::Error) -> Exit {
+    eprintln!("cistern: {error}");
+    Exit::CouldNotRun
+}

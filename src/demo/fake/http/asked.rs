@@ -1,0 +1,105 @@
+//! One request on its way to an answer: what was asked, of which world, and the steps every endpoint shares.
+
+use super::answer::Answer;
+use super::query::Query;
+use super::route::{Endpoint, Route};
+use crate::demo::fake::options::Options;
+use crate::demo::fake::world::{Job, World};
+use crate::domain::{JobId, PipelineId, ProjectId};
+
+/// A request that passed the credentials.
+pub(super) struct Asked<'a> {
+    pub(super) world: &'a mut World,
+    pub(super) options: &'a Options,
+    pub(super) route: &'a Route,
+    pub(super) query: &'a Query,
+    /// Path without its query, as sent.
+    pub(super) path: &'a str,
+    pub(super) storage_url: &'a str,
+}
+
+impl Asked<'_> {
+    /// Answers; an error answer is an answer too.
+    pub(super) fn answer(mut self) -> Answer {
+        let answered = match self.route.endpoint {
+            Endpoint::Version => Ok(version()),
+            Endpoint::User => Ok(user()),
+            Endpoint::Projects => self.projects(None),
+            Endpoint::GroupProjects => self.group_projects(),
+            Endpoint::Project => self.project(),
+            Endpoint::Pipelines => self.pipelines(),
+            Endpoint::Pipeline => self.pipeline(),
+            Endpoint::PipelineJobs => self.pipeline_jobs(),
+            Endpoint::Bridges => self.bridges(),
+            Endpoint::TestReport => self.test_report(),
+            Endpoint::TestReportSummary => self.test_report_summary(),
+            Endpoint::ProjectJobs => self.project_jobs(),
+            Endpoint::Job => self.job(),
+            Endpoint::Trace => self.trace(),
+            Endpoint::Artifacts => self.artifacts(),
+            Endpoint::ArtifactsTree => self.artifacts_tree(),
+            Endpoint::ArtifactFile => self.artifact_file(),
+            Endpoint::Storage | Endpoint::Unknown => Err(Answer::unknown_address()),
+        };
+        answered.unwrap_or_else(|refusal| refusal)
+    }
+
+    /// Returns this listing's address without its query.
+    pub(super) fn url(&self) -> String {
+        format!("{}{}", self.world.base_url, self.path)
+    }
+
+    /// Finds the project by number or path; a former path is answered 301 as GitLab does.
+    pub(super) fn project_id(&self) -> Result<ProjectId, Answer> {
+        let asked = self.route.project.as_deref().unwrap_or_default();
+        if let Ok(id) = asked.parse::<u64>() {
+            let id = ProjectId(id);
+            return if self.world.projects.contains_key(&id) { Ok(id) } else { Err(Answer::project_not_found()) };
+        }
+        if let Some(project) = self.world.projects.values().find(|project| project.path.eq_ignore_ascii_case(asked)) {
+            return Ok(project.id);
+        }
+        match self.world.moved.get(asked) {
+            Some(id) => {
+                let query = self.query.with(&[]);
+                let mark = if query.is_empty() { "" } else { "?" };
+                let base = &self.world.base_url;
+                Err(Answer::moved(format!("{base}/api/v4/projects/{id}{}{mark}{query}", self.route.rest)))
+            }
+            None => Err(Answer::project_not_found()),
+        }
+    }
+
+    /// Finds the project and refuses when its CI/CD is switched off.
+    pub(super) fn ci_project_id(&self) -> Result<ProjectId, Answer> {
+        let id = self.project_id()?;
+        match self.world.projects.get(&id) {
+            Some(project) if !project.ci_enabled => Err(Answer::forbidden()),
+            _ => Ok(id),
+        }
+    }
+
+    /// Finds the pipeline, which must belong to the project.
+    pub(super) fn pipeline_id(&self) -> Result<PipelineId, Answer> {
+        let project = self.ci_project_id()?;
+        let pipeline = self.route.subject.and_then(|id| self.world.pipelines.get(&PipelineId(id)));
+        pipeline.filter(|pipeline| pipeline.project == project).map(|found| found.id).ok_or_else(Answer::not_found)
+    }
+
+    /// Finds the job, which must belong to the project; trigger jobs are not found.
+    pub(super) fn job_of_project(&self) -> Result<&Job, Answer> {
+        let project = self.ci_project_id()?;
+        let job = self.route.subject.and_then(|id| self.world.jobs.get(&JobId(id)));
+        job.filter(|job| job.project == project).ok_or_else(Answer::not_found)
+    }
+}
+
+fn version() -> Answer {
+    Answer::json(r#"{"version":"19.6.0-ee","revision":"0f67ff19abc","enterprise":true}"#)
+}
+
+fn user() -> Answer {
+    let user = r#"{"id":9100,"username":"project_2718_bot_cache","name":"ci-cache","state":"active","locked":false,"#;
+    let token = r#""active":true,"revoked":false,"expires_at":null,"scopes":["read_api"]}"#;
+    Answer::json(format!("{user}{token}"))
+}

@@ -1,0 +1,155 @@
+//! The HTTP side of the fake: one server on two addresses, GitLab and its storage host.
+//!
+//! Every request is counted, waits for the latency, meets a fault if one is ordered, is counted against the rate
+//! limit, shows its credential, and only then sees the world.
+
+mod answer;
+mod asked;
+mod fault;
+mod files;
+mod lists;
+mod page;
+mod query;
+mod route;
+mod singles;
+
+use std::net::Shutdown;
+use std::os::fd::AsFd as _;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use actix_web::dev::Extensions;
+use actix_web::http::{Method, header};
+use actix_web::{HttpRequest, HttpResponse, web};
+
+pub use route::Endpoint;
+
+pub(super) use answer::{Answer, http_date};
+pub(super) use route::Route;
+
+use super::counters::{Counters, InFlight};
+use super::faults::Faults;
+use super::limit::Limiter;
+use super::options::Options;
+use super::world::World;
+use asked::Asked;
+use query::Query;
+
+/// Headers that must never reach another host.
+const CREDENTIALS: [&str; 5] = ["private-token", "authorization", "cookie", "referer", "job-token"];
+
+/// Everything the worker threads share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) world: Mutex<World>,
+    pub(super) options: Options,
+    pub(super) counters: Arc<Counters>,
+    pub(super) faults: Mutex<Faults>,
+    pub(super) limiter: Option<Mutex<Limiter>>,
+    pub(super) storage_port: u16,
+    pub(super) storage_url: String,
+}
+
+/// Locks; what a panicking holder left behind is still the best state there is.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The connection of a request, for faults that cut it.
+#[derive(Debug)]
+struct Connection(Option<std::net::TcpStream>);
+
+impl Connection {
+    fn cut(&self) {
+        if let Some(stream) = &self.0 {
+            // A connection that is closed already is as cut as can be.
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+    }
+}
+
+/// Remembers a connection when it is accepted.
+pub(super) fn on_connect(stream: &dyn std::any::Any, extensions: &mut Extensions) {
+    let stream = stream.downcast_ref::<actix_web::rt::net::TcpStream>();
+    let copy = stream.and_then(|stream| stream.as_fd().try_clone_to_owned().ok()).map(Into::into);
+    extensions.insert(Arc::new(Connection(copy)));
+}
+
+/// Answers every request to either address.
+pub(super) async fn serve(request: HttpRequest, shared: web::Data<Shared>) -> HttpResponse {
+    let at_storage = request.app_config().local_addr().port() == shared.storage_port;
+    let path = request.uri().path();
+    let route = if at_storage { Route::parse_storage(path) } else { Route::parse(path) };
+    let in_flight = shared.counters.begin(route.endpoint);
+    if at_storage {
+        for header in CREDENTIALS.iter().filter(|name| request.headers().contains_key(**name)) {
+            shared.counters.leaked(header);
+        }
+    }
+    if !shared.options.latency.is_zero() {
+        tokio::time::sleep(shared.options.latency).await;
+    }
+    let fault = lock(&shared.faults).take(&route);
+    let connection = request.conn_data::<Arc<Connection>>().cloned();
+    match fault {
+        None => respond(answer(&request, &shared, &route, at_storage), in_flight),
+        Some(kind) => {
+            let healthy = || answer(&request, &shared, &route, at_storage);
+            fault::apply(kind, healthy, connection, in_flight).await
+        }
+    }
+}
+
+/// Computes the answer without faults.
+fn answer(request: &HttpRequest, shared: &Shared, route: &Route, at_storage: bool) -> Answer {
+    let query = Query::parse(request.uri().query().unwrap_or_default());
+    let mut world = lock(&shared.world);
+    let date = http_date(world.now());
+    if at_storage {
+        return files::stored(&world, route.subject, &query).header("Date", date);
+    }
+    let verdict = shared.limiter.as_ref().map(|limiter| lock(limiter).observe());
+    let answer = match verdict {
+        Some(verdict) if verdict.refused() => verdict.refusal(),
+        _ if !is_authorized(request, &shared.options.token) => Answer::unauthorized(),
+        _ if !matches!(*request.method(), Method::GET | Method::HEAD) => match route.endpoint {
+            Endpoint::Unknown => Answer::unknown_address(),
+            _ => Answer::wrong_method(),
+        },
+        _ => {
+            let (options, storage_url) = (&shared.options, shared.storage_url.as_str());
+            Asked { world: &mut world, options, route, query: &query, path: request.uri().path(), storage_url }.answer()
+        }
+    };
+    let answer = answer.header("Date", date);
+    match verdict {
+        Some(verdict) => verdict.headers(answer),
+        None => answer,
+    }
+}
+
+fn is_authorized(request: &HttpRequest, token: &str) -> bool {
+    let text = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
+    let bearer = text(header::AUTHORIZATION.as_str()).and_then(|value| value.strip_prefix("Bearer "));
+    text("private-token").or(bearer) == Some(token)
+}
+
+/// Writes a whole answer; the request counts as in flight until here.
+fn respond(answer: Answer, in_flight: InFlight) -> HttpResponse {
+    let body = answer.body.clone();
+    drop(in_flight);
+    head(&answer).body(body)
+}
+
+fn head(answer: &Answer) -> actix_web::HttpResponseBuilder {
+    let status = status_code(answer.status);
+    let mut head = HttpResponse::build(status);
+    head.insert_header((header::CONTENT_TYPE, answer.content_type));
+    for (name, value) in &answer.headers {
+        head.insert_header((*name, value.as_str()));
+    }
+    head
+}
+
+fn status_code(status: u16) -> actix_web::http::StatusCode {
+    actix_web::http::StatusCode::from_u16(status).unwrap_or(actix_web::http::StatusCode::INTERNAL_SERVER_ERROR)
+}

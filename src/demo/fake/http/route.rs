@@ -1,0 +1,139 @@
+//! From a path to an endpoint, by the raw path: an encoded slash belongs to a project's path.
+
+use percent_encoding::percent_decode_str;
+
+/// What a request asks, the key of counters and faults.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Endpoint {
+    /// `/version`, `/metadata`
+    Version,
+    /// `/user`, `/personal_access_tokens/self`
+    User,
+    /// `/projects`
+    Projects,
+    /// `/groups/:id/projects`
+    GroupProjects,
+    /// `/projects/:id`
+    Project,
+    /// `/projects/:id/pipelines`
+    Pipelines,
+    /// `/projects/:id/pipelines/:id`
+    Pipeline,
+    /// `/projects/:id/pipelines/:id/jobs`
+    PipelineJobs,
+    /// `/projects/:id/pipelines/:id/bridges`
+    Bridges,
+    /// `/projects/:id/pipelines/:id/test_report`
+    TestReport,
+    /// `/projects/:id/pipelines/:id/test_report_summary`
+    TestReportSummary,
+    /// `/projects/:id/jobs`
+    ProjectJobs,
+    /// `/projects/:id/jobs/:id`
+    Job,
+    /// `/projects/:id/jobs/:id/trace`
+    Trace,
+    /// `/projects/:id/jobs/:id/artifacts`
+    Artifacts,
+    /// `/projects/:id/jobs/:id/artifacts/tree`
+    ArtifactsTree,
+    /// `/projects/:id/jobs/:id/artifacts/*path`
+    ArtifactFile,
+    /// The other host, to which artifacts redirect.
+    Storage,
+    /// Everything that this GitLab does not know.
+    Unknown,
+}
+
+impl Endpoint {
+    /// Returns true for pages of rows.
+    pub const fn is_list(self) -> bool {
+        matches!(
+            self,
+            Self::Projects
+                | Self::GroupProjects
+                | Self::Pipelines
+                | Self::PipelineJobs
+                | Self::Bridges
+                | Self::ProjectJobs
+        )
+    }
+}
+
+/// A path taken apart.
+#[derive(Debug)]
+pub(crate) struct Route {
+    pub(crate) endpoint: Endpoint,
+    /// Number or path of the project, decoded; of the group for its projects.
+    pub(crate) project: Option<String>,
+    /// Number of the job or pipeline.
+    pub(crate) subject: Option<u64>,
+    /// What follows the project, with a slash before it: kept when a moved project is redirected.
+    pub(crate) rest: String,
+    /// Path inside the archive, decoded.
+    pub(crate) file: Option<String>,
+}
+
+impl Route {
+    fn bare(endpoint: Endpoint) -> Self {
+        Self { endpoint, project: None, subject: None, rest: String::new(), file: None }
+    }
+
+    /// Takes a path on GitLab's host apart.
+    pub(crate) fn parse(path: &str) -> Self {
+        let Some(path) = path.strip_prefix("/api/v4/") else { return Self::bare(Endpoint::Unknown) };
+        let segments: Vec<&str> = path.trim_end_matches('/').split('/').collect();
+        match segments.as_slice() {
+            ["version" | "metadata"] => Self::bare(Endpoint::Version),
+            ["user"] | ["personal_access_tokens", "self"] => Self::bare(Endpoint::User),
+            ["projects"] => Self::bare(Endpoint::Projects),
+            ["groups", group, "projects"] => {
+                Self { project: Some(decode(group)), ..Self::bare(Endpoint::GroupProjects) }
+            }
+            ["projects", project, rest @ ..] => Self::in_project(project, rest),
+            _ => Self::bare(Endpoint::Unknown),
+        }
+    }
+
+    fn in_project(project: &str, rest: &[&str]) -> Self {
+        let (endpoint, subject, file) = match rest {
+            [] => (Endpoint::Project, None, None),
+            ["pipelines"] => (Endpoint::Pipelines, None, None),
+            ["jobs"] => (Endpoint::ProjectJobs, None, None),
+            ["pipelines", id, what @ ..] => (pipeline_endpoint(what), Some(*id), None),
+            ["jobs", id] => (Endpoint::Job, Some(*id), None),
+            ["jobs", id, "trace"] => (Endpoint::Trace, Some(*id), None),
+            ["jobs", id, "artifacts"] => (Endpoint::Artifacts, Some(*id), None),
+            ["jobs", id, "artifacts", "tree"] => (Endpoint::ArtifactsTree, Some(*id), None),
+            ["jobs", id, "artifacts", file @ ..] => (Endpoint::ArtifactFile, Some(*id), Some(decode(&file.join("/")))),
+            _ => (Endpoint::Unknown, None, None),
+        };
+        let number = subject.and_then(|id| id.parse().ok());
+        // A number that is none is a parameter GitLab refuses; here it is an unknown address, which is enough.
+        let endpoint = if subject.is_some() && number.is_none() { Endpoint::Unknown } else { endpoint };
+        let rest = rest.iter().flat_map(|segment| ["/", segment]).collect();
+        Self { endpoint, project: Some(decode(project)), subject: number, rest, file }
+    }
+
+    /// Takes a path on the storage host apart: `/artifacts/<job>/artifacts.zip`.
+    pub(crate) fn parse_storage(path: &str) -> Self {
+        let job = path.strip_prefix("/artifacts/").and_then(|rest| rest.split('/').next());
+        Self { subject: job.and_then(|id| id.parse().ok()), ..Self::bare(Endpoint::Storage) }
+    }
+}
+
+fn pipeline_endpoint(what: &[&str]) -> Endpoint {
+    match what {
+        [] => Endpoint::Pipeline,
+        ["jobs"] => Endpoint::PipelineJobs,
+        ["bridges"] => Endpoint::Bridges,
+        ["test_report"] => Endpoint::TestReport,
+        ["test_report_summary"] => Endpoint::TestReportSummary,
+        _ => Endpoint::Unknown,
+    }
+}
+
+fn decode(segment: &str) -> String {
+    percent_decode_str(segment).decode_utf8_lossy().into_owned()
+}

@@ -1,0 +1,81 @@
+//! How a fake GitLab behaves apart from its data.
+
+use std::time::Duration;
+
+/// Behaviour of a [`super::FakeGitlab`]; the default is as fast as it can be, without limits and without signatures.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// How long every call takes at least, storage hops included; the timer adds up to 1 ms. Zero: no timer.
+    pub latency: Duration,
+    /// Requests allowed per period; `None`: no limit and no `RateLimit-*` headers.
+    pub rate_limit: Option<RateLimit>,
+    /// How artifact archives are handed out.
+    pub artifacts: ArtifactDelivery,
+    /// Whether `updated_after` takes the row of exactly that millisecond.
+    pub updated_after: Boundary,
+    /// How long a pipeline's test report is cached, by the world's clock; GitLab's value is 2 min.
+    pub report_cache: Duration,
+    /// Rows from which listings leave out `x-total`, `x-total-pages` and `rel="last"`; GitLab's value is 10 000.
+    pub count_limit: usize,
+    /// The accepted credential, as `PRIVATE-TOKEN` or `Bearer`.
+    pub token: String,
+    /// `whsec_…`: deliveries are signed with it.
+    pub signing_token: Option<String>,
+    /// Sent as `X-Gitlab-Token` with deliveries.
+    pub secret_token: Option<String>,
+    /// Threads that answer; one keeps the other core free for the program under test.
+    pub workers: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            latency: Duration::ZERO,
+            rate_limit: None,
+            artifacts: ArtifactDelivery::default(),
+            updated_after: Boundary::default(),
+            report_cache: Duration::from_secs(120),
+            count_limit: 10_000,
+            token: "glpat-fake-0123456789abcdef".to_owned(),
+            signing_token: None,
+            secret_token: None,
+            workers: 1,
+        }
+    }
+}
+
+/// Requests allowed in each period, counted as Rack::Attack does: all clients together, in fixed periods.
+#[derive(Debug, Clone, Copy)]
+pub struct RateLimit {
+    /// Requests per period; those above get the plain-text 429.
+    pub requests: u32,
+    /// GitLab's period is one minute; tests use a short one.
+    pub period: Duration,
+}
+
+impl RateLimit {
+    /// Allows `requests` per minute.
+    pub const fn per_minute(requests: u32) -> Self {
+        Self { requests, period: Duration::from_secs(60) }
+    }
+}
+
+/// How artifact archives are handed out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ArtifactDelivery {
+    /// 302 to a signed address on another host, as GitLab.com does.
+    #[default]
+    Redirect,
+    /// 200 with the archive, as a GitLab with local storage does.
+    Direct,
+}
+
+/// Whether a bound takes the row that lies exactly on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Boundary {
+    /// At or after.
+    #[default]
+    Inclusive,
+    /// Strictly after.
+    Exclusive,
+}
