@@ -1,0 +1,69 @@
+//! What should be there and is not.
+
+use super::*;
+
+#[tokio::test]
+async fn a_pipeline_is_unfinished_until_everything_expected_is_there() {
+    let rig = Rig::new().await;
+    let junit =
+        with(job_json(700, "build", "success"), "artifacts", serde_json::json!([{"file_type": "junit", "size": 3}]));
+    let state = async || {
+        let states = rig.store.pipeline_states(PROJECT, vec![PIPELINE.pipeline, PipelineId(1)]).await.expect("read");
+        assert_eq!(states.len(), 1);
+        (states[&PIPELINE.pipeline].missing, states[&PIPELINE.pipeline].live)
+    };
+    let unfinished = async |live| rig.store.unfinished(PROJECT, live, None, 10).await.expect("read").len();
+    let kinds = async || {
+        let gaps = rig.store.gaps(Some(PROJECT), 100).await.expect("read");
+        gaps.iter().map(|gap| gap.kind).collect::<Vec<_>>()
+    };
+    rig.store.apply(vec![Change::Pipeline(pipeline(70, "success", 100))]).await.expect("stored");
+    assert_eq!((state().await, kinds().await), ((true, false), vec!["jobs"]));
+    let changes = vec![Change::Job(parse_job(junit, 100)), Change::JobsListed(PIPELINE, at(100))];
+    rig.store.apply(changes).await.expect("stored");
+    assert_eq!((state().await, kinds().await), ((true, false), vec!["report", "log", "archive"]));
+
+    let archive = ArchiveRecord { piece: Piece::Absent(Reason::TooLarge), ..ArchiveRecord::missing() };
+    let report = ReportRecord { piece: Piece::Whole, build_ids: vec![JobId(700)], ..ReportRecord::missing() };
+    let changes = vec![
+        Change::Archive { key: JOB, record: archive, bytes: None },
+        Change::Report { key: PIPELINE, record: report, bytes: Some(Bytes::from_static(b"{}")) },
+        publish(Piece::Live, 9),
+    ];
+    rig.store.apply(changes).await.expect("stored");
+    assert_eq!((state().await, kinds().await), ((false, true), vec![]));
+    assert_eq!((unfinished(false).await, unfinished(true).await), (0, 1));
+
+    rig.store.apply(vec![publish(Piece::Whole, 9)]).await.expect("stored");
+    assert_eq!((state().await, unfinished(true).await), ((false, false), 0));
+
+    rig.store.apply(vec![Change::Pipeline(pipeline(70, "running", 200))]).await.expect("stored");
+    assert_eq!((state().await, unfinished(false).await), ((false, false), 1));
+}
+
+#[tokio::test]
+async fn a_failure_is_a_gap_with_its_problem_until_it_is_finished() {
+    let rig = Rig::with_job().await;
+    let unknown = Target::Job(JobKey { project: PROJECT, job: JobId(1) });
+    let work = Entry::new(Target::Job(JOB), Lane::Live, Cause::Ended, at(0));
+    let fail = |target, entries| Change::Fail { target, entries, problem: "404 thrice".into(), attempts: 4 };
+    rig.store.apply(vec![Change::Append(vec![work.clone()])]).await.expect("stored");
+    rig.store.apply(vec![fail(work.target, vec![work.id]), fail(unknown, vec![])]).await.expect("stored");
+    assert_eq!(rig.store.journal_len().await.expect("read"), 0);
+    let gaps = rig.store.gaps(Some(PROJECT), 100).await.expect("read");
+    let seen: Vec<_> =
+        gaps.iter().map(|gap| (gap.pipeline.0, gap.kind, gap.state.as_str(), gap.problem.is_some())).collect();
+    assert_eq!(
+        seen,
+        [
+            (0, "job", "failed", true),
+            (70, "jobs", "missing", false),
+            (70, "log", "failed", true),
+            (70, "archive", "failed", true)
+        ]
+    );
+    assert_eq!(rig.store.gaps(Some(ProjectId(8)), 100).await.expect("read"), []);
+    assert_eq!(rig.store.gaps(None, 2).await.expect("read").len(), 2);
+    rig.store.apply(vec![Change::Finish(unknown, vec![])]).await.expect("stored");
+    assert_eq!(rig.store.gaps(None, 100).await.expect("read").len(), 3);
+}
