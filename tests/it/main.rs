@@ -1,7 +1,15 @@
 //! The integration tests: one binary, the real edges, real files, the fake GitLab at the other end of a socket.
 
+mod archive;
+mod converge;
 mod fake;
+mod log;
+mod passes;
+mod plan;
+mod reads;
+mod report;
 mod rig;
 mod smoke;
 mod store;
+mod throttle;
 mod view;

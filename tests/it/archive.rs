@@ -1,0 +1,165 @@
+//! Archives: streamed, whole or not at all, without credentials, kept.
+
+use std::time::Duration;
+
+use cistern::demo::fake::{
+    Archive, ArtifactDelivery, Endpoint, Fault, FaultKind, JobSpec, Options, PipelineSpec, World,
+};
+use cistern::domain::{JobId, Piece, ProjectId, Reason};
+use sha2::{Digest, Sha256};
+
+use crate::rig::{Rig, until};
+
+const STORE: &str = "cistern.db";
+
+/// A zip that is streamed, because it is larger than what travels with a transaction.
+fn large() -> Archive {
+    let mut random = fastrand::Rng::with_seed(9);
+    let content: Vec<u8> = std::iter::repeat_with(|| random.u8(..)).take(3_000_000).collect();
+    Archive::zip([("noise.bin", content.as_slice())]).expect("a zip")
+}
+
+fn small() -> Archive {
+    Archive::zip([("out.txt", &b"small"[..])]).expect("a zip")
+}
+
+fn one_job(archive: Archive, artifacts: ArtifactDelivery) -> (Rig, ProjectId, JobId) {
+    let mut world = World::new();
+    let project = world.add_project("group/app");
+    let pipeline = world.add_pipeline(project, PipelineSpec::default());
+    let job = world.add_job(pipeline, JobSpec::new("unit").archive(archive));
+    world.start_job(job);
+    world.finish_job(job, "success");
+    world.archive_trace(job);
+    let rig = Rig::with(world, Options { artifacts, ..Options::default() });
+    (rig.set("schedule.scale", "0.001"), project, job)
+}
+
+async fn piece(rig: &Rig, project: ProjectId, job: JobId) -> (Piece, Option<Vec<u8>>) {
+    let view = rig.view(STORE).await;
+    let found = (view.job(project, job).await.archive.piece, view.archive(project, job).await);
+    view.close().await;
+    found
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn archives_come_back_byte_for_byte_and_no_credential_leaves_gitlab() {
+    for (archive, delivery) in [
+        (small(), ArtifactDelivery::Redirect),
+        (large(), ArtifactDelivery::Redirect),
+        (large(), ArtifactDelivery::Direct),
+    ] {
+        let (rig, project, job) = one_job(archive, delivery);
+        assert!(rig.backfill(STORE).await.is_clean());
+        let whole = rig.fake.with(|world| world.archive(job)).expect("an archive");
+        let (state, held) = piece(&rig, project, job).await;
+        assert_eq!(state, Piece::Whole);
+        assert!(held.as_deref() == Some(&whole), "the same bytes");
+        let view = rig.view(STORE).await;
+        let digest: [u8; 32] = Sha256::digest(&whole).into();
+        assert_eq!(view.job(project, job).await.archive.sha256, Some(digest));
+        view.close().await;
+        assert_eq!(rig.fake.leaked_credentials(), Vec::<String>::new());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_whole_is_never_published_and_heals() {
+    let faults = [
+        (FaultKind::Truncated { percent: 60 }, Endpoint::Storage),
+        (FaultKind::CloseBeforeHead, Endpoint::Storage),
+        (FaultKind::HtmlStatus(403), Endpoint::Storage),
+        (FaultKind::LoginPage, Endpoint::Storage),
+        (FaultKind::LoginPage, Endpoint::Artifacts),
+        // Another size than GitLab lists.
+        (FaultKind::BrokenJson, Endpoint::Storage),
+        (FaultKind::NotFound, Endpoint::Artifacts),
+    ];
+    for archive in [small(), large()] {
+        for (kind, endpoint) in &faults {
+            let (rig, project, job) = one_job(archive.clone(), ArtifactDelivery::Redirect);
+            rig.fake.inject(Fault::new(kind.clone()).on(*endpoint));
+            let report = rig.backfill(STORE).await;
+            assert_eq!((report.postponed, report.failed), (1, 0), "{kind:?}: {:?}", report.failures);
+            assert_eq!(piece(&rig, project, job).await, (Piece::Missing, None), "{kind:?}");
+            let view = rig.view(STORE).await;
+            assert_eq!(view.job(project, job).await.log.piece, Piece::Whole, "the log is cached all the same");
+            view.close().await;
+            assert_eq!(rig.number(STORE, "SELECT count(*) FROM blobs"), 1, "{kind:?} leaves nothing behind");
+            rig.fake.clear_faults();
+            assert!(rig.backfill(STORE).await.is_clean());
+            assert!(piece(&rig, project, job).await.1 == rig.fake.with(|world| world.archive(job)).map(Vec::from));
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_zip_is_not_published() {
+    let (rig, project, job) = one_job(Archive::bytes(b"<html>sign in</html>".to_vec()), ArtifactDelivery::Direct);
+    let report = rig.backfill(STORE).await;
+    assert_eq!(report.postponed, 1);
+    assert!(report.failures[0].problem.contains("zip"), "{:?}", report.failures);
+    assert_eq!(piece(&rig, project, job).await, (Piece::Missing, None));
+    let empty = Archive::zip([]).expect("a zip");
+    let (rig, project, job) = one_job(empty, ArtifactDelivery::Direct);
+    assert!(rig.backfill(STORE).await.is_clean());
+    assert_eq!(piece(&rig, project, job).await.0, Piece::Whole, "an empty zip is a zip");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn our_copy_stays_when_gitlab_s_expires() {
+    let (rig, project, job) = one_job(small(), ArtifactDelivery::Redirect);
+    rig.backfill(STORE).await;
+    let before = piece(&rig, project, job).await;
+    rig.fake.with(|world| {
+        world.expire_artifacts(job);
+        world.touch(world.pipelines_of(project)[0]);
+    });
+    rig.fake.reset_counters();
+    assert!(rig.backfill(STORE).await.is_clean());
+    assert_eq!(piece(&rig, project, job).await, before);
+    assert_eq!(rig.fake.requests().of(Endpoint::Artifacts), 0);
+    assert_eq!(rig.gaps(STORE).await, Vec::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_archive_that_expired_first_has_that_reason() {
+    let (rig, project, job) = one_job(small(), ArtifactDelivery::Redirect);
+    rig.fake.with(|world| world.expire_artifacts(job));
+    rig.fake.with(|world| world.advance(Duration::from_secs(2)));
+    assert!(rig.backfill(STORE).await.is_clean());
+    assert_eq!(piece(&rig, project, job).await, (Piece::Absent(Reason::Expired), None));
+    assert_eq!(rig.fake.requests().of(Endpoint::Artifacts), 0);
+
+    // Between the listing and the download.
+    let (rig, project, job) = one_job(small(), ArtifactDelivery::Redirect);
+    let wait = FaultKind::Throttled { retry_after_secs: 1 };
+    rig.fake.inject(Fault::new(wait).on(Endpoint::Artifacts).times(1));
+    let (_, report) = tokio::join!(
+        async {
+            until(|| rig.fake.requests().of(Endpoint::Artifacts) >= 1).await;
+            rig.fake.with(|world| world.expire_artifacts(job));
+        },
+        rig.backfill(STORE)
+    );
+    assert!(report.is_clean(), "{:?}", report.failures);
+    assert_eq!(piece(&rig, project, job).await, (Piece::Absent(Reason::Expired), None));
+    assert_eq!(rig.gaps(STORE).await, Vec::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn archives_that_are_too_large_or_forbidden_have_their_reasons() {
+    let (rig, project, job) = one_job(large(), ArtifactDelivery::Redirect);
+    let rig = rig.set("limits.artifact_size", "1MiB");
+    assert!(rig.backfill(STORE).await.is_clean());
+    assert_eq!(piece(&rig, project, job).await, (Piece::Absent(Reason::TooLarge), None));
+    assert_eq!(rig.fake.requests().of(Endpoint::Artifacts), 0);
+
+    let (rig, project, job) = one_job(small(), ArtifactDelivery::Redirect);
+    rig.fake.with(|world| world.forbid_artifacts(job));
+    assert!(rig.backfill(STORE).await.is_clean());
+    assert_eq!(piece(&rig, project, job).await, (Piece::Absent(Reason::Forbidden), None));
+    rig.fake.reset_counters();
+    rig.backfill(STORE).await;
+    assert_eq!(rig.fake.requests().of(Endpoint::Artifacts), 0, "a reason is final");
+}

@@ -1,0 +1,116 @@
+//! What fails, what waits, and who tries again.
+
+use cistern::demo::fake::{Archive, Endpoint, Fault, FaultKind, JobSpec, PipelineSpec};
+use cistern::reconcile::Extent;
+
+use super::{done, run, world};
+use crate::rig::Rig;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_pass_offers_what_failed_once_more_and_an_incremental_one_does_not() {
+    let mut world = world();
+    let project = world.add_project("group/app");
+    let (_, job) = done(&mut world, project);
+    let rig = Rig::new(world);
+    // 406 is no status that waiting could heal.
+    rig.fake.inject(Fault::new(FaultKind::HtmlStatus(406)).on(Endpoint::Trace));
+    let report = rig.backfill("cistern.db").await;
+    assert_eq!((report.failed, report.postponed), (1, 0));
+    assert!(!report.failures[0].again && report.failures[0].what.contains(&job.to_string()), "{:?}", report.failures);
+
+    rig.fake.reset_counters();
+    assert!(rig.pass("cistern.db", Extent::Due).await.is_clean());
+    assert_eq!(rig.fake.requests().of(Endpoint::Trace), 0, "failed is failed");
+    let gaps = rig.gaps("cistern.db").await;
+    assert_eq!(gaps.iter().map(|gap| (gap.job, gap.kind)).collect::<Vec<_>>(), vec![(Some(job), "log")]);
+
+    rig.fake.reset_counters();
+    assert_eq!(rig.backfill("cistern.db").await.failed, 1);
+    assert_eq!(rig.fake.requests().of(Endpoint::Trace), 1, "once");
+
+    rig.fake.clear_faults();
+    assert!(rig.backfill("cistern.db").await.is_clean());
+    assert_eq!(rig.gaps("cistern.db").await, Vec::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_gitlab_cannot_answer_now_is_tried_five_times_and_then_waits_in_the_journal() {
+    let mut world = world();
+    let project = world.add_project("group/app");
+    done(&mut world, project);
+    let (_, job) = done(&mut world, project);
+    let rig = Rig::new(world).set("schedule.scale", "0.001");
+    rig.fake.inject(Fault::new(FaultKind::HtmlStatus(502)).on(Endpoint::Trace).subject(job.0));
+    let report = rig.backfill("cistern.db").await;
+    assert_eq!((report.postponed, report.failed), (1, 0));
+    assert!(report.failures[0].again, "{:?}", report.failures);
+    assert!(rig.fake.requests().of(Endpoint::Trace) > 5, "one of the other job, five of this one");
+    assert_eq!(rig.number("cistern.db", "SELECT count(*) FROM journal"), 1);
+
+    rig.fake.clear_faults();
+    assert!(rig.backfill("cistern.db").await.is_clean());
+    assert_eq!(rig.gaps("cistern.db").await, Vec::new());
+    assert_eq!(rig.number("cistern.db", "SELECT count(*) FROM journal"), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_failure_never_stops_the_rest() {
+    let mut world = world();
+    let project = world.add_project("group/app");
+    let pipeline = world.add_pipeline(project, PipelineSpec::default());
+    let archive = Archive::zip([("out.txt", &b"out"[..])]).expect("a zip");
+    let jobs: Vec<_> = (0..6)
+        .map(|number| {
+            let job = world.add_job(pipeline, JobSpec::new(&format!("job {number}")).archive(archive.clone()));
+            run(&mut world, job);
+            job
+        })
+        .collect();
+    let rig = Rig::new(world).set("schedule.scale", "0.001");
+    rig.fake.inject(Fault::new(FaultKind::ServerError).on(Endpoint::Trace).subject(jobs[0].0));
+    rig.fake.inject(Fault::new(FaultKind::ServerError).on(Endpoint::Artifacts).subject(jobs[1].0));
+    rig.backfill("cistern.db").await;
+    let view = rig.view("cistern.db").await;
+    for (index, job) in jobs.iter().enumerate() {
+        let row = view.job(project, *job).await;
+        assert_eq!(row.log.piece.as_str(), if index == 0 { "missing" } else { "whole" }, "{index}");
+        assert_eq!(row.archive.piece.as_str(), if index == 1 { "missing" } else { "whole" }, "{index}");
+    }
+    view.close().await;
+    rig.fake.clear_faults();
+    assert!(rig.backfill("cistern.db").await.is_clean());
+    assert_eq!(rig.gaps("cistern.db").await, Vec::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_row_that_cannot_be_read_loses_that_row_only_and_is_told() {
+    let mut world = world();
+    let project = world.add_project("group/app");
+    let (_, job) = done(&mut world, project);
+    let rig = Rig::new(world);
+    rig.fake.inject(Fault::new(FaultKind::MalformedRow).on(Endpoint::PipelineJobs));
+    let report = rig.backfill("cistern.db").await;
+    assert!(!report.is_clean(), "what was not readable is told");
+    let view = rig.view("cistern.db").await;
+    assert_eq!(Some(view.log(project, job).await), rig.fake.with(|world| world.trace(job)).map(Vec::from));
+    view.close().await;
+    rig.fake.clear_faults();
+    assert!(rig.backfill("cistern.db").await.is_clean());
+    assert_eq!(rig.gaps("cistern.db").await, Vec::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_that_are_no_json_are_not_believed_and_heal() {
+    for kind in [FaultKind::LoginPage, FaultKind::BrokenJson, FaultKind::HtmlStatus(503), FaultKind::CloseBeforeHead] {
+        let mut world = world();
+        let project = world.add_project("group/app");
+        done(&mut world, project);
+        let rig = Rig::new(world).set("schedule.scale", "0.001");
+        for endpoint in [Endpoint::Projects, Endpoint::Pipelines, Endpoint::PipelineJobs, Endpoint::Trace] {
+            rig.fake.inject(Fault::new(kind.clone()).on(endpoint).times(2));
+        }
+        let report = rig.backfill("cistern.db").await;
+        assert!(report.is_clean(), "{kind:?}: {:?}", report.failures);
+        assert_eq!(rig.gaps("cistern.db").await, Vec::new(), "{kind:?}");
+    }
+}

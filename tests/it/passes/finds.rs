@@ -1,0 +1,135 @@
+//! What passes find without any event.
+
+use std::time::Duration;
+
+use cistern::demo::fake::{Archive, Endpoint, JobSpec, Junit, PipelineSpec};
+use cistern::domain::{JobKey, Piece, PipelineKey};
+use cistern::reconcile::{Extent, Only};
+use cistern::store::Change;
+
+use super::{done, run, world};
+use crate::rig::{PATIENCE, Rig};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn children_retried_jobs_and_pipelines_without_jobs_are_found() {
+    let mut world = world();
+    let project = world.add_project("group/app");
+    let (parent, first) = done(&mut world, project);
+    let again = world.retry_job(first);
+    run(&mut world, again);
+    let child = world.add_child_pipeline(parent, "child", PipelineSpec::default());
+    let in_child = world.add_job(child, JobSpec::new("inner"));
+    run(&mut world, in_child);
+    let broken = PipelineSpec { yaml_errors: Some("no jobs".to_owned()), ..PipelineSpec::default() };
+    let empty = world.add_pipeline(project, broken);
+    let rig = Rig::new(world);
+    assert!(rig.pass("cistern.db", Extent::Due).await.is_clean());
+    let cache = rig.cache("cistern.db").await;
+    for job in [first, again, in_child] {
+        let held = &cache.jobs[&JobKey { project, job }];
+        assert_eq!(Some(&held.log), rig.fake.with(|world| world.trace(job).map(Vec::from)).as_ref());
+    }
+    assert_eq!(cache.jobs[&JobKey { project, job: in_child }].pipeline, child);
+    assert_eq!(cache.pipelines[&PipelineKey { project, pipeline: empty }].document["status"], "failed");
+    rig.fake.reset_counters();
+    rig.backfill("cistern.db").await;
+    assert_eq!(rig.fake.requests().total, 3, "an empty pipeline is complete too");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn projects_without_ci_are_left_alone_until_it_is_switched_on() {
+    let mut world = world();
+    let project = world.add_project("group/app");
+    done(&mut world, project);
+    world.set_ci_disabled(project, true);
+    let rig = Rig::new(world);
+    assert!(rig.backfill("cistern.db").await.is_clean());
+    assert_eq!(rig.fake.requests().total, 1);
+    rig.fake.with(|world| world.set_ci_disabled(project, false));
+    rig.pass("cistern.db", Extent::Due).await;
+    assert_eq!(rig.cache("cistern.db").await.jobs.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_moved_project_is_read_by_its_new_path_and_stays_one_project() {
+    let mut world = world();
+    let project = world.add_project("group/app");
+    done(&mut world, project);
+    let rig = Rig::new(world);
+    rig.backfill("cistern.db").await;
+    rig.fake.with(|world| world.move_project(project, "elsewhere/app"));
+    rig.fake.with(|world| done(world, project));
+    rig.pass("cistern.db", Extent::Due).await;
+    let view = rig.view("cistern.db").await;
+    let found = view.get("/api/v4/projects/elsewhere%2Fapp/pipelines").await;
+    assert_eq!(found.status, 200);
+    assert_eq!(view.get("/api/v4/projects/group%2Fapp").await.status, 404);
+    assert_eq!(view.cache().await.pipelines.len(), 2);
+    view.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_gitlab_deletes_is_kept() {
+    let mut world = world();
+    let project = world.add_project("group/app");
+    let pipeline = world.add_pipeline(project, PipelineSpec::default());
+    let archive = Archive::zip([("out.txt", &b"kept"[..])]).expect("a zip");
+    let job = world.add_job(pipeline, JobSpec::new("unit").archive(archive).junit(Junit::generated(3, 1, 5)));
+    run(&mut world, job);
+    let rig = Rig::new(world);
+    rig.backfill("cistern.db").await;
+    let before = rig.cache("cistern.db").await;
+    rig.fake.with(|world| world.delete_pipeline(pipeline));
+    assert!(rig.backfill("cistern.db").await.is_clean());
+    assert_eq!(rig.cache("cistern.db").await, before);
+    assert!(before.jobs[&JobKey { project, job }].archive.is_some());
+    let whole = &before.pipelines[&PipelineKey { project, pipeline }];
+    assert_eq!(whole.report.as_ref().expect("a report")["total_count"], 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_unfinished_is_asked_for_although_the_listing_starts_after_it() {
+    let mut world = world();
+    let project = world.add_project("group/app");
+    let pipeline = world.add_pipeline(project, PipelineSpec::default());
+    let job = world.add_job(pipeline, JobSpec::new("unit"));
+    world.start_job(job);
+    let rig = Rig::new(world);
+    rig.backfill("cistern.db").await;
+    rig.fake.with(|world| {
+        world.finish_job(job, "success");
+        world.archive_trace(job);
+        let ended = world.now();
+        // The watermark moves far beyond it.
+        world.advance(Duration::from_secs(24 * 3600));
+        done(world, project);
+        world.set_updated_at(pipeline, ended.minus(Duration::from_secs(7200)));
+    });
+    rig.pass("cistern.db", Extent::Due).await;
+    let cache = rig.cache("cistern.db").await;
+    assert_eq!(cache.jobs[&JobKey { project, job }].log_piece, Piece::Whole);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_marked_project_is_swept_early_and_unmarked() {
+    let mut world = world();
+    let (marked, other) = (world.add_project("group/app"), world.add_project("group/lib"));
+    let rig = Rig::new(world);
+    let serving = rig.serve("cistern.db").await;
+    rig.fake.with(|world| {
+        done(world, marked);
+        done(world, other);
+    });
+    rig.fake.reset_counters();
+    serving.queue.mark(marked);
+    let swept = || rig.fake.requests().of(Endpoint::Trace) == 1;
+    serving.until(swept).await;
+    serving.until(|| serving.reconciler.status().running_since.is_none()).await;
+    assert_eq!(rig.fake.requests().of(Endpoint::Pipelines), 2, "only the marked project");
+    assert_eq!(serving.store.marks().await.expect("read"), Vec::new());
+
+    serving.store.apply(vec![Change::Mark(other)]).await.expect("stored");
+    serving.reconciler.pass(Extent::Due, &Only::All, PATIENCE).await.expect("a pass");
+    assert_eq!(serving.store.marks().await.expect("read"), Vec::new(), "any complete sweep unmarks");
+    serving.stop().await;
+}
