@@ -1,0 +1,75 @@
+//! A full disk: nothing that was promised is lost, what is cached stays readable, and space alone brings it back.
+
+use std::time::Duration;
+
+use cistern::demo::fake::{Endpoint, Fault, FaultKind, JobSpec, PipelineSpec, World};
+use cistern::domain::JobKey;
+
+use super::{Process, eventually, outcome};
+use crate::rig::{Rig, until};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_defers_events_keeps_reads_and_heals_by_itself() {
+    let mut world = World::new();
+    let project = world.add_project("group/app");
+    let pipeline = world.add_pipeline(project, PipelineSpec::default());
+    let finished = |world: &mut World, name: &str| {
+        let job = world.add_job(pipeline, JobSpec::new(name));
+        world.finish_job(job, "success");
+        world.archive_trace(job);
+        job
+    };
+    let before = finished(&mut world, "before");
+    let rig = Rig::new(world);
+    let server = Process::start_limitable(&rig, "cistern.db", &["serve"]).serving().await;
+    let key = |job| JobKey { project, job };
+    server.until_cached(&rig, key(before)).await;
+    server.until_swept().await;
+
+    server.process.limit_files("1");
+    let during = rig.fake.with(|world| finished(world, "during"));
+    let event = rig.fake.job_event(during).expect("an event");
+    for _ in 0..3 {
+        let answer = server.deliver(&event).await;
+        assert_eq!((answer.status, outcome(&answer).as_str()), (202, "deferred"));
+    }
+    assert_eq!(server.get("/readyz").await.status, 200);
+    server.until_cached(&rig, key(before)).await;
+    eventually(async || server.metrics().await.contains("cistern_store_up 0")).await;
+
+    server.process.limit_files("unlimited");
+    server.until_cached(&rig, key(during)).await;
+    let after = rig.fake.with(|world| finished(world, "after"));
+    let answer = server.deliver(&rig.fake.job_event(after).expect("an event")).await;
+    assert_eq!(outcome(&answer), "accepted");
+    server.until_cached(&rig, key(after)).await;
+    server.process.signal("TERM");
+    assert_eq!(server.process.ended().await.code, Some(143));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_fills_up_during_the_fetch_loses_nothing() {
+    let mut world = World::new();
+    let project = world.add_project("group/app");
+    let rig = Rig::new(world);
+    let server = Process::start_limitable(&rig, "cistern.db", &["serve"]).serving().await;
+    server.until_swept().await;
+    let job = rig.fake.with(|world| {
+        let pipeline = world.add_pipeline(project, PipelineSpec::default());
+        let job = world.add_job(pipeline, JobSpec::new("unit"));
+        world.finish_job(job, "success");
+        world.archive_trace(job);
+        job
+    });
+    let slow = FaultKind::Drip { piece_bytes: 500, pause: Duration::from_millis(20) };
+    rig.fake.inject(Fault::new(slow).on(Endpoint::Trace));
+    assert_eq!(outcome(&server.deliver(&rig.fake.job_event(job).expect("an event")).await), "accepted");
+    until(|| rig.fake.requests().of(Endpoint::Trace) == 1).await;
+    server.process.limit_files("1");
+    // The fetch ends, cannot be recorded, and is made again.
+    until(|| rig.fake.requests().of(Endpoint::Trace) > 1 || server.process.log().contains("could not record")).await;
+    rig.fake.clear_faults();
+    server.process.limit_files("unlimited");
+    server.until_cached(&rig, JobKey { project, job }).await;
+    eventually(async || server.status().await["queue"]["journal"] == 0).await;
+}

@@ -1,0 +1,139 @@
+//! What cannot run says so in a sentence, with an exit code that programs understand, and quickly gives up.
+
+use cistern::demo::fake::{Endpoint, Fault, FaultKind, PipelineSpec, World};
+
+use super::{Ended, Process, Server};
+use crate::rig::Rig;
+
+async fn run(rig: &Rig, arguments: &[&str]) -> Ended {
+    let ended = Process::start(rig, "cistern.db", arguments).ended().await;
+    assert_eq!(ended.stdout, "", "only answers belong on stdout");
+    assert!(!ended.stderr.contains("panicked"), "{}", ended.stderr);
+    ended
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_mistakes_of_a_configuration_are_told_at_once() {
+    let rig = Rig::new(World::new())
+        .set("gitlab.url", "gitlab.example.com")
+        .set("store.url", "postgres://elsewhere")
+        .set("server.listen", "0.0.0.0:8080")
+        .set("limits.jobs", "many")
+        .set("webhook.signing_tokens", "whsec_s3cret");
+    for verb in ["serve", "backfill", "verify"] {
+        let ended = run(&rig, &[verb]).await;
+        assert_eq!(ended.code, Some(2), "{ended:?}");
+        for key in ["GITLAB_URL", "STORE_URL", "SERVER_LISTEN", "LIMITS_JOBS", "WEBHOOK_SIGNING_TOKENS"] {
+            assert!(ended.stderr.contains(key), "{key} is not in: {}", ended.stderr);
+        }
+        assert!(!ended.stderr.contains("s3cret"), "{}", ended.stderr);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn usage_errors_exit_with_2_and_help_with_0() {
+    let rig = Rig::new(World::new());
+    for arguments in [&["fly"][..], &["backfill", "--since", "soon"], &["serve", "--limits-job", "1"], &[]] {
+        assert_eq!(run(&rig, arguments).await.code, Some(2), "{arguments:?}");
+    }
+    let help = Process::start(&rig, "cistern.db", &["--help"]).ended().await;
+    assert_eq!((help.code, help.stderr.as_str()), (Some(0), ""));
+    assert!(help.stdout.contains("backfill"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gitlab_that_cannot_be_reached_is_told_with_exit_code_3() {
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("its address");
+    let rig = Rig::new(World::new()).set("gitlab.url", &format!("http://{closed}")).set("schedule.scale", "0.001");
+    for arguments in [&["backfill"][..], &["backfill", "--dry-run"], &["verify"]] {
+        let ended = run(&rig, arguments).await;
+        assert_eq!(ended.code, Some(3), "{ended:?}");
+        assert!(ended.stderr.contains("cannot connect"), "{}", ended.stderr);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_token_is_told_with_exit_code_3_after_very_few_calls() {
+    let mut world = World::new();
+    for number in 0..5 {
+        let project = world.add_project(&format!("group/app-{number}"));
+        world.add_pipeline(project, PipelineSpec::default());
+    }
+    let rig = Rig::new(world).set("gitlab.token", "glpat-not-the-one-s3cret");
+    for arguments in [&["backfill"][..], &["backfill", "--dry-run"], &["verify"]] {
+        rig.fake.reset_counters();
+        let ended = run(&rig, arguments).await;
+        assert_eq!(ended.code, Some(3), "{ended:?}");
+        assert!(ended.stderr.contains("token") && !ended.stderr.contains("s3cret"), "{}", ended.stderr);
+        assert!(rig.fake.requests().total <= 2, "{:?}", rig.fake.requests());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_is_refused_midway_ends_the_backfill_without_hammering() {
+    let mut world = World::new();
+    for number in 0..5 {
+        let project = world.add_project(&format!("group/app-{number}"));
+        for _ in 0..10 {
+            world.add_pipeline(project, PipelineSpec::default());
+        }
+    }
+    let rig = Rig::new(world).set("limits.api_calls", "4");
+    rig.fake.inject(Fault::new(FaultKind::Unauthorized).on(Endpoint::PipelineJobs));
+    let ended = run(&rig, &["backfill"]).await;
+    assert_eq!(ended.code, Some(3), "{ended:?}");
+    assert!(ended.stderr.contains("token"), "{}", ended.stderr);
+    assert!(rig.fake.requests().of(Endpoint::PipelineJobs) <= 8, "{:?}", rig.fake.requests());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_is_not_ours_not_whole_or_of_a_newer_version_exits_with_3() {
+    let rig = Rig::new(World::new());
+    let path = rig.directory.path().join("cistern.db");
+    std::fs::write(&path, "a shopping list".repeat(100)).expect("written");
+    let mut seen = vec![run(&rig, &["backfill"]).await, run(&rig, &["serve"]).await];
+
+    std::fs::remove_file(&path).expect("removed");
+    assert_eq!(Process::start(&rig, "cistern.db", &["backfill"]).ended().await.code, Some(0));
+    let whole = std::fs::read(&path).expect("read");
+    std::fs::write(&path, &whole[..whole.len() / 2]).expect("cut");
+    seen.push(run(&rig, &["serve"]).await);
+    std::fs::write(&path, &whole).expect("written");
+    let newer = deadpool_sqlite::rusqlite::Connection::open(&path).expect("opened");
+    newer.pragma_update(None, "user_version", 99).expect("changed");
+    drop(newer);
+    seen.push(run(&rig, &["verify"]).await);
+
+    let sentences = ["not a database", "not a database", "damaged", "newer"];
+    for (ended, sentence) in seen.iter().zip(sentences) {
+        assert_eq!(ended.code, Some(3), "{ended:?}");
+        assert!(ended.stderr.contains(sentence), "{sentence}: {}", ended.stderr);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_port_that_is_taken_is_named() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("its address").to_string();
+    let rig = Rig::new(World::new()).set("server.listen", &address);
+    let ended = run(&rig, &["serve"]).await;
+    assert_eq!(ended.code, Some(3), "{ended:?}");
+    assert!(ended.stderr.contains(&address), "{}", ended.stderr);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn healthcheck_exits_with_0_when_it_is_answered_and_with_3_when_nobody_listens() {
+    let rig = Rig::new(World::new());
+    let server = Server::start(&rig, "cistern.db").await;
+    let check = |url: String| {
+        let rig = &rig;
+        async move { run(rig, &["healthcheck", "--url", &url]).await }
+    };
+    let address = server.address();
+    assert_eq!(check(format!("http://{address}/readyz")).await.code, Some(0));
+    assert_eq!(check(format!("http://{address}/nothing")).await.code, Some(1));
+    drop(server);
+    let ended = check(format!("http://{address}/readyz")).await;
+    assert_eq!(ended.code, Some(3));
+    assert!(ended.stderr.contains("does not answer"), "{}", ended.stderr);
+}
