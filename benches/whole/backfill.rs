@@ -1,0 +1,165 @@
+//! The main job: a backfill of 5 projects × 10 pipelines × 20 jobs into an empty store, then again with nothing new.
+
+use std::error::Error;
+use std::path::Path;
+use std::time::Duration;
+
+use cistern::demo::fake::{FakeGitlab, Options, World};
+use tempfile::TempDir;
+
+use super::child::{self, Backfill};
+use super::figure::{Figures, median};
+use super::load::{Load, Request};
+
+/// The data set is the demo's.
+const SEED: u64 = 7;
+
+/// How long each call takes, storage hops included.
+const LATENCY: Duration = Duration::from_millis(50);
+
+/// `limits.api_calls` as it is by default.
+const IN_FLIGHT: u64 = 20;
+
+/// Runs of which the median is told.
+const RUNS: usize = 3;
+
+/// One run over a fresh store.
+struct Run {
+    backfill: Backfill,
+    /// Requests of every kind that GitLab and its storage saw.
+    requests: u64,
+    /// Of those, the calls to GitLab.
+    calls: u64,
+}
+
+impl Run {
+    fn cold(fake: &FakeGitlab, directory: &Path, number: usize, arguments: &[&str]) -> Result<Self, Box<dyn Error>> {
+        Self::of(fake, &directory.join(format!("{number}.db")), arguments)
+    }
+
+    fn of(fake: &FakeGitlab, store: &Path, arguments: &[&str]) -> Result<Self, Box<dyn Error>> {
+        fake.reset_counters();
+        let backfill = child::backfill(fake, store, arguments)?;
+        let seen = fake.requests();
+        if fake.max_in_flight() > IN_FLIGHT {
+            return Err(format!("{} requests were in flight", fake.max_in_flight()).into());
+        }
+        Ok(Self { backfill, requests: seen.total + seen.storage, calls: seen.total })
+    }
+
+    fn peak_mebibytes(&self) -> f64 {
+        self.backfill.usage.peak_bytes as f64 / 1_048_576.0
+    }
+
+    fn seconds(&self) -> f64 {
+        self.backfill.summary.get("seconds").and_then(serde_json::Value::as_f64).unwrap_or(f64::NAN)
+    }
+}
+
+/// Cold, then warm, with a GitLab that takes its time.
+pub(crate) fn with_latency(figures: &mut Figures) -> Result<(), Box<dyn Error>> {
+    let directory = TempDir::new()?;
+    let fake = fake_of(5, 10, LATENCY)?;
+    let mut runs = Vec::new();
+    for number in 0..RUNS {
+        runs.push(Run::cold(&fake, directory.path(), number, &[])?);
+    }
+    let requests = runs.iter().map(|run| run.requests).max().unwrap_or(0);
+    let ideal = seconds(requests, LATENCY) / IN_FLIGHT as f64;
+    let what = format!("{requests} requests × 50 ms / {IN_FLIGHT}, storage hops included");
+    let took = median(runs.iter().map(Run::seconds).collect());
+    figures.against("cold backfill of 5×10×20, 50 ms per call, 20 in flight", took, "s", ideal, &what);
+    let walls = runs.iter().map(|run| run.backfill.wall_seconds).collect();
+    figures.against("… from the start of the process to its end", median(walls), "s", ideal, "the same");
+    let calls = median(runs.iter().map(|run| run.calls as f64).collect());
+    figures.against("… GitLab calls", calls, "calls", least_calls(&fake) as f64, "the least that a full pass needs");
+
+    let mut runs = Vec::new();
+    for number in 0..RUNS {
+        runs.push(Run::of(&fake, &directory.path().join(format!("{number}.db")), &[])?);
+    }
+    let lists = 1 + 2 * fake.with(|world| world.census().projects);
+    let calls = median(runs.iter().map(|run| run.calls as f64).collect());
+    figures.against(
+        "warm backfill, nothing new: GitLab calls",
+        calls,
+        "calls",
+        lists as f64,
+        "project and pipeline lists",
+    );
+    let times = median(runs.iter().map(|run| run.seconds() / LATENCY.as_secs_f64()).collect());
+    figures.against("… in times of one call", times, "calls", 2.0, "projects, then both lists of each project");
+    Ok(())
+}
+
+/// A part of it with all limits 1.
+pub(crate) fn one_at_a_time(figures: &mut Figures) -> Result<(), Box<dyn Error>> {
+    let directory = TempDir::new()?;
+    let fake = fake_of(1, 2, LATENCY)?;
+    let run = Run::cold(&fake, directory.path(), 0, &["--sequential"])?;
+    let what = format!("{} requests × 50 ms", run.requests);
+    let name = "cold backfill of 1×2×20, 50 ms per call, all limits 1";
+    figures.against(name, run.seconds(), "s", seconds(run.requests, LATENCY), &what);
+    Ok(())
+}
+
+/// Cold, with a GitLab that answers as fast as it can.
+pub(crate) fn without_latency(figures: &mut Figures) -> Result<(), Box<dyn Error>> {
+    let directory = TempDir::new()?;
+    let fake = fake_of(5, 10, Duration::ZERO)?;
+    let mut runs = Vec::new();
+    for number in 0..RUNS {
+        runs.push(Run::cold(&fake, directory.path(), number, &[])?);
+    }
+    let jobs = fake.with(|world| world.census().jobs) as f64;
+    let rate = median(runs.iter().map(|run| jobs / run.seconds()).collect());
+    let requests = runs.iter().map(|run| run.requests).max().unwrap_or(0) as f64;
+    let ideal = jobs * bare_reads_per_second(&fake)? / requests;
+    let what = "a bare client that asks as often and keeps nothing";
+    figures.against("cold backfill of 5×10×20, no latency", rate, "jobs/s", ideal, what);
+    let cpu = median(runs.iter().map(|run| run.backfill.usage.cpu_seconds * 1000.0 / jobs).collect());
+    figures.plain("… processor time", cpu, "ms/job");
+    let peak = median(runs.iter().map(Run::peak_mebibytes).collect());
+    figures.plain("… peak memory", peak, "MiB");
+
+    let fake = fake_of(5, 100, Duration::ZERO)?;
+    let run = Run::cold(&fake, directory.path(), RUNS, &[])?;
+    let jobs = fake.with(|world| world.census().jobs) as f64;
+    let name = "cold backfill of 5×100×20, no latency";
+    figures.against(name, jobs / run.seconds(), "jobs/s", rate, "as fast as with a tenth of the jobs");
+    figures.against("… peak memory", run.peak_mebibytes(), "MiB", peak, "as much as with a tenth of the jobs");
+    Ok(())
+}
+
+fn fake_of(projects: u64, pipelines: u64, latency: Duration) -> std::io::Result<FakeGitlab> {
+    FakeGitlab::start(World::demo(projects, pipelines, 20, SEED), Options { latency, ..Options::default() })
+}
+
+fn seconds(requests: u64, latency: Duration) -> f64 {
+    requests as f64 * latency.as_secs_f64()
+}
+
+/// The least calls of a full pass into an empty store: every listing here is one page.
+fn least_calls(fake: &FakeGitlab) -> u64 {
+    let census = fake.with(|world| world.census());
+    1 + 2 * census.projects + census.pipelines + census.logs + census.archives + 2 * census.reports
+}
+
+/// How often a client that does nothing else can read a log.
+fn bare_reads_per_second(fake: &FakeGitlab) -> Result<f64, Box<dyn Error>> {
+    let mut requests = Vec::new();
+    fake.with(|world| {
+        for project in world.projects() {
+            for pipeline in world.pipelines_of(project) {
+                let jobs = world.jobs_of(pipeline).into_iter().filter(|job| world.trace(*job).is_some());
+                requests.extend(jobs.map(|job| format!("/api/v4/projects/{project}/jobs/{job}/trace")));
+            }
+        }
+    });
+    let token = fake.token();
+    let head = |path: String| format!("GET {path} HTTP/1.1\r\nHost: gitlab\r\nPRIVATE-TOKEN: {token}\r\n\r\n");
+    let requests = requests.into_iter().map(|path| Request::new(head(path).into_bytes(), Vec::new())).collect();
+    let address = fake.url().trim_start_matches("http://").parse()?;
+    let done = Load { address, connections: IN_FLIGHT as usize, expected: None }.run(requests)?;
+    Ok(done.per_second())
+}

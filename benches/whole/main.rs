@@ -1,0 +1,45 @@
+//! The program as a whole, measured from outside: the real binary, a real store file, a made-up GitLab that takes its time.
+//!
+//! The made-up GitLab and the load generator run in this process, so that what is said of processor time and memory is the
+//! program's alone. Each figure is shown beside its ideal; all of them are written to `target/bench/figures.json`, and as
+//! the table of the README to stdout. Figures that several runs gave are medians. `cargo bench --bench whole -- warm` runs
+//! the parts whose names contain `warm`.
+
+mod backfill;
+mod child;
+mod figure;
+mod live;
+mod load;
+mod machine;
+mod webhook;
+
+use std::error::Error;
+
+/// Takes one kind of figure.
+type Measure = fn(&mut figure::Figures) -> Result<(), Box<dyn Error>>;
+
+const MEASURES: [(&str, Measure); 6] = [
+    ("cold and warm backfill", backfill::with_latency),
+    ("sequential backfill", backfill::one_at_a_time),
+    ("unhindered backfill", backfill::without_latency),
+    ("live events", live::measure),
+    ("small webhooks", webhook::small),
+    ("large webhooks", webhook::large),
+];
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    // Reading the list of benchmarks is not running them.
+    if arguments.iter().any(|argument| argument == "--list") {
+        return Ok(());
+    }
+    let wanted: Vec<&String> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
+    let mut figures = figure::Figures::default();
+    for (name, measure) in MEASURES {
+        if wanted.is_empty() || wanted.iter().any(|wanted| name.contains(wanted.as_str())) {
+            measure(&mut figures)?;
+        }
+    }
+    figures.add_parts();
+    figures.publish(&machine::line())
+}
