@@ -1,5 +1,6 @@
 //! The integration tests: one binary, the real edges, real files, the fake GitLab at the other end of a socket.
 
+mod architecture;
 mod archive;
 mod converge;
 mod fake;
@@ -8,6 +9,7 @@ mod passes;
 mod plan;
 mod process;
 mod queue;
+mod readme;
 mod reads;
 mod report;
 mod rig;

@@ -1,0 +1,169 @@
+//! The tables of the architecture: which module knows which, and what only one place may do. To change the
+//! architecture is to change a line here, with its reason.
+
+/// A module and the others that it knows.
+pub(super) struct Module {
+    /// Its path. A deeper one goes before a shorter one.
+    pub(super) name: &'static str,
+    /// The modules or single items of others that it may name.
+    pub(super) knows: &'static [&'static str],
+}
+
+const fn module(name: &'static str, knows: &'static [&'static str]) -> Module {
+    Module { name, knows }
+}
+
+/// Every module of `src`. What is not listed is forbidden, and what is listed has to be used.
+pub(super) const MODULES: &[Module] = &[
+    // Pure data: nothing of ours, so that everything can build on it.
+    module("domain", &[]),
+    module("work", &["domain"]),
+    // An event is a hint (law 1): its receiver can neither read facts from GitLab nor write them.
+    module("webhook", &["domain", "queue", "work"]),
+    module("queue", &["domain", "store", "work"]),
+    module("store", &["domain", "work"]),
+    module("gitlab", &["domain"]),
+    // One path for one effect (law 2): the only module that knows both GitLab and how job facts are written.
+    module("ingest", &["domain", "gitlab", "store", "work"]),
+    // Finds and offers work; how work is done is not its business.
+    module("reconcile", &["domain", "gitlab", "queue", "store", "work"]),
+    module("worker", &["domain", "ingest", "queue", "store", "work"]),
+    // Readers reach GitLab only by offered work.
+    module("api", &["domain", "store"]),
+    module("access", &[]),
+    module("admin", &[]),
+    module("loopback", &[]),
+    module("telemetry", &["domain"]),
+    module("progress", &["ingest", "reconcile", "work"]),
+    // Reads settings and builds each component's own `Config`; of components it knows no more than that.
+    module("config", &["domain", "gitlab::Config", "store::Config", "telemetry::Format", "webhook::Config"]),
+    // Puts everything together.
+    module(
+        "app",
+        &[
+            "access",
+            "admin",
+            "api",
+            "config",
+            "domain",
+            "gitlab",
+            "ingest",
+            "queue",
+            "reconcile",
+            "store",
+            "telemetry",
+            "webhook",
+            "worker",
+        ],
+    ),
+    // A GitLab, not a part of Cistern: it must not share our mistakes.
+    module("demo::fake", &["domain"]),
+    module(
+        "demo",
+        &["app", "config", "demo::fake", "domain", "loopback", "progress", "reconcile", "store", "webhook::PATH"],
+    ),
+    module("cli", &["app", "config", "demo", "domain", "ingest", "loopback", "progress", "reconcile", "telemetry"]),
+    module("main", &["cli", "config"]),
+    module("lib", &[]),
+];
+
+/// What only some places may write.
+pub(super) struct Ban {
+    /// The code, as written; an end that is a letter is the end of a word.
+    pub(super) code: &'static str,
+    /// The files or folders that may, from `src/` or `tests/` on.
+    pub(super) only: &'static [&'static str],
+    /// Whether tests and benchmarks may, too.
+    pub(super) tests: bool,
+    /// Why.
+    pub(super) why: &'static str,
+}
+
+const fn ban(code: &'static str, only: &'static [&'static str], why: &'static str) -> Ban {
+    Ban { code, only, tests: false, why }
+}
+
+const fn ban_outside_tests(code: &'static str, only: &'static [&'static str], why: &'static str) -> Ban {
+    Ban { code, only, tests: true, why }
+}
+
+/// What only some places may write, or none.
+pub(super) const BANS: &[Ban] = &[
+    // What hides mistakes.
+    ban(".unwrap()", &[], "say with expect() why it cannot fail, or return the error"),
+    ban("todo!", &[], "unfinished code is not merged"),
+    ban("unimplemented!", &[], "unfinished code is not merged"),
+    ban("dbg!", &[], "for a while only"),
+    ban("unsafe", &[], "no need is known"),
+    ban("#[ignore", &[], "a test that does not run proves nothing"),
+    ban("cfg!", &[], "production code does not know whether it is tested"),
+    ban("sleep(", SLEEPERS, "wait for the thing itself: rig::until, a channel, a notification"),
+    // Who prints, reads the environment, ends the process.
+    ban(
+        "println!",
+        &["src/cli/run.rs", "tests/it/architecture/mod.rs", "benches/"],
+        "stdout carries a verb's one answer",
+    ),
+    ban("print!", &["src/cli/run.rs", "src/demo/script.rs"], "stdout carries a verb's one answer"),
+    ban("eprintln!", SPEAKERS, "log with tracing"),
+    ban("eprint!", &["src/demo/script.rs"], "log with tracing"),
+    ban_outside_tests(
+        "std::env::",
+        &["src/config/surroundings.rs", "src/main.rs"],
+        "only config reads the environment",
+    ),
+    ban("std::process::exit", &["src/cli/signals.rs"], "main returns the exit code; a second signal may not wait"),
+    // Who starts what. Each of these joins what it starts.
+    ban_outside_tests("tokio::spawn", &["src/app/", "src/cli/signals.rs"], "only app starts tasks, and joins them"),
+    ban_outside_tests("JoinSet", &["src/worker/mod.rs"], "only the workers run a changing number of tasks"),
+    ban_outside_tests(
+        "spawn_blocking",
+        &["src/store/sqlite/mod.rs", "src/demo/fake/mod.rs"],
+        "only the store blocks, to open and to close; the fake joins its thread",
+    ),
+    ban_outside_tests("spawn_local", &[], "only app starts tasks, and joins them"),
+    ban_outside_tests(
+        "thread::Builder",
+        &["src/store/sqlite/writer.rs", "src/demo/fake/mod.rs"],
+        "the store's one writer has a thread; the fake has one because it stands for another program",
+    ),
+    ban("thread::spawn", &[], "a thread has a name: thread::Builder"),
+    ban(
+        "thread::sleep",
+        &["src/store/sqlite/schema.rs", "benches/whole/child.rs"],
+        "it holds up everything else of its thread",
+    ),
+    // Bounded (law 10).
+    ban("unbounded", &[], "every queue has a limit"),
+    ban("std::sync::mpsc::channel", &[], "every queue has a limit: sync_channel"),
+    // Who knows a library. The others know what we make of it.
+    ban("reqwest", &["src/gitlab/"], "only gitlab sends"),
+    ban_outside_tests("rusqlite", &["src/store/"], "only the store knows its database"),
+    ban("clap", &["src/cli/"], "only cli reads the command line"),
+    ban("indicatif", &["src/progress/", "src/telemetry/", "src/cli/run.rs"], "bars are progress's"),
+    ban_outside_tests(
+        "actix_web",
+        &["src/webhook/", "src/api/", "src/admin/", "src/access.rs", "src/app/service.rs", "src/demo/fake/"],
+        "only the edges speak HTTP",
+    ),
+    ban("SystemTime::now", &["src/domain/timestamp.rs"], "domain::Timestamp::now is the clock"),
+    ban(
+        "jiff",
+        // A `Date` header, which only GitLab writes.
+        &["src/domain/timestamp.rs", "src/demo/fake/http/answer.rs"],
+        "a time is a domain::Timestamp",
+    ),
+];
+
+/// Who may wait for time to pass.
+const SLEEPERS: &[&str] = &["src/", "tests/it/rig/", "benches/"];
+
+/// Who speaks to the person at the terminal.
+const SPEAKERS: &[&str] = &["src/main.rs", "src/cli/", "src/progress/", "src/demo/script.rs", "src/demo/webhooks.rs"];
+
+/// Names that say nothing about what is inside.
+pub(super) const EMPTY_NAMES: &[&str] =
+    &["base", "common", "core", "helper", "helpers", "manager", "misc", "shared", "stuff", "util", "utils"];
+
+/// A file longer than this has two subjects. Most are far shorter.
+pub(super) const MOST_LINES: usize = 400;
