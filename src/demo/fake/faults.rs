@@ -35,6 +35,11 @@ pub enum FaultKind {
         /// 0 to 99.
         percent: u8,
     },
+    /// A whole answer that holds this share of the right one in per cent, as from a proxy that was cut and did not tell.
+    Shortened {
+        /// 0 to 99.
+        percent: u8,
+    },
     /// 200 with a sign-in page in HTML.
     LoginPage,
     /// No answer, ever; the connection stays open until the fake stops.

@@ -1,14 +1,10 @@
 //! The least calls of a full pass, and that a pass with nothing new makes list calls only.
 
-use std::time::Duration;
-
 use cistern::demo::fake::{ArtifactDelivery, Endpoint, Options, World};
 use cistern::reconcile::{Extent, Only};
 
-use super::{done, run, world};
+use super::{FULL, done, run, world};
 use crate::rig::{PATIENCE, Rig};
-
-const FULL: Extent = Extent::Full(Duration::from_secs(3650 * 86_400));
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cold_full_pass_makes_exactly_the_least_calls() {

@@ -7,7 +7,7 @@ use cistern::domain::{JobKey, Piece, PipelineKey};
 use cistern::reconcile::{Extent, Only};
 use cistern::store::Change;
 
-use super::{done, run, world};
+use super::{FULL, done, run, world};
 use crate::rig::{PATIENCE, Rig};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -108,6 +108,32 @@ async fn what_was_unfinished_is_asked_for_although_the_listing_starts_after_it()
     rig.pass("cistern.db", Extent::Due).await;
     let cache = rig.cache("cistern.db").await;
     assert_eq!(cache.jobs[&JobKey { project, job }].log_piece, Piece::Whole);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_pass_that_meets_a_waiting_event_is_thorough_all_the_same() {
+    let mut world = world();
+    let project = world.add_project("group/app");
+    let pipeline = world.add_pipeline(project, PipelineSpec::default());
+    let (job, other) = (world.add_job(pipeline, JobSpec::new("unit")), world.add_job(pipeline, JobSpec::new("later")));
+    world.start_job(job);
+    world.finish_job(job, "success");
+    world.start_job(other);
+    let rig = Rig::new(world).set("webhook.refresh", "10m");
+    let serving = rig.serve("cistern.db").await;
+    let key = JobKey { project, job };
+    let piece = async || serving.store.job(key).await.expect("read").expect("stored").log.piece;
+    assert_eq!(piece().await, Piece::Live);
+    rig.fake.with(|world| {
+        world.advance(Duration::from_secs(60));
+        world.archive_trace(job);
+    });
+    let event = serving.deliver(&rig.fake.pipeline_event(pipeline).expect("an event")).await;
+    assert_eq!(event.status, 202);
+    serving.reconciler.pass(FULL, &Only::All, PATIENCE).await.expect("a pass");
+    assert_eq!(piece().await, Piece::Whole);
+    assert_eq!(serving.queue.depths().1, 0, "the event was worked on too");
+    serving.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

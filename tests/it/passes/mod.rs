@@ -10,6 +10,10 @@ use std::time::Duration;
 
 use cistern::demo::fake::{JobSpec, PipelineSpec, World};
 use cistern::domain::{JobId, PipelineId, ProjectId, Timestamp};
+use cistern::reconcile::Extent;
+
+/// All that GitLab has.
+const FULL: Extent = Extent::Full(Duration::from_secs(3650 * 86_400));
 
 /// A world whose clock stands, an hour before ours.
 fn world() -> World {

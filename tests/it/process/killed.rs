@@ -1,9 +1,12 @@
 //! `kill -9`: what was accepted survives it (law 4), and the restart waits for nothing.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use cistern::demo::fake::{Endpoint, Fault, FaultKind, JobSpec, PipelineSpec, World};
 use cistern::domain::{JobId, JobKey, ProjectId};
+use futures_util::{StreamExt, stream};
 
-use super::{Process, Server, eventually, outcome};
+use super::{Process, Server, deliver, eventually, outcome};
 use crate::rig::{Rig, until};
 
 fn finished_jobs(rig: &Rig, project: ProjectId, count: usize) -> Vec<JobId> {
@@ -46,7 +49,46 @@ async fn what_was_accepted_before_a_kill_is_cached_after_the_restart() {
     for job in &jobs {
         server.until_cached(&rig, JobKey { project, job: *job }).await;
     }
-    assert!(rig.fake.requests().of(Endpoint::PipelineJobs) == 0, "the jobs were found by a pass");
+    assert_eq!(rig.fake.requests().of(Endpoint::PipelineJobs), 0, "the jobs were found by a pass");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kill_amid_a_storm_of_events_loses_none_that_was_accepted() {
+    let mut world = World::new();
+    let project = world.add_project("group/app");
+    let rig = Rig::new(world).set("store.lease", "10m");
+    let server = Server::start(&rig, "cistern.db").await;
+    server.until_swept().await;
+    rig.fake.inject(Fault::new(FaultKind::HtmlStatus(503)).on(Endpoint::Projects));
+    let jobs = finished_jobs(&rig, project, 400);
+    let address = server.address();
+    let answered = AtomicUsize::new(0);
+    let storm = stream::iter(&jobs)
+        .map(|job| {
+            let event = rig.fake.job_event(*job).expect("an event");
+            let answered = &answered;
+            async move {
+                let answer = deliver(address, &event).await.ok()?;
+                assert_eq!(outcome(&answer), "accepted");
+                answered.fetch_add(1, Ordering::Relaxed);
+                Some(*job)
+            }
+        })
+        .buffer_unordered(16)
+        .collect::<Vec<_>>();
+    let kill = async {
+        until(|| answered.load(Ordering::Relaxed) >= 100).await;
+        server.process.kill();
+    };
+    let (accepted, ()) = tokio::join!(storm, kill);
+    let accepted: Vec<JobId> = accepted.into_iter().flatten().collect();
+    assert!((100..jobs.len()).contains(&accepted.len()), "{} were accepted: no kill amid them", accepted.len());
+
+    let server = Server::start(&rig, "cistern.db").await;
+    for job in accepted {
+        server.until_cached(&rig, JobKey { project, job }).await;
+    }
+    assert_eq!(rig.fake.requests().of(Endpoint::PipelineJobs), 0, "the jobs were found by a pass");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -181,8 +181,7 @@ impl Server {
     }
 
     pub(crate) async fn deliver(&self, delivery: &Delivery) -> Answer {
-        let headers: Vec<_> = delivery.headers().into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-        loopback::send(self.main, "POST", "/webhooks/gitlab", &headers, &delivery.body()).await.expect("an answer")
+        deliver(self.main, delivery).await.expect("an answer")
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
@@ -221,6 +220,12 @@ impl Server {
     pub(crate) async fn until_swept(&self) {
         eventually(async || !self.status().await["reconcile"]["last_success"].is_null()).await;
     }
+}
+
+/// Sends a delivery as GitLab does, to a service that may die meanwhile.
+pub(crate) async fn deliver(address: SocketAddr, delivery: &Delivery) -> std::io::Result<Answer> {
+    let headers: Vec<_> = delivery.headers().into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    loopback::send(address, "POST", "/webhooks/gitlab", &headers, &delivery.body()).await
 }
 
 /// Returns the outcome word of an answer to a delivery.

@@ -19,7 +19,7 @@ async fn duplicates_of_one_event_cost_one_fetch() {
     let (_, jobs) = settled_jobs(&rig, project, 1);
     rig.fake.reset_counters();
     // Nothing is handed out meanwhile, so that all of them arrive before the fetch.
-    serving.queue.hold(cistern::domain::Timestamp::now().plus(Duration::from_millis(300)));
+    serving.queue.hold(cistern::domain::Timestamp::now().plus(Duration::from_millis(1500)));
     assert_eq!(deliver(&serving, &job_event(&rig, jobs[0])).await, "accepted");
     for _ in 0..20 {
         assert_eq!(deliver(&serving, &job_event(&rig, jobs[0])).await, "coalesced");

@@ -33,6 +33,10 @@ pub(super) async fn apply(
         FaultKind::ApplicationThrottled => Answer::application_throttled(),
         FaultKind::LoginPage => Answer::login_page(),
         FaultKind::MalformedRow => malformed_row(healthy()),
+        FaultKind::Shortened { percent } => {
+            let answer = healthy();
+            Answer { body: part(&answer, percent), ..answer }
+        }
         FaultKind::BrokenJson => Answer::json("[{\"id\":1,\"status\":\"succ"),
         FaultKind::CloseBeforeHead => {
             if let Some(connection) = connection {
@@ -60,9 +64,13 @@ fn malformed_row(answer: Answer) -> Answer {
     Answer { body: body.into(), ..answer }
 }
 
+fn part(answer: &Answer, percent: u8) -> Bytes {
+    answer.body.slice(..answer.body.len() * usize::from(percent.min(99)) / 100)
+}
+
 fn truncated(answer: &Answer, percent: u8, cut: Option<Arc<Connection>>, in_flight: InFlight) -> HttpResponse {
     let whole = answer.body.len();
-    let part = answer.body.slice(..whole * usize::from(percent.min(99)) / 100);
+    let part = part(answer, percent);
     let pieces = stream::unfold((Some(part), cut, in_flight), |(part, cut, in_flight)| async move {
         if let Some(part) = part {
             return Some((Ok::<Bytes, std::io::Error>(part), (None, cut, in_flight)));
