@@ -95,7 +95,8 @@ fn of_pipelines(connection: &Connection, project: Option<i64>, limit: u64) -> ru
 fn of_failures(connection: &Connection, project: Option<i64>, limit: u64) -> rusqlite::Result<Vec<Gap>> {
     let mut statement = connection.prepare_cached(
         "SELECT failure.project, coalesce(job.pipeline, iif(failure.kind = 2, 0, failure.target)),
-             iif(failure.kind = 2, failure.target, NULL), failure.problem
+             iif(failure.kind = 2, failure.target, NULL), failure.problem,
+             failure.kind
          FROM failures AS failure
          LEFT JOIN jobs AS job ON failure.kind = 2 AND job.project = failure.project AND job.id = failure.target
          LEFT JOIN pipelines AS pipeline
@@ -111,7 +112,12 @@ fn of_failures(connection: &Connection, project: Option<i64>, limit: u64) -> rus
     statement
         .query_map(params![project, integer(limit)], |row| {
             let job = row.get::<_, Option<i64>>(2)?.map(|id| JobId(natural(id)));
-            gap(row, job, if job.is_some() { "job" } else { "pipeline" }, true, 3)
+            let kind = match row.get(4)? {
+                2 => "job",
+                3 => "report",
+                _ => "pipeline",
+            };
+            gap(row, job, kind, true, 3)
         })?
         .collect()
 }
