@@ -1,6 +1,8 @@
 //! What fails, what waits, and who tries again.
 
-use cistern::demo::fake::{Archive, Endpoint, Fault, FaultKind, JobSpec, PipelineSpec};
+use std::time::Duration;
+
+use cistern::demo::fake::{Archive, Endpoint, Fault, FaultKind, JobSpec, Junit, PipelineSpec};
 use cistern::reconcile::Extent;
 
 use super::{done, run, world};
@@ -113,4 +115,67 @@ async fn answers_that_are_no_json_are_not_believed_and_heal() {
         assert!(report.is_clean(), "{kind:?}: {:?}", report.failures);
         assert_eq!(rig.gaps("cistern.db").await, Vec::new(), "{kind:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_failure_of_what_is_no_longer_there_is_no_gap() {
+    let mut world = world();
+    let project = world.add_project("group/app");
+    let pipeline = world.add_pipeline(project, PipelineSpec::default());
+    let archive = Archive::zip([("out.txt", &b"out"[..])]).expect("a zip");
+    let job = world.add_job(pipeline, JobSpec::new("unit").archive(archive).junit(Junit::generated(3, 0, 1)));
+    run(&mut world, job);
+    let rig = Rig::new(world);
+    rig.fake.inject(Fault::new(FaultKind::HtmlStatus(406)).on(Endpoint::Artifacts));
+    rig.fake.inject(Fault::new(FaultKind::HtmlStatus(406)).on(Endpoint::TestReport));
+    assert_eq!(rig.backfill("cistern.db").await.failed, 2);
+    let kinds: Vec<_> = rig.gaps("cistern.db").await.into_iter().map(|gap| gap.kind).collect();
+    assert_eq!(kinds, ["report", "archive"]);
+
+    // The archive expires, and the pipeline goes on: there will be another report.
+    let again = rig.fake.with(|world| {
+        world.expire_artifacts(job);
+        let again = world.retry_job(job);
+        world.start_job(again);
+        world.advance(Duration::from_secs(1));
+        again
+    });
+    assert!(rig.pass("cistern.db", Extent::Due).await.is_clean());
+    assert_eq!(rig.gaps("cistern.db").await, Vec::new());
+
+    rig.fake.clear_faults();
+    rig.fake.with(|world| {
+        world.finish_job(again, "success");
+        world.archive_trace(again);
+    });
+    assert!(rig.pass("cistern.db", Extent::Due).await.is_clean());
+    assert_eq!(rig.gaps("cistern.db").await, Vec::new());
+    let view = rig.view("cistern.db").await;
+    assert_eq!(view.report(project, pipeline).await.expect("a report")["total_count"], 3);
+    view.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_newer_report_that_failed_is_a_gap_until_the_pipeline_goes_on() {
+    let mut world = world();
+    let project = world.add_project("group/app");
+    let pipeline = world.add_pipeline(project, PipelineSpec::default());
+    let job = world.add_job(pipeline, JobSpec::new("unit").junit(Junit::generated(3, 0, 1)));
+    run(&mut world, job);
+    let rig = Rig::new(world);
+    assert!(rig.backfill("cistern.db").await.is_clean());
+    let again = rig.fake.with(|world| {
+        let again = world.retry_job(job);
+        run(world, again);
+        again
+    });
+    rig.fake.inject(Fault::new(FaultKind::HtmlStatus(406)).on(Endpoint::TestReport));
+    assert_eq!(rig.pass("cistern.db", Extent::Due).await.failed, 1);
+    assert_eq!(rig.gaps("cistern.db").await.len(), 1, "what is held is of the former attempt");
+    rig.fake.with(|world| {
+        let again = world.retry_job(again);
+        world.start_job(again);
+    });
+    assert!(rig.pass("cistern.db", Extent::Due).await.is_clean());
+    assert_eq!(rig.gaps("cistern.db").await, Vec::new());
 }
