@@ -18,8 +18,8 @@ use crate::view::Cache;
 /// Later than any audit is due, so that a full pass learns what no `updated_at` shows: erasures, expiries.
 const A_DAY_LATER: Duration = Duration::from_secs(25 * 3600);
 
-/// Later than GitLab's cache of test reports lasts.
-const REPORTS_ARE_FRESH: Duration = Duration::from_secs(180);
+/// Too early for an audit.
+const SOON: Duration = Duration::from_secs(180);
 
 /// As many as `PROPTEST_CASES` says, else few: each is a whole service and three stores.
 fn cases() -> u32 {
@@ -44,7 +44,7 @@ proptest! {
 
     #[test]
     fn what_raises_updated_at_is_found_without_an_audit(steps in history::steps(false)) {
-        run(converges(steps, REPORTS_ARE_FRESH))?;
+        run(converges(steps, SOON))?;
     }
 }
 
@@ -61,8 +61,9 @@ async fn converges(steps: Vec<Step>, later: Duration) -> TestCaseResult {
     let began = Timestamp::from_millis(Timestamp::now().as_millis() / 1000 * 1000);
     let mut world = World::at(began.minus(Duration::from_secs(3600)));
     let mut history = History::new(&mut world);
-    let rig = Rig::with(world, Options { report_cache: Duration::from_secs(120), ..Options::default() })
-        .set("schedule.scale", "0.001");
+    // GitLab's clock stands while ours goes on: three looks at a cached report would be over before it is fresh.
+    let options = Options { report_cache: Duration::ZERO, ..Options::default() };
+    let rig = Rig::with(world, options).set("schedule.scale", "0.001");
     let serving = rig.serve("cistern.db").await;
     for step in &steps {
         play(&rig, &serving, &mut history, step).await;
