@@ -3,8 +3,12 @@
 use std::error::Error;
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use serde_json::{Value, json};
+
+/// Older results may be of another program.
+const RECENT: Duration = Duration::from_secs(3600);
 
 /// One measured figure.
 #[derive(Debug)]
@@ -31,7 +35,7 @@ impl Figures {
         self.push(Figure { name: name.to_owned(), value, unit, ideal: None });
     }
 
-    /// Adds what the microbenchmarks of the parts found, if they ran before.
+    /// Adds what the microbenchmarks of the parts found, if they ran within the hour before.
     pub(crate) fn add_parts(&mut self) {
         let Ok(directory) = fs::read_dir(target().join("criterion")) else { return };
         let mut parts: Vec<(String, f64)> = directory.filter_map(|entry| part(&entry.ok()?.path())).collect();
@@ -90,14 +94,15 @@ pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-/// Reads the mean of a microbenchmark in nanoseconds.
+/// Reads the median of a recent microbenchmark in nanoseconds.
 fn part(directory: &Path) -> Option<(String, f64)> {
     let read = |file: &str| -> Option<Value> {
         serde_json::from_slice(&fs::read(directory.join("new").join(file)).ok()?).ok()
     };
     let name = read("benchmark.json")?.get("title")?.as_str()?.to_owned();
-    let mean = read("estimates.json")?.pointer("/median/point_estimate")?.as_f64()?;
-    Some((name, mean))
+    let median = read("estimates.json")?.pointer("/median/point_estimate")?.as_f64()?;
+    let age = fs::metadata(directory.join("new/estimates.json")).ok()?.modified().ok()?.elapsed().ok()?;
+    (age < RECENT).then_some((name, median))
 }
 
 fn target() -> &'static Path {
