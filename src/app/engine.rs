@@ -53,6 +53,7 @@ pub struct Engine {
     pub reconciler: Reconciler,
     ingest: Ingest,
     calls: usize,
+    lease: Duration,
 }
 
 /// The tasks of an engine: the queue's maintenance and the workers.
@@ -113,7 +114,16 @@ impl Engine {
             schedule: config.schedule.clone(),
         };
         let reconciler = Reconciler::new(gitlab.clone(), store.clone(), queue.clone(), reconcile_config, selection);
-        Ok(Self { gitlab, store, queue, workers, reconciler, ingest, calls: parallel.api_calls })
+        Ok(Self {
+            gitlab,
+            store,
+            queue,
+            workers,
+            reconciler,
+            ingest,
+            calls: parallel.api_calls,
+            lease: config.store.lease,
+        })
     }
 
     /// Registers the measurements of every component.
@@ -138,7 +148,7 @@ impl Engine {
     }
 
     async fn start_as(self, role: Role) -> Running {
-        let permits = Permits::new(self.gitlab.clone(), self.queue.clone(), self.calls);
+        let permits = Permits::new(self.gitlab.clone(), self.queue.clone(), self.calls, self.lease);
         if let Err(error) = self.queue.beat(&permits, role).await {
             tracing::warn!(%error, "the store does not answer yet");
         }

@@ -1,9 +1,14 @@
 //! This process's share of the deployment's GitLab permits.
 
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use crate::gitlab::Gitlab;
 use crate::queue::{Queue, Share};
+
+/// How long after its lease a process whose heartbeats fail goes on beginning calls: its share is given to others 60 s after the
+/// lease, and what it has in flight then has half a minute to end.
+const VALID_AFTER_LEASE: Duration = Duration::from_secs(30);
 
 /// After so many heartbeats without a permit a person is told what is waited for; beside others the first ones are normal.
 const TOLD_AFTER: u32 = 4;
@@ -14,6 +19,8 @@ pub(super) struct Permits {
     gitlab: Gitlab,
     queue: Queue,
     total: u32,
+    /// How long a grant holds without another one.
+    valid: Duration,
     allowed: AtomicU32,
     /// Heartbeats in a row that granted nothing.
     without: AtomicU32,
@@ -21,12 +28,13 @@ pub(super) struct Permits {
 
 impl Permits {
     /// Nothing is allowed before the first heartbeat has been answered.
-    pub(super) fn new(gitlab: Gitlab, queue: Queue, total: usize) -> Self {
-        gitlab.set_calls(0);
+    pub(super) fn new(gitlab: Gitlab, queue: Queue, total: usize, lease: Duration) -> Self {
+        gitlab.set_share(0, 0, Duration::ZERO);
         Self {
             gitlab,
             queue,
             total: u32::try_from(total).unwrap_or(u32::MAX),
+            valid: lease + VALID_AFTER_LEASE,
             allowed: AtomicU32::new(0),
             without: AtomicU32::new(0),
         }
@@ -58,6 +66,6 @@ impl Share for Permits {
                  and its share returns 60 s after its lease"
             );
         }
-        self.gitlab.set_calls(permits as usize);
+        self.gitlab.set_share(permits as usize, self.total as usize, self.valid);
     }
 }

@@ -28,6 +28,7 @@ mod turns;
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use prometheus_client::registry::Registry;
 
@@ -195,9 +196,12 @@ impl Gitlab {
         self.0.permits.waiting()
     }
 
-    /// Changes how many calls may be in flight (the deployment's share of this process). Those above it drain.
-    pub fn set_calls(&self, calls: usize) {
-        self.0.permits.resize(calls);
+    /// Changes how many calls may be in flight: this process's share of the deployment's `total`, and the same share of
+    /// `requests_per_minute`. Calls above it drain. Without another share none is begun after `valid`, because others may have
+    /// taken it over.
+    pub fn set_share(&self, calls: usize, total: usize, valid: Duration) {
+        let part = if total == 0 { 0.0 } else { calls as f64 / total as f64 };
+        self.0.permits.resize(calls, part, tokio::time::Instant::now().checked_add(valid));
     }
 
     /// Returns the error that every question would meet while GitLab refuses the token; `None` otherwise.

@@ -105,9 +105,9 @@ impl Permits {
     }
 
     /// Changes the number of permits; held ones above it drain.
-    pub(super) fn resize(&self, calls: usize) {
+    pub(super) fn resize(&self, calls: usize, part: f64, until: Option<Instant>) {
         let mut state = self.0.lock();
-        state.turns.resize(calls);
+        state.turns.resize(calls, part, until, Instant::now());
         self.0.serve(&mut state);
     }
 
@@ -281,7 +281,7 @@ mod tests {
         let permits = permits(0, None);
         let mut waiter = Box::pin(permits.acquire(LIVE));
         assert!(futures_util::poll!(&mut waiter).is_pending());
-        permits.resize(1);
+        permits.resize(1, 1.0, None);
         drop(waiter.await);
     }
 }

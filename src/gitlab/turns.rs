@@ -46,6 +46,8 @@ pub(super) struct Turns<G> {
     tickets: u64,
     lanes: [Lane<G>; 3],
     paces: Option<Paces>,
+    /// Until when the permits are this process's; `None` when nobody else has a claim on them.
+    until: Option<Instant>,
 }
 
 /// The waiters of one class. Bulk waits apart, so that its blocked ones need not be walked past.
@@ -67,6 +69,7 @@ impl<G> Turns<G> {
             tickets: 0,
             lanes: [lane(), lane(), lane()],
             paces,
+            until: None,
         }
     }
 
@@ -80,14 +83,18 @@ impl<G> Turns<G> {
         self.waiting
     }
 
-    /// Changes how many permits there are; those held above it are not taken away.
-    pub(super) fn resize(&mut self, calls: usize) {
-        self.calls = calls;
+    /// Changes how many permits there are, and until when; those held above it are not taken away. With a pace, `part` is this
+    /// process's of it.
+    pub(super) fn resize(&mut self, calls: usize, part: f64, until: Option<Instant>, now: Instant) {
+        (self.calls, self.until) = (calls, until);
+        if let Some(paces) = &mut self.paces {
+            paces.resize(part, now);
+        }
     }
 
     /// Grants a permit at once when nobody waits and nothing speaks against it.
     pub(super) fn try_take(&mut self, claim: Claim, now: Instant) -> bool {
-        let free = self.waiting == 0 && self.held < self.calls && (!claim.bulk || self.bulk_is_free());
+        let free = self.waiting == 0 && self.has_free(now) && (!claim.bulk || self.bulk_is_free());
         let taken = free && self.not_before(claim.class, now).is_none();
         if taken {
             self.take(claim, now);
@@ -125,7 +132,7 @@ impl<G> Turns<G> {
     pub(super) fn next(&mut self, now: Instant) -> Next<G> {
         const HIGHEST_FIRST: [Class; 3] = [Class::Live, Class::Reader, Class::Backfill];
         const LOWEST_FIRST: [Class; 3] = [Class::Backfill, Class::Reader, Class::Live];
-        if self.waiting == 0 || self.held >= self.calls {
+        if self.waiting == 0 || !self.has_free(now) {
             return Next::Nobody;
         }
         let order = if (self.granted + 1).is_multiple_of(LOWEST_FIRST_EVERY) { LOWEST_FIRST } else { HIGHEST_FIRST };
@@ -155,6 +162,11 @@ impl<G> Turns<G> {
             paces.count(class, now);
         }
         wait
+    }
+
+    /// Whether a permit is free and still this process's to grant.
+    fn has_free(&self, now: Instant) -> bool {
+        self.held < self.calls && self.until.is_none_or(|until| now < until)
     }
 
     /// Whether the first of a class that may go now is bulk; `None` when none may.
@@ -257,7 +269,7 @@ mod tests {
         let mut turns = Turns::new(2, None);
         let now = Instant::now();
         assert!(turns.try_take(LIVE, now) && turns.try_take(LIVE, now) && !turns.try_take(LIVE, now));
-        turns.resize(1);
+        turns.resize(1, 1.0, None, now);
         turns.enter(LIVE, LIVE);
         turns.release(LIVE);
         assert_eq!(turns.next(now), Next::Nobody);
