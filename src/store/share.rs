@@ -36,9 +36,10 @@ fn fair_share(own: Claimant, others: &[Claimant], total: u32) -> u32 {
     let floor = |claimant: &Claimant| u32::from(claimant.serves);
     let wish = |claimant: &Claimant| claimant.wanted.max(floor(claimant));
     let mut level = 0;
-    // The highest level at which everyone may have `min(wish, level)`: at most `total` steps.
+    // The highest level at which everyone may have `min(wish, level)`: at most `total` steps. Where only floors are used a
+    // step changes nothing, and the next one may.
     let used = |level: u32| everyone().map(|claimant| wish(claimant).min(level.max(floor(claimant)))).sum::<u32>();
-    while level < total && used(level + 1) <= total && used(level + 1) > used(level) {
+    while level < total && used(level + 1) <= total {
         level += 1;
     }
     let share = wish(&own).min(level.max(floor(&own)));
@@ -70,6 +71,13 @@ mod tests {
         assert_eq!(grant(idle, &[backfill(0, 50)], 20), Grant { written: 20, allowed: 1 });
         assert_eq!(grant(serve(1, 0), &[backfill(0, 50)], 20), Grant { written: 1, allowed: 1 });
         assert_eq!(grant(backfill(0, 50), &[serve(1, 0)], 20), Grant { written: 19, allowed: 19 });
+    }
+
+    #[test]
+    fn the_only_serve_that_works_gets_what_the_idle_ones_do_not_want() {
+        let (works, idle) = (serve(6, 800), serve(6, 0));
+        assert_eq!(grant(idle, &[works, serve(6, 0)], 20), Grant { written: 6, allowed: 1 });
+        assert_eq!(grant(works, &[serve(1, 0), serve(1, 0)], 20), Grant { written: 18, allowed: 18 });
     }
 
     #[test]
