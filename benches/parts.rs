@@ -12,7 +12,7 @@ use cistern::domain::{
     BlobId, Job, JobId, JobKey, LogRecord, Piece, PipelineId, PipelineKey, ProjectId, Schedule, Timestamp,
 };
 use cistern::queue::{self, Offer, Queue};
-use cistern::store::{Change, Store};
+use cistern::store::{Change, Place, Store};
 use cistern::webhook::event;
 use cistern::webhook::verify::Verifier;
 use cistern::work::{Cause, Lane, Target, Work};
@@ -73,7 +73,7 @@ fn webhooks(criterion: &mut Criterion) {
 
 fn open(runtime: &Runtime, directory: &TempDir) -> Store {
     let config = cistern::store::Config {
-        path: directory.path().join("cistern.db"),
+        place: Place::Sqlite(directory.path().join("cistern.db")),
         lease: Duration::from_secs(30),
         operations: 50,
         kind: "bench",

@@ -14,7 +14,7 @@ use crate::domain::{
     ArchiveRecord, Job, JobId, JobKey, LogRecord, Piece, Pipeline, PipelineId, PipelineKey, Project, ProjectId, Reason,
     ReportRecord, Timestamp,
 };
-use crate::store::{CHUNK_BYTES, Change, Config, FRAME_BYTES, Store};
+use crate::store::{CHUNK_BYTES, Change, Config, FRAME_BYTES, Place, Store};
 
 const PROJECT: ProjectId = ProjectId(7);
 
@@ -52,7 +52,8 @@ impl Cistern {
     async fn start() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("cistern.db");
-        let config = Config { path, lease: Duration::from_secs(30), operations: 50, kind: "test" };
+        let config =
+            Config { place: Place::Sqlite(path), lease: Duration::from_secs(30), operations: 50, kind: "test" };
         let store = Store::open(config).await.expect("a store");
         let shared = store.clone();
         let server = HttpServer::new(move || {

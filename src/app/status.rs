@@ -16,7 +16,7 @@ pub(super) fn status(engine: &Engine, started: Timestamp) -> Value {
     json!({
         "version": env!("CARGO_PKG_VERSION"),
         "started_at": started,
-        "store": { "up": engine.store.is_up() },
+        "store": engine.store.health(),
         "gitlab": { "calls": engine.gitlab.calls(), "in_flight": engine.gitlab.in_flight(), "paused": paused },
         "queue": { "lanes": queue, "journal": journal, "held_until": engine.queue.held_until() },
         "reconcile": engine.reconciler.status(),

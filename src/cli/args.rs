@@ -46,6 +46,8 @@ pub enum Verb {
     Backfill(Backfill),
     /// Compare the cache with GitLab and list every gap
     Verify(Verify),
+    /// Look at configuration, store and GitLab, and say what has to be done; changes nothing
+    Check(Check),
     /// Show the whole of it against a made-up GitLab, without any configuration
     Demo(Demo),
     /// Ask a running `serve` whether it is ready; exit 0 if so
@@ -59,6 +61,7 @@ impl Verb {
             Self::Serve => "serve",
             Self::Backfill(_) => "backfill",
             Self::Verify(_) => "verify",
+            Self::Check(_) => "check",
             Self::Demo(_) => "demo",
             Self::Healthcheck(_) => "healthcheck",
         }
@@ -67,7 +70,7 @@ impl Verb {
     /// Returns what its configuration must hold.
     pub fn needs(&self) -> Needs {
         match self {
-            Self::Serve | Self::Backfill(_) | Self::Verify(_) => Needs::Gitlab,
+            Self::Serve | Self::Backfill(_) | Self::Verify(_) | Self::Check(_) => Needs::Gitlab,
             Self::Demo(_) | Self::Healthcheck(_) => Needs::Nothing,
         }
     }
@@ -113,6 +116,14 @@ pub struct Verify {
     #[arg(long = "project", value_name = "ID|PATH")]
     pub projects: Vec<ProjectRef>,
     /// How the gaps are written
+    #[arg(long, value_enum, default_value_t, hide_possible_values = true, value_name = "text|json")]
+    pub output: Output,
+}
+
+/// The arguments of `check`.
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct Check {
+    /// How the findings are written
     #[arg(long, value_enum, default_value_t, hide_possible_values = true, value_name = "text|json")]
     pub output: Output,
 }

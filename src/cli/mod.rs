@@ -5,6 +5,7 @@
 //! with the environment's and the file's.
 
 mod args;
+mod check;
 mod exit;
 mod healthcheck;
 mod named;
@@ -12,6 +13,6 @@ mod run;
 mod settings;
 mod signals;
 
-pub use args::{Backfill, Cli, Demo, Healthcheck, Output, Verb, Verify};
+pub use args::{Backfill, Check, Cli, Demo, Healthcheck, Output, Verb, Verify};
 pub use exit::Exit;
 pub use run::run;

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::args::{Backfill, Cli, Output, Verb, Verify};
 use super::named::Named;
 use super::signals::{interrupted, unless_interrupted};
-use super::{Exit, healthcheck};
+use super::{Exit, check, healthcheck};
 use crate::app::{Engine, Listeners, OpenError, Service};
 use crate::config::{Config, Flags, Parallel, Surroundings};
 use crate::demo;
@@ -29,6 +29,11 @@ pub async fn run(cli: Cli, around: &Surroundings) -> Exit {
         Verb::Serve => serve(&config).await,
         Verb::Backfill(args) => backfill(config, args).await,
         Verb::Verify(args) => verify(&config, args).await,
+        Verb::Check(args) => {
+            let findings = check::findings(&config).await;
+            answer(args.output, &findings, || findings.iter().map(|finding| format!("{finding}\n")).collect());
+            check::judge(&findings)
+        }
         Verb::Demo(args) => demo(args, config, cli.flags).await,
         Verb::Healthcheck(args) => healthcheck::run(&config, args).await,
     }

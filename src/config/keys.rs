@@ -9,7 +9,7 @@
 pub enum Kind {
     /// An `http://` or `https://` URL.
     Url,
-    /// Where the store is: `sqlite:…`.
+    /// Where the store is: `sqlite:…` or `mongodb://…`, which may hold a password.
     Store,
     /// The path of a file.
     File,
@@ -70,6 +70,12 @@ impl Key {
         matches!(self.kind, Kind::Secret | Kind::Secrets)
     }
 
+    /// Returns whether it can also be given by the name of a file that holds it: every secret, and a store's URL, which may
+    /// hold a password.
+    pub fn may_be_in_file(&self) -> bool {
+        self.is_secret() || self.kind == Kind::Store
+    }
+
     /// Returns whether it takes several values: commas in flags and the environment, an array in the file.
     pub fn is_list(&self) -> bool {
         matches!(self.kind, Kind::Secrets | Kind::Patterns)
@@ -77,7 +83,7 @@ impl Key {
 
     /// Returns the names it can be given by: its own, and for a secret the one that names a file holding it.
     pub fn names(&self) -> impl Iterator<Item = String> + use<> {
-        let file = self.is_secret().then(|| self.file_name());
+        let file = self.may_be_in_file().then(|| self.file_name());
         std::iter::once(self.name.to_owned()).chain(file)
     }
 
@@ -179,7 +185,7 @@ keys! {
     WEBHOOK_REFRESH "webhook.refresh" Kind::Duration, Text("15s"),
         "events of unfinished things refresh their pipeline's record this long after the first; `0`: they are ignored";
     STORE_URL "store.url" Kind::Store, Text("sqlite:cistern.db"),
-        "where the cache is kept: `sqlite:relative` or `sqlite:///absolute`";
+        "where the cache is kept: `sqlite:relative`, `sqlite:///absolute` or `mongodb://…/DATABASE`; also read from `MONGODB_URI`";
     STORE_LEASE "store.lease" Kind::Duration, Text("30s"),
         "how long a process may be silent before others take its work over";
     SERVER_LISTEN "server.listen" Kind::Address, Text("127.0.0.1:8080"), "where webhooks and reads are answered";

@@ -38,7 +38,7 @@ pub(super) fn find(name: &str) -> Option<(&'static Key, bool)> {
     KEYS.iter().find_map(|key| {
         if key.name == name {
             Some((key, false))
-        } else if key.is_secret() && name.strip_suffix("_file") == Some(key.name) {
+        } else if key.may_be_in_file() && name.strip_suffix("_file") == Some(key.name) {
             Some((key, true))
         } else {
             None

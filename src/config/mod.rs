@@ -104,7 +104,7 @@ impl Config {
     /// Returns how the store is opened by a process that calls itself `kind`: `serve`, `backfill`, ….
     pub fn store_for(&self, kind: &'static str) -> crate::store::Config {
         crate::store::Config {
-            path: self.store.path.clone(),
+            place: self.store.place.clone(),
             lease: self.store.lease,
             operations: self.limits.parallel.store_ops,
             kind,

@@ -28,7 +28,7 @@ impl<'a> Reader<'a> {
         let mut reader = Self { given: BTreeMap::new(), around, mistakes, warnings: Vec::new() };
         for key in KEYS {
             for level in &levels {
-                let (value, file) = (level.get(key.name), level.get(&key.file_name()).filter(|_| key.is_secret()));
+                let (value, file) = (level.get(key.name), level.get(&key.file_name()).filter(|_| key.may_be_in_file()));
                 match (value, file) {
                     (Some(_), Some(file)) => {
                         let fix = format!("keep one of {} and {}", key.name, key.file_name());
@@ -145,7 +145,8 @@ impl<'a> Reader<'a> {
     }
 
     fn give(&mut self, key: &'static Key, given: Given) {
-        if let (true, Origin::Flag(flag)) = (key.is_secret(), &given.origin) {
+        let shown = key.is_secret() || (key.may_be_in_file() && given.texts.iter().any(|text| text.contains('@')));
+        if let (true, Origin::Flag(flag)) = (shown, &given.origin) {
             let warning =
                 format!("{flag} shows its secret in the list of processes; use {flag}-file or the environment");
             self.warnings.push(warning);

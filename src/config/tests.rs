@@ -10,6 +10,7 @@ use secrecy::ExposeSecret;
 use super::keys::{self, KEYS, Kind};
 use super::*;
 use crate::domain::ProjectId;
+use crate::store::Place;
 
 const FILE: &str = "cistern.toml";
 const SIGNING: &str = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
@@ -53,7 +54,8 @@ fn token(config: &Config) -> Option<&str> {
 fn the_defaults_hold_no_mistake_and_are_those_of_the_design() {
     let config = Given::default().good();
     assert!(config.gitlab.is_none() && config.projects.includes_all());
-    assert_eq!(config.store, Store { path: "cistern.db".into(), lease: Duration::from_secs(30) });
+    assert!(matches!(config.store.place, Place::Sqlite(ref path) if path == "cistern.db"));
+    assert_eq!(config.store.lease, Duration::from_secs(30));
     assert_eq!(config.server.listen.to_string(), "127.0.0.1:8080");
     assert_eq!(config.reconcile.audit_window, Duration::from_secs(7 * 86_400));
     let parallel = Parallel { projects: 5, pipelines: 10, jobs: 20, api_calls: 20, store_ops: 50 };
@@ -89,12 +91,15 @@ fn well_known_variables_count_when_ours_are_unset() {
     let given = Given { variables: &file, secrets: &[("token", "glpat-mounted\n")], ..given };
     assert_eq!(token(&given.good()), Some("glpat-mounted"));
 
-    let mongo = Given { variables: &[("MONGODB_URI", "mongodb://u:s3cret@db/c")], ..Given::default() }.bad();
-    assert_eq!(
-        mongo,
-        "store.url (environment MONGODB_URI): MongoDB is not part of this version yet; \
-         write sqlite:cistern.db or sqlite:///var/lib/cistern/cistern.db"
+    let variables = [common[0], common[1], ("MONGODB_URI", "mongodb://u:s3cret@db/c")];
+    let mongo = Given { variables: &variables, ..Given::default() }.good();
+    assert!(matches!(mongo.store.place, Place::Mongo(ref url) if url.expose_secret().ends_with("@db/c")));
+    let nameless = Given { variables: &[("MONGODB_URI", "mongodb://u:s3cret@db")], ..Given::default() }.bad();
+    assert!(
+        nameless.starts_with("store.url (environment MONGODB_URI): names no database; write mongodb://"),
+        "{nameless}"
     );
+    assert!(!nameless.contains("s3cret"), "{nameless}");
 }
 
 #[test]

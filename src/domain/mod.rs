@@ -1,6 +1,7 @@
 //! Identities and facts of GitLab CI as pure data: no IO, no clock but [`Timestamp::now`], nothing asynchronous.
 
 mod document;
+mod finding;
 mod ids;
 mod job;
 mod needs;
@@ -12,6 +13,7 @@ mod status;
 mod timestamp;
 
 pub use document::{Document, Malformed};
+pub use finding::{Finding, Verdict};
 pub use ids::{JobId, JobKey, ParseIdError, PipelineId, PipelineKey, ProjectId};
 pub use job::{ArchiveFile, Job};
 pub use needs::{Eagerness, Needs, after_look, needs, needs_report, next_look, report_jobs};

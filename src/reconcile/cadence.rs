@@ -7,7 +7,7 @@ use serde::Serialize;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{Extent, Only, PassError, Reconciler, Report};
+use super::{Extent, LEASE, Only, PassError, Reconciler, Report};
 use crate::domain::{ProjectId, Timestamp};
 
 /// Marks that arrive within this time are swept together.
@@ -34,7 +34,8 @@ pub struct Status {
 
 impl Reconciler {
     /// Runs passes until `stop`. A pass that ends early is logged, counted, shown and tried again. Early sweeps of marked
-    /// projects come between the passes over all and never put those off.
+    /// projects come between the passes over all and never put those off. Several processes on one store share one rhythm:
+    /// after its first pass each waits until the last one of any of them is an interval ago.
     pub async fn run(&self, stop: CancellationToken) {
         let mut only = Only::All;
         let mut all_due = Instant::now();
@@ -51,9 +52,23 @@ impl Reconciler {
             };
             only = tokio::select! {
                 () = stop.cancelled() => return,
-                () = tokio::time::sleep_until(all_due) => Only::All,
+                () = self.all_due(all_due) => Only::All,
                 marked = self.marked() => Only::Ids(marked),
             };
+        }
+    }
+
+    /// Returns when a pass over all is due: at this time, and an interval after the last one of any process on the store.
+    async fn all_due(&self, at: Instant) {
+        tokio::time::sleep_until(at).await;
+        loop {
+            // Where the store does not answer the pass says so.
+            let ago = self.store.completed_ago(LEASE).await.ok().flatten();
+            let left = ago.map_or(Duration::ZERO, |ago| self.config.interval.saturating_sub(ago));
+            if left.is_zero() {
+                return;
+            }
+            tokio::time::sleep(left).await;
         }
     }
 

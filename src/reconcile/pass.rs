@@ -57,7 +57,8 @@ impl Reconciler {
             result = self.pass_under(extent, only, &lease) => result,
             lost = self.keep_lease(&lease) => Err(lost),
         };
-        if let Err(error) = self.store.release_lease(&lease).await {
+        let completed = result.is_ok() && matches!(only, Only::All);
+        if let Err(error) = self.store.release_lease(&lease, completed).await {
             tracing::debug!(%error, "could not give the sweeping lease back; it will expire");
         }
         result

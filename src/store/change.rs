@@ -9,26 +9,37 @@ use crate::domain::{
 };
 use crate::work::{Cause, Lane, Target};
 
+/// An entry whose process died this often while working on it is set aside.
+pub(super) const DEATHS: u32 = 3;
+
+/// Why such an entry failed.
+pub(super) const POISON: &str = "its process died three times while working on it";
+
 /// A journal entry's id: fresh for each hint, growing with time within a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EntryId(pub i64);
 
 impl EntryId {
-    /// Returns an id that no entry had before: milliseconds since 2020, then 22 bits that start at random each
-    /// millisecond and count up within it. Should two processes ever collide, the second append fails and its hint is
+    /// Returns an id that no entry had before. Should two processes ever collide, the second append fails and its hint is
     /// answered `deferred`.
     pub fn fresh() -> Self {
-        static LAST: AtomicI64 = AtomicI64::new(0);
-        const EPOCH_2020_MILLIS: i64 = 1_577_836_800_000;
-        let millis = Timestamp::now().as_millis() - EPOCH_2020_MILLIS;
-        let candidate = (millis << 22) | fastrand::i64(0..1 << 21);
-        let mut last = LAST.load(Ordering::Relaxed);
-        loop {
-            let next = if candidate >> 22 > last >> 22 { candidate } else { last + 1 };
-            match LAST.compare_exchange_weak(last, next, Ordering::Relaxed, Ordering::Relaxed) {
-                Ok(_) => return Self(next),
-                Err(seen) => last = seen,
-            }
+        Self(fresh_id())
+    }
+}
+
+/// Returns a number that this process did not return before: milliseconds since 2020, then 22 bits that start at random each
+/// millisecond and count up within it. Two processes hardly ever return the same one.
+pub(super) fn fresh_id() -> i64 {
+    static LAST: AtomicI64 = AtomicI64::new(0);
+    const EPOCH_2020_MILLIS: i64 = 1_577_836_800_000;
+    let millis = Timestamp::now().as_millis() - EPOCH_2020_MILLIS;
+    let candidate = (millis << 22) | fastrand::i64(0..1 << 21);
+    let mut last = LAST.load(Ordering::Relaxed);
+    loop {
+        let next = if candidate >> 22 > last >> 22 { candidate } else { last + 1 };
+        match LAST.compare_exchange_weak(last, next, Ordering::Relaxed, Ordering::Relaxed) {
+            Ok(_) => return next,
+            Err(seen) => last = seen,
         }
     }
 }
@@ -127,4 +138,16 @@ pub enum Change {
     Mark(ProjectId),
     /// Removes the mark after a complete sweep, unless it was set again after this time.
     Unmark(ProjectId, Timestamp),
+}
+
+impl Change {
+    /// Returns whether it is about work and not about facts.
+    pub(super) fn is_journal(&self) -> bool {
+        match self {
+            Self::Append(_) | Self::Start(_) | Self::Postpone(..) | Self::Finish(..) | Self::Fail { .. } => true,
+            Self::Mark(_) | Self::Unmark(..) => true,
+            Self::Project(_) | Self::Pipeline(_) | Self::JobsListed(..) | Self::Job(_) => false,
+            Self::Log { .. } | Self::Archive { .. } | Self::Report { .. } => false,
+        }
+    }
 }

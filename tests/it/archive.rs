@@ -85,7 +85,7 @@ async fn what_is_not_whole_is_never_published_and_heals() {
             let view = rig.view(STORE).await;
             assert_eq!(view.job(project, job).await.log.piece, Piece::Whole, "the log is cached all the same");
             view.close().await;
-            assert_eq!(rig.number(STORE, "SELECT count(*) FROM blobs"), 1, "{kind:?} leaves nothing behind");
+            assert_eq!(rig.behind(STORE).await.blobs().await, 1, "{kind:?} leaves nothing behind");
             rig.fake.clear_faults();
             assert!(rig.backfill(STORE).await.is_clean());
             assert!(piece(&rig, project, job).await.1 == rig.fake.with(|world| world.archive(job)).map(Vec::from));

@@ -155,8 +155,7 @@ async fn a_shorter_answer_never_replaces_a_longer_one() {
     let (record, bytes) = look(&rig, project, job).await;
     assert_eq!((record.size, bytes.as_slice()), (12, &b"twelve bytes"[..]));
     rig.fake.with(|world| world.advance(Duration::from_secs(60)));
-    let before = rig.number(STORE, "SELECT count(*) FROM blobs WHERE replaced_at IS NULL");
-    assert_eq!(before, 1, "what was not taken is let go");
+    assert_eq!(rig.behind(STORE).await.kept_blobs().await, 1, "what was not taken is let go");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -177,7 +176,7 @@ async fn an_erasure_takes_our_copy_when_the_jobs_are_listed_again() {
     assert_eq!(view.archive(project, job).await, None);
     assert_eq!(view.job(project, job).await.archive.piece, Piece::Absent(Reason::Erased));
     view.close().await;
-    assert_eq!(rig.number(STORE, "SELECT count(*) FROM blobs WHERE replaced_at IS NULL"), 0);
+    assert_eq!(rig.behind(STORE).await.kept_blobs().await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -187,7 +186,7 @@ async fn a_log_above_the_limit_is_recorded_and_not_fetched() {
     // Not archived yet: its size shows while it is read.
     let (record, bytes) = look(&rig, project, job).await;
     assert_eq!((record.piece, bytes.len()), (Piece::Absent(Reason::TooLarge), 0));
-    rig.sql(STORE, "DELETE FROM jobs; DELETE FROM pipelines");
+    rig.behind(STORE).await.remove_facts().await;
     rig.fake.with(|world| world.archive_trace(job));
     rig.fake.reset_counters();
     assert_eq!(settled(&rig, project, job).await.piece, Piece::Absent(Reason::TooLarge));
@@ -229,12 +228,12 @@ async fn a_large_log_comes_back_byte_for_byte_and_its_frames_add_up() {
         let whole: Bytes = rig.fake.with(|world| world.trace(job)).expect("a log");
         assert!(bytes == whole, "{} bytes of {}", bytes.len(), whole.len());
         assert_eq!(record.frames.len(), SIZE.div_ceil(FRAME_BYTES));
-        let stored: i64 = record.frames.iter().copied().map(i64::from).sum();
-        let blob = record.blob.expect("a blob").0;
-        assert_eq!(rig.number(STORE, &format!("SELECT sum(length(data)) FROM chunks WHERE id >> 20 = {blob}")), stored);
+        let stored: u64 = record.frames.iter().copied().map(u64::from).sum();
+        let blob = record.blob.expect("a blob");
+        assert_eq!(rig.behind(STORE).await.bytes_of(blob).await, stored);
         // A second look at as large a log replaces it and leaves nothing behind.
         rig.fake.with(|world| world.archive_trace(job));
         assert_eq!(settled(&rig, project, job).await.piece, Piece::Whole);
-        assert_eq!(rig.number(STORE, "SELECT count(*) FROM blobs WHERE replaced_at IS NULL"), 1);
+        assert_eq!(rig.behind(STORE).await.kept_blobs().await, 1);
     }
 }

@@ -32,35 +32,21 @@ async fn it_lists_exactly_the_gaps_and_a_full_pass_fills_them() {
     assert_eq!(rig.gaps(STORE).await, Vec::new());
     let before = rig.cache(STORE).await;
     let (pipeline, job) = with_archive(&rig);
-    let sabotage = [
-        (
-            format!("UPDATE jobs SET log_piece = 'missing', log_blob = NULL, open = 2 WHERE id = {job}"),
-            Some(job),
-            "log",
-        ),
-        (
-            format!("UPDATE jobs SET archive_piece = 'missing', archive_blob = NULL, open = 2 WHERE id = {job}"),
-            Some(job),
-            "archive",
-        ),
-        (format!("DELETE FROM jobs WHERE id = {job}"), Some(job), "job"),
-        (
-            format!(
-                "UPDATE pipelines SET report_piece = 'missing', report_blob = NULL, report_builds = '[]' WHERE id = {pipeline}"
-            ),
-            None,
-            "report",
-        ),
-        (format!("DELETE FROM pipelines WHERE id = {pipeline}"), None, "pipeline"),
-    ];
-    for (sql, job, kind) in sabotage {
-        let missing = format!("UPDATE pipelines SET open = 2, jobs_listed_at = NULL WHERE id = {pipeline}");
-        rig.sql(STORE, &sql);
+    let behind = rig.behind(STORE).await;
+    for kind in ["log", "archive", "job", "report", "pipeline"] {
+        match kind {
+            "log" => behind.lose_log(job).await,
+            "archive" => behind.lose_archive(job).await,
+            "job" => behind.remove_job(job).await,
+            "report" => behind.lose_report(pipeline).await,
+            _ => behind.remove_pipeline(pipeline).await,
+        }
+        let job = matches!(kind, "log" | "archive" | "job").then_some(job);
         let gaps = rig.gaps(STORE).await;
         assert!(kinds(&gaps).contains(&(pipeline, job, kind)), "{kind}: {gaps:?}");
         assert_eq!(gaps.len(), 1, "{kind}: {gaps:?}");
         // Nobody told the store what it lacks.
-        rig.sql(STORE, &missing);
+        behind.lose_listing(pipeline).await;
         assert!(rig.backfill(STORE).await.is_clean());
         assert_eq!(rig.gaps(STORE).await, Vec::new(), "{kind}");
         assert_eq!(rig.cache(STORE).await, before, "{kind}");
@@ -97,7 +83,7 @@ async fn its_exit_code_tells_whether_a_gap_remains() {
     assert_eq!(run(&["backfill"]).await.0, Some(0));
     assert_eq!(run(&["verify", "--output", "json"]).await, (Some(0), "[]\n".to_owned()));
     let (pipeline, job) = with_archive(&rig);
-    rig.sql(STORE, &format!("UPDATE jobs SET log_piece = 'missing', log_blob = NULL, open = 2 WHERE id = {job}"));
+    rig.behind(STORE).await.lose_log(job).await;
     let (code, text) = run(&["verify"]).await;
     assert_eq!(code, Some(1));
     assert!(text.contains(&format!("pipeline {pipeline}, job {job}: log missing")), "{text}");

@@ -4,23 +4,21 @@ use std::collections::BTreeSet;
 
 use deadpool_sqlite::rusqlite::Connection;
 
-use super::metrics::Operation;
 use super::trouble::Trouble;
 use super::writer::{COMMAND_BYTES, Urgency};
 use super::{Owner, Sqlite, facts, journal, publish, reports, states};
 use crate::domain::{JobKey, PipelineId, PipelineKey};
+use crate::store::metrics::Operation;
 use crate::store::{Change, Error};
 
 impl Sqlite {
-    /// Applies all changes in one transaction, in order. Lists that begin with `Append`, or that are about the journal only, go
-    /// before other writers and do not count towards `operations`.
-    pub async fn apply(&self, changes: Vec<Change>) -> Result<(), Error> {
+    pub(in crate::store) async fn apply(&self, changes: Vec<Change>) -> Result<(), Error> {
         if changes.is_empty() {
             return Ok(());
         }
         let (operation, urgency) = match changes.first() {
             Some(Change::Append(_)) => (Operation("append", "append to the journal"), Urgency::Urgent),
-            _ if changes.iter().all(is_journal) => (Operation("journal", "write the journal"), Urgency::Urgent),
+            _ if changes.iter().all(Change::is_journal) => (Operation("journal", "write the journal"), Urgency::Urgent),
             _ => (Operation("apply", "store facts"), Urgency::Bulk),
         };
         let weight = changes.iter().map(weight).sum();
@@ -57,11 +55,11 @@ fn apply(connection: &Connection, owner: Owner, changes: Vec<Change>) -> Result<
             Change::Archive { key, record, bytes } => publish::archive(connection, key, record, bytes, &mut touched)?,
             Change::Report { key, record, bytes } => reports::publish(connection, key, record, bytes, &mut touched)?,
             Change::Append(entries) => journal::append(connection, owner.id, &entries)?,
-            Change::Start(entries) => journal::start(connection, &entries)?,
-            Change::Postpone(entries, due) => journal::postpone(connection, &entries, due)?,
-            Change::Finish(target, entries) => journal::finish(connection, &target, &entries)?,
+            Change::Start(entries) => journal::start(connection, owner.id, &entries)?,
+            Change::Postpone(entries, due) => journal::postpone(connection, owner.id, &entries, due)?,
+            Change::Finish(target, entries) => journal::finish(connection, owner.id, &target, &entries)?,
             Change::Fail { target, entries, problem, attempts } => {
-                journal::fail(connection, &target, &entries, &problem, attempts, &mut touched)?;
+                journal::fail(connection, owner.id, (&target, &entries), &problem, attempts, &mut touched)?;
             }
             Change::Mark(project) => journal::mark(connection, project)?,
             Change::Unmark(project, seen) => journal::unmark(connection, project, seen)?,
@@ -76,16 +74,6 @@ fn apply(connection: &Connection, owner: Owner, changes: Vec<Change>) -> Result<
 /// Recomputes what a list of changes outside of `apply` touched.
 pub(super) fn refresh(connection: &Connection, touched: Touched) -> Result<(), Trouble> {
     touched.0.into_iter().try_for_each(|key| states::refresh(connection, key))
-}
-
-/// Returns whether a change is about work and not about facts.
-fn is_journal(change: &Change) -> bool {
-    match change {
-        Change::Append(_) | Change::Start(_) | Change::Postpone(..) | Change::Finish(..) | Change::Fail { .. } => true,
-        Change::Mark(_) | Change::Unmark(..) => true,
-        Change::Project(_) | Change::Pipeline(_) | Change::JobsListed(..) | Change::Job(_) => false,
-        Change::Log { .. } | Change::Archive { .. } | Change::Report { .. } => false,
-    }
 }
 
 fn weight(change: &Change) -> usize {

@@ -8,11 +8,11 @@ use bytes::Bytes;
 use deadpool_sqlite::rusqlite::{self, Connection, OptionalExtension, params};
 
 use super::columns::{self, integer};
-use super::metrics::Operation;
 use super::trouble::Trouble;
 use super::writer::Urgency;
 use super::{Owner, Sqlite};
 use crate::domain::BlobId;
+use crate::store::metrics::Operation;
 use crate::store::{CHUNK_BYTES, Error};
 
 /// Bits of a chunk's key that number it within its blob: blobs end at 256 GiB.
@@ -36,8 +36,7 @@ const STEPS_PER_SWEEP: u32 = 256;
 const REMOVE: Operation = Operation("remove_blob", "remove a blob");
 
 impl Sqlite {
-    /// Registers a new blob of this process before its first byte.
-    pub async fn new_blob(&self) -> Result<BlobId, Error> {
+    pub(in crate::store) async fn new_blob(&self) -> Result<BlobId, Error> {
         let Owner { id, .. } = self.inner.owner;
         self.write(Operation("new_blob", "register a blob"), Urgency::Bulk, 0, move |connection| {
             insert(connection, Some(id), 0)
@@ -45,9 +44,7 @@ impl Sqlite {
         .await
     }
 
-    /// Stores chunk `number` (from 0) of a blob; all but the last have [`CHUNK_BYTES`]. `FenceLost` when the blob was swept
-    /// meanwhile, because this process was silent for two leases.
-    pub async fn put_chunk(&self, blob: BlobId, number: u32, bytes: Bytes) -> Result<(), Error> {
+    pub(in crate::store) async fn put_chunk(&self, blob: BlobId, number: u32, bytes: Bytes) -> Result<(), Error> {
         let Owner { id, .. } = self.inner.owner;
         let weight = bytes.len();
         self.write(Operation("put_chunk", "store a chunk"), Urgency::Bulk, weight, move |connection| {
@@ -62,8 +59,7 @@ impl Sqlite {
         .await
     }
 
-    /// Removes a blob that nothing points to; one that is published is left alone.
-    pub async fn drop_blob(&self, blob: BlobId) -> Result<(), Error> {
+    pub(in crate::store) async fn drop_blob(&self, blob: BlobId) -> Result<(), Error> {
         let loose = self
             .write(REMOVE, Urgency::Bulk, 0, move |connection| {
                 let marked = connection
@@ -78,8 +74,7 @@ impl Sqlite {
         if loose { self.remove(blob).await } else { Ok(()) }
     }
 
-    /// Reads one chunk; `None` behind the last.
-    pub async fn chunk(&self, blob: BlobId, number: u32) -> Result<Option<Bytes>, Error> {
+    pub(in crate::store) async fn chunk(&self, blob: BlobId, number: u32) -> Result<Option<Bytes>, Error> {
         self.read(Operation("chunk", "read a chunk"), move |connection| {
             let data = connection
                 .prepare_cached("SELECT data FROM chunks WHERE id = ?1")?
@@ -90,9 +85,7 @@ impl Sqlite {
         .await
     }
 
-    /// Removes blobs replaced 10 min ago and unpublished ones whose owner is gone for two leases; returns how many. Then
-    /// gives free pages back to the file system, keeping a sixteenth of the file for what comes next.
-    pub async fn sweep_blobs(&self) -> Result<u64, Error> {
+    pub(in crate::store) async fn sweep_blobs(&self) -> Result<u64, Error> {
         let own = self.inner.owner.id;
         let doomed = self
             .write(Operation("sweep_blobs", "find loose blobs"), Urgency::Bulk, 0, move |connection| {

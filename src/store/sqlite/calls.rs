@@ -7,9 +7,9 @@ use deadpool_sqlite::{InteractError, PoolError};
 use tokio::sync::oneshot;
 
 use super::Sqlite;
-use super::metrics::Operation;
 use super::trouble::Trouble;
 use super::writer::{Command, Order, Urgency};
+use crate::store::metrics::Operation;
 use crate::store::{Error, Kind};
 
 impl Sqlite {

@@ -4,10 +4,10 @@ use deadpool_sqlite::rusqlite::{Connection, OptionalExtension, params};
 
 use super::apply::Touched;
 use super::columns::{self, integer};
-use super::slots::{self, Expected};
 use super::trouble::Trouble;
 use super::{blobs, journal, publish};
-use crate::domain::{Job, Piece, Pipeline, PipelineId, PipelineKey, PipelinePhase, Project, Reason, Timestamp};
+use crate::domain::{Job, Piece, Pipeline, PipelineId, PipelineKey, PipelinePhase, Project, Timestamp};
+use crate::store::slots::{self, Documented, Expected, Known};
 use crate::work::Target;
 
 /// Inserts or replaces a project's document if this one is not older.
@@ -84,57 +84,36 @@ pub(super) fn jobs_listed(
     Ok(())
 }
 
-/// What is known of a job before its new document.
-struct Known {
-    ended: bool,
-    expected: Expected,
-    as_of: Timestamp,
-    log: Piece,
-    log_blob: Option<i64>,
-    archive: Piece,
-    archive_blob: Option<i64>,
+/// A stored job before its new document.
+struct Stored {
+    known: Known,
+    blobs: [Option<i64>; 2],
     pipeline: PipelineId,
 }
 
-/// Inserts or replaces a job's document: ended over not ended, then later `as_of`, then the newcomer. Then moves the slots
-/// whose state the document alone decides: erased, never had a log, expired before it was fetched.
+/// Inserts or replaces a job's document, if it is the better one, and moves the slots whose state the document alone decides.
 pub(super) fn job(connection: &Connection, job: &Job, touched: &mut Touched) -> Result<(), Trouble> {
-    let known = known(connection, job)?;
-    let newer = known.as_ref().is_none_or(|known| (job.ended(), job.document.as_of) >= (known.ended, known.as_of));
-    let mut expected =
-        Expected { ended: job.ended(), log: job.started_at.is_some(), archive: job.archive.is_some() && !job.erased };
-    let (mut log, mut archive) = (Piece::Missing, Piece::Missing);
-    if let Some(known) = &known {
-        (log, archive) = (known.log, known.archive);
-        if !newer {
-            expected = known.expected;
-        }
-        touched.job(job.key, known.pipeline);
+    let stored = stored(connection, job)?;
+    let known = stored.as_ref().map(|stored| stored.known);
+    let documented = slots::document(known, job);
+    let Documented { newer, expected, log, archive } = documented;
+    if let Some(stored) = &stored {
+        touched.job(job.key, stored.pipeline);
     }
-    let before = (log, archive);
     if job.erased {
-        // Nobody can take an erasure back, so that an older document may tell it too.
-        (log, archive) = (Piece::Absent(Reason::Erased), Piece::Absent(Reason::Erased));
-        for blob in known.iter().flat_map(|known| [known.log_blob, known.archive_blob]).flatten() {
+        for blob in stored.iter().flat_map(|stored| stored.blobs).flatten() {
             blobs::retire(connection, blob)?;
-        }
-    } else if newer && job.ended() {
-        if !expected.log && lacks(log) {
-            log = Piece::Absent(Reason::NoLog);
-        }
-        let expired = job.artifacts_expire_at.is_some_and(|at| at <= job.document.as_of);
-        if !expected.archive && expired && lacks(archive) {
-            archive = Piece::Absent(Reason::Expired);
         }
     }
     let open = slots::open(expected, log, archive);
     if newer {
         write(connection, job, expected, open)?;
     }
-    if newer && job.ended() && open == 0 {
+    if documented.is_settled() {
         // What could not be got is not there any more.
-        journal::finish(connection, &Target::Job(job.key), &[])?;
+        journal::forget_failure(connection, &Target::Job(job.key))?;
     }
+    let before = known.map_or((Piece::Missing, Piece::Missing), |known| (known.log, known.archive));
     if before != (log, archive) || !newer {
         publish::set_pieces(connection, job.key, log, archive, open)?;
     }
@@ -142,32 +121,24 @@ pub(super) fn job(connection: &Connection, job: &Job, touched: &mut Touched) -> 
     Ok(())
 }
 
-/// Returns whether nothing is held and no final reason is known.
-fn lacks(piece: Piece) -> bool {
-    !piece.is_final() && piece != Piece::Live
-}
-
-fn known(connection: &Connection, job: &Job) -> Result<Option<Known>, Trouble> {
-    let known = connection
+fn stored(connection: &Connection, job: &Job) -> Result<Option<Stored>, Trouble> {
+    let stored = connection
         .prepare_cached(
             "SELECT ended, started, archived, as_of, log_piece, log_blob, archive_piece, archive_blob, pipeline
              FROM jobs WHERE project = ?1 AND id = ?2",
         )?
         .query_row(columns::job(job.key), |row| {
-            let ended = row.get(0)?;
-            Ok(Known {
-                ended,
-                expected: Expected { ended, log: row.get(1)?, archive: row.get(2)? },
-                as_of: Timestamp::from_millis(row.get(3)?),
-                log: columns::piece(row, 4)?,
-                log_blob: row.get(5)?,
-                archive: columns::piece(row, 6)?,
-                archive_blob: row.get(7)?,
+            let expected = Expected { ended: row.get(0)?, log: row.get(1)?, archive: row.get(2)? };
+            let as_of = Timestamp::from_millis(row.get(3)?);
+            let (log, archive) = (columns::piece(row, 4)?, columns::piece(row, 6)?);
+            Ok(Stored {
+                known: Known { expected, as_of, log, archive },
+                blobs: [row.get(5)?, row.get(7)?],
                 pipeline: PipelineId(columns::natural(row.get(8)?)),
             })
         })
         .optional()?;
-    Ok(known)
+    Ok(stored)
 }
 
 fn write(connection: &Connection, job: &Job, expected: Expected, open: i64) -> Result<(), Trouble> {

@@ -5,14 +5,12 @@ use deadpool_sqlite::rusqlite::{self, Connection, Row, params};
 use super::Sqlite;
 use super::calls::snapshot;
 use super::columns::{self, integer, natural};
-use super::metrics::Operation;
 use crate::domain::{JobId, Piece, PipelineId, ProjectId, Reason};
+use crate::store::metrics::Operation;
 use crate::store::{Error, Gap};
 
 impl Sqlite {
-    /// Every gap of a project or of all: missing pieces of ended jobs, missing reports and job lists, failed things. Sorted
-    /// by project, pipeline and job; at most `limit`.
-    pub async fn gaps(&self, project: Option<ProjectId>, limit: u64) -> Result<Vec<Gap>, Error> {
+    pub(in crate::store) async fn gaps(&self, project: Option<ProjectId>, limit: u64) -> Result<Vec<Gap>, Error> {
         self.read(Operation("gaps", "find gaps"), move |connection| {
             let project = project.map(|id| integer(id.0));
             let mut gaps = snapshot(connection, |connection| {

@@ -5,11 +5,11 @@ use deadpool_sqlite::rusqlite::{self, OptionalExtension, Row, params};
 use super::Sqlite;
 use super::calls::snapshot;
 use super::columns::{self, integer, natural, small};
-use super::metrics::Operation;
 use super::trouble::Trouble;
 use crate::domain::{
     ArchiveRecord, BlobId, Document, JobId, JobKey, LogNote, LogRecord, PipelineId, PipelineKey, ProjectId,
 };
+use crate::store::metrics::Operation;
 use crate::store::{Error, JobFilter, JobRow, Page, Slice};
 
 /// The columns that [`read_log`] reads, in its order.
@@ -46,8 +46,7 @@ macro_rules! filtered {
 }
 
 impl Sqlite {
-    /// Returns a pipeline's jobs, newest id first.
-    pub async fn pipeline_jobs(
+    pub(in crate::store) async fn pipeline_jobs(
         &self,
         key: PipelineKey,
         filter: JobFilter,
@@ -84,8 +83,7 @@ impl Sqlite {
         .await
     }
 
-    /// Every stored job of a pipeline, retried ones included, lowest id first.
-    pub async fn jobs_of(&self, key: PipelineKey) -> Result<Vec<JobRow>, Error> {
+    pub(in crate::store) async fn jobs_of(&self, key: PipelineKey) -> Result<Vec<JobRow>, Error> {
         const SQL: &str = concat!(
             "SELECT ",
             job_columns!(),
@@ -102,8 +100,7 @@ impl Sqlite {
         .await
     }
 
-    /// Returns a stored job.
-    pub async fn job(&self, key: JobKey) -> Result<Option<JobRow>, Error> {
+    pub(in crate::store) async fn job(&self, key: JobKey) -> Result<Option<JobRow>, Error> {
         const SQL: &str = concat!("SELECT ", job_columns!(), " FROM jobs WHERE project = ?1 AND id = ?2");
         self.read(Operation("job", "read a job"), move |connection| {
             Ok(connection.prepare_cached(SQL)?.query_row(columns::job(key), read_job).optional()?)

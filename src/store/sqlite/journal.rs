@@ -8,23 +8,20 @@ use deadpool_sqlite::rusqlite::{self, Connection, OptionalExtension, Row, params
 use super::Sqlite;
 use super::apply::{self, Touched};
 use super::columns::{self, integer};
-use super::metrics::Operation;
 use super::publish;
 use super::trouble::Trouble;
 use super::writer::Urgency;
 use crate::domain::{ProjectId, Timestamp};
+use crate::store::change::{DEATHS, POISON};
+use crate::store::metrics::Operation;
 use crate::store::{Entry, EntryId, Error, Failure};
 use crate::work::Target;
 
 /// Entries that one call of `adopt` takes at most.
 const ADOPTED: i64 = 4000;
 
-/// An entry whose process died this often while working on it is set aside.
-const DEATHS: u32 = 3;
-
 impl Sqlite {
-    /// This process's journal entries in working order (lane, then due, then id).
-    pub async fn entries(&self, limit: u64) -> Result<Vec<Entry>, Error> {
+    pub(in crate::store) async fn entries(&self, limit: u64) -> Result<Vec<Entry>, Error> {
         let owner = self.inner.owner.id;
         self.read(Operation("entries", "read the journal"), move |connection| {
             let entries = connection
@@ -39,9 +36,7 @@ impl Sqlite {
         .await
     }
 
-    /// Takes over entries whose process has closed or is silent for longer than its lease; those that died three
-    /// times while running are set aside as failed. Returns how many were taken, at most 4000: call again until 0.
-    pub async fn adopt(&self) -> Result<u64, Error> {
+    pub(in crate::store) async fn adopt(&self) -> Result<u64, Error> {
         let owner = self.inner.owner.id;
         self.write(Operation("adopt", "take journal entries over"), Urgency::Bulk, 1 << 19, move |connection| {
             adopt(connection, owner)
@@ -49,8 +44,7 @@ impl Sqlite {
         .await
     }
 
-    /// How many entries the journal has, those of other processes included.
-    pub async fn journal_len(&self) -> Result<u64, Error> {
+    pub(in crate::store) async fn journal_len(&self) -> Result<u64, Error> {
         self.read(Operation("journal_len", "count journal entries"), |connection| {
             let count = connection.prepare_cached("SELECT count(*) FROM journal")?.query_row([], |row| row.get(0))?;
             Ok(columns::natural(count))
@@ -58,8 +52,7 @@ impl Sqlite {
         .await
     }
 
-    /// What failed for good, of a project or of all.
-    pub async fn failures(&self, project: Option<ProjectId>) -> Result<Vec<Failure>, Error> {
+    pub(in crate::store) async fn failures(&self, project: Option<ProjectId>) -> Result<Vec<Failure>, Error> {
         self.read(Operation("failures", "read failures"), move |connection| {
             let failures = connection
                 .prepare_cached(
@@ -80,8 +73,7 @@ impl Sqlite {
         .await
     }
 
-    /// Projects marked for an early sweep, and when each was marked last; the one that waits longest first.
-    pub async fn marks(&self) -> Result<Vec<(ProjectId, Timestamp)>, Error> {
+    pub(in crate::store) async fn marks(&self) -> Result<Vec<(ProjectId, Timestamp)>, Error> {
         self.read(Operation("marks", "read marks"), |connection| {
             let marks = connection
                 .prepare_cached("SELECT project, at FROM marks ORDER BY at, project")?
@@ -111,34 +103,46 @@ pub(super) fn append(connection: &Connection, owner: i64, entries: &[Entry]) -> 
 }
 
 /// Notes that a worker starts them.
-pub(super) fn start(connection: &Connection, entries: &[EntryId]) -> Result<(), Trouble> {
-    let mut statement =
-        connection.prepare_cached("UPDATE journal SET attempts = attempts + 1, running = 1 WHERE id = ?1")?;
-    entries.iter().try_for_each(|entry| statement.execute([entry.0]).map(drop))?;
+pub(super) fn start(connection: &Connection, owner: i64, entries: &[EntryId]) -> Result<(), Trouble> {
+    let mut statement = connection
+        .prepare_cached("UPDATE journal SET attempts = attempts + 1, running = 1 WHERE id = ?1 AND owner = ?2")?;
+    entries.iter().try_for_each(|entry| statement.execute([entry.0, owner]).map(drop))?;
     Ok(())
 }
 
 /// Puts them back.
-pub(super) fn postpone(connection: &Connection, entries: &[EntryId], due: Timestamp) -> Result<(), Trouble> {
-    let mut statement = connection.prepare_cached("UPDATE journal SET due = ?2, running = 0 WHERE id = ?1")?;
-    entries.iter().try_for_each(|entry| statement.execute([entry.0, due.as_millis()]).map(drop))?;
+pub(super) fn postpone(
+    connection: &Connection,
+    owner: i64,
+    entries: &[EntryId],
+    due: Timestamp,
+) -> Result<(), Trouble> {
+    let mut statement =
+        connection.prepare_cached("UPDATE journal SET due = ?3, running = 0 WHERE id = ?1 AND owner = ?2")?;
+    entries.iter().try_for_each(|entry| statement.execute([entry.0, owner, due.as_millis()]).map(drop))?;
     Ok(())
 }
 
 /// Deletes them, and the failure that their target had.
-pub(super) fn finish(connection: &Connection, target: &Target, entries: &[EntryId]) -> Result<(), Trouble> {
+pub(super) fn finish(connection: &Connection, owner: i64, target: &Target, entries: &[EntryId]) -> Result<(), Trouble> {
+    forget_failure(connection, target)?;
+    delete(connection, owner, entries)
+}
+
+/// Deletes the failure that a target had.
+pub(super) fn forget_failure(connection: &Connection, target: &Target) -> Result<(), Trouble> {
     let (kind, project, id) = columns::target(target);
     connection
         .prepare_cached("DELETE FROM failures WHERE project = ?1 AND kind = ?2 AND target = ?3")?
         .execute([project, kind, id])?;
-    delete(connection, entries)
+    Ok(())
 }
 
 /// Sets a target aside, deletes its entries, and marks what it lacks as failed.
 pub(super) fn fail(
     connection: &Connection,
-    target: &Target,
-    entries: &[EntryId],
+    owner: i64,
+    (target, entries): (&Target, &[EntryId]),
     problem: &str,
     attempts: u32,
     touched: &mut Touched,
@@ -154,7 +158,7 @@ pub(super) fn fail(
     if let Target::Job(key) = target {
         publish::fail(connection, *key, touched)?;
     }
-    delete(connection, entries)
+    delete(connection, owner, entries)
 }
 
 /// Marks a project for an early sweep.
@@ -184,9 +188,10 @@ pub(super) fn give_back(connection: &Connection, owner: i64) -> rusqlite::Result
     transaction.commit()
 }
 
-fn delete(connection: &Connection, entries: &[EntryId]) -> Result<(), Trouble> {
-    let mut statement = connection.prepare_cached("DELETE FROM journal WHERE id = ?1")?;
-    entries.iter().try_for_each(|entry| statement.execute([entry.0]).map(drop))?;
+/// Deletes entries that are still this process's: what another one has taken over meanwhile is that one's to finish.
+fn delete(connection: &Connection, owner: i64, entries: &[EntryId]) -> Result<(), Trouble> {
+    let mut statement = connection.prepare_cached("DELETE FROM journal WHERE id = ?1 AND owner = ?2")?;
+    entries.iter().try_for_each(|entry| statement.execute([entry.0, owner]).map(drop))?;
     Ok(())
 }
 
@@ -235,7 +240,7 @@ fn set_poison_aside(connection: &Connection, own: i64) -> Result<(), Trouble> {
             .query_row(params![own, DEATHS], entry)
             .optional()?;
         let Some(Entry { id, target, attempts, .. }) = poison else { break };
-        fail(connection, &target, &[id], "its process died three times while working on it", attempts, &mut touched)?;
+        fail(connection, own, (&target, &[id]), POISON, attempts, &mut touched)?;
     }
     apply::refresh(connection, touched)
 }

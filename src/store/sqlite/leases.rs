@@ -1,17 +1,18 @@
 //! Leases: one holder at a time, judged by the database's clock, each taking with a higher fence.
 
+use std::time::Duration;
+
 use deadpool_sqlite::rusqlite::{Connection, OptionalExtension, params};
 
 use super::columns;
-use super::metrics::Operation;
 use super::trouble::Trouble;
 use super::writer::Urgency;
 use super::{Owner, Sqlite};
+use crate::store::metrics::Operation;
 use crate::store::{Error, Fence, Lease};
 
 impl Sqlite {
-    /// Takes a lease if it is free or expired (raising its fence); `None` while it is held, also when this process holds it.
-    pub async fn take_lease(&self, name: &'static str) -> Result<Option<Lease>, Error> {
+    pub(in crate::store) async fn take_lease(&self, name: &'static str) -> Result<Option<Lease>, Error> {
         let Owner { id, lease_millis, .. } = self.inner.owner;
         self.write(Operation("take_lease", "take a lease"), Urgency::Urgent, 0, move |connection| {
             let now = columns::now(connection)?;
@@ -28,8 +29,7 @@ impl Sqlite {
         .await
     }
 
-    /// Renews a lease; false when another process took it.
-    pub async fn renew_lease(&self, lease: &Lease) -> Result<bool, Error> {
+    pub(in crate::store) async fn renew_lease(&self, lease: &Lease) -> Result<bool, Error> {
         let Owner { id, lease_millis, .. } = self.inner.owner;
         let Lease { name, fence } = lease.clone();
         self.write(Operation("renew_lease", "renew a lease"), Urgency::Urgent, 0, move |connection| {
@@ -42,18 +42,32 @@ impl Sqlite {
         .await
     }
 
-    /// Gives a lease back; nothing happens when another process took it.
-    pub async fn release_lease(&self, lease: &Lease) -> Result<(), Error> {
+    pub(in crate::store) async fn release_lease(&self, lease: &Lease, completed: bool) -> Result<(), Error> {
         let Owner { id, .. } = self.inner.owner;
         let Lease { name, fence } = lease.clone();
         self.write(Operation("release_lease", "give a lease back"), Urgency::Urgent, 0, move |connection| {
+            let completed = if completed { Some(columns::now(connection)?) } else { None };
             // The row stays, so that the next fence is higher.
             connection
                 .prepare_cached(
-                    "UPDATE leases SET owner = NULL, expires = 0 WHERE name = ?1 AND owner = ?2 AND fence = ?3",
+                    "UPDATE leases SET owner = NULL, expires = 0, completed = coalesce(?4, completed)
+                     WHERE name = ?1 AND owner = ?2 AND fence = ?3",
                 )?
-                .execute(params![name, id, fence.0])?;
+                .execute(params![name, id, fence.0, completed])?;
             Ok(())
+        })
+        .await
+    }
+
+    pub(in crate::store) async fn completed_ago(&self, name: &'static str) -> Result<Option<Duration>, Error> {
+        self.read(Operation("completed_ago", "read a lease"), move |connection| {
+            let now = columns::now(connection)?;
+            let completed: Option<i64> = connection
+                .prepare_cached("SELECT completed FROM leases WHERE name = ?1")?
+                .query_row([name], |row| row.get(0))
+                .optional()?
+                .flatten();
+            Ok(completed.map(|at| Duration::from_millis(columns::natural(now - at))))
         })
         .await
     }

@@ -11,10 +11,10 @@ mod calls;
 mod columns;
 mod facts;
 mod gaps;
+mod inspect;
 mod jobs;
 mod journal;
 mod leases;
-mod metrics;
 mod pipelines;
 mod processes;
 mod progress;
@@ -22,44 +22,27 @@ mod projects;
 mod publish;
 mod reports;
 mod schema;
-mod slots;
 mod states;
 mod trouble;
 mod writer;
 
+pub(in crate::store) use inspect::inspect;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use deadpool_sqlite::{Hook, HookError, Pool, Runtime};
-use prometheus_client::registry::Registry;
 use tokio::sync::{Semaphore, oneshot};
 
-use self::metrics::Metrics;
 use self::writer::{Lanes, Order, Urgency};
-use super::{Error, Kind};
+use super::metrics::Metrics;
+use super::{Config, Error, Kind, Owner};
 
 /// Reading connections at most: more would only wait for the same disk and cores.
 const READERS: usize = 8;
 
-/// Where the store is and how it is used.
-#[derive(Debug, Clone)]
-pub struct Config {
-    /// The database file.
-    pub path: PathBuf,
-    /// How long a process may be silent before others take its work over.
-    pub lease: Duration,
-    /// How many operations may be in flight. Journal entries, heartbeats and leases are bounded apart.
-    pub operations: usize,
-    /// `serve`, `backfill`, …: what this process calls itself.
-    pub kind: &'static str,
-}
-
-/// An open SQLite store. Clones share it.
-///
-/// Without [`close`](Self::close) its work is left to others as after a crash.
+/// An open SQLite file. Clones share it.
 #[derive(Debug, Clone)]
 pub struct Sqlite {
     inner: Arc<Inner>,
@@ -77,14 +60,6 @@ struct Inner {
     serve_lock: Mutex<Option<File>>,
 }
 
-/// What a process is known by in the file.
-#[derive(Debug, Clone, Copy)]
-struct Owner {
-    id: i64,
-    kind: &'static str,
-    lease_millis: i64,
-}
-
 impl Drop for Inner {
     fn drop(&mut self) {
         // Idle readers are closed on a blocking thread, which needs a runtime even where the last clone is dropped
@@ -95,13 +70,9 @@ impl Drop for Inner {
 }
 
 impl Sqlite {
-    /// Opens the file, making or migrating it, and registers this process.
-    ///
-    /// Fails with [`Kind::Unusable`] and a sentence that says what to do when the file is damaged, another program's, of a newer
-    /// version, in a directory that does not exist, or already used by another `serve`.
-    pub async fn open(config: Config) -> Result<Self, Error> {
+    pub(super) async fn open(path: PathBuf, config: &Config) -> Result<Self, Error> {
         const OPERATION: &str = "open the store";
-        let path = config.path.clone();
+        let readers = readers(&path, config);
         let serves = config.kind == "serve";
         let opened = tokio::task::spawn_blocking(move || {
             schema::check_place(&path)?;
@@ -117,18 +88,14 @@ impl Sqlite {
             .await
             .map_err(|error| Error::new(OPERATION, Kind::Away(error.to_string())))?
             .map_err(|kind| Error::new(OPERATION, kind))?;
-        let owner = Owner {
-            id: fastrand::i64(1..),
-            kind: config.kind,
-            lease_millis: i64::try_from(config.lease.as_millis()).unwrap_or(i64::MAX >> 1),
-        };
+        let owner = Owner::new(config);
         let (lanes, writer) = writer::start(connection, owner.id)
             .map_err(|error| Error::new(OPERATION, Kind::Away(format!("the writer did not start: {error}"))))?;
         let inner = Inner {
             owner,
             lanes,
             writer: Mutex::new(Some(writer)),
-            readers: readers(&config).map_err(|error| Error::new(OPERATION, Kind::Away(error.to_string())))?,
+            readers: readers.map_err(|error| Error::new(OPERATION, Kind::Away(error.to_string())))?,
             permits: Semaphore::new(config.operations.clamp(1, Semaphore::MAX_PERMITS)),
             metrics: Metrics::new(),
             runtime: tokio::runtime::Handle::current(),
@@ -139,9 +106,8 @@ impl Sqlite {
         Ok(store)
     }
 
-    /// Finishes what waits, gives this process's leases and entries back, checkpoints, and closes. Later calls fail
-    /// with `Closed`; closing twice is no error.
-    pub async fn close(&self) -> Result<(), Error> {
+    /// Finishes what waits, gives back what this process holds, checkpoints, and closes.
+    pub(super) async fn close(&self) -> Result<(), Error> {
         self.inner.permits.close();
         self.inner.readers.close();
         let (closed, done) = oneshot::channel();
@@ -161,14 +127,8 @@ impl Sqlite {
         Ok(())
     }
 
-    /// Registers `store_up`, `store_in_flight` and `store_seconds`.
-    pub fn register(&self, registry: &mut Registry) {
-        self.inner.metrics.register(registry);
-    }
-
-    /// Returns whether the last read or write worked.
-    pub fn is_up(&self) -> bool {
-        self.inner.metrics.up.get() == 1
+    pub(super) fn metrics(&self) -> &Metrics {
+        &self.inner.metrics
     }
 }
 
@@ -193,8 +153,8 @@ fn lock(path: &Path) -> Result<File, Kind> {
     }
 }
 
-fn readers(config: &Config) -> Result<Pool, deadpool_sqlite::BuildError> {
-    let address = schema::read_only_address(&config.path);
+fn readers(path: &Path, config: &Config) -> Result<Pool, deadpool_sqlite::BuildError> {
+    let address = schema::read_only_address(path);
     let manager = deadpool_sqlite::Manager::from_config(&deadpool_sqlite::Config::new(address), Runtime::Tokio1);
     let prepare = Hook::sync_fn(|connection, _| {
         // Settings only, no IO: no need for a blocking thread.

@@ -5,9 +5,9 @@ use deadpool_sqlite::rusqlite::{OptionalExtension, params};
 use super::Sqlite;
 use super::calls::snapshot;
 use super::columns::{self, integer, natural};
-use super::metrics::Operation;
 use super::reports::{self, report_columns};
 use crate::domain::{Document, PipelineKey, ProjectId, Timestamp};
+use crate::store::metrics::Operation;
 use crate::store::{Error, Page, PipelineFilter, PipelineRow, Slice};
 
 /// The covering index answers everything but the documents of the rows that are returned.
@@ -20,8 +20,7 @@ macro_rules! filtered {
 }
 
 impl Sqlite {
-    /// Returns a project's pipelines, newest id first unless the filter says otherwise.
-    pub async fn pipelines(
+    pub(in crate::store) async fn pipelines(
         &self,
         project: ProjectId,
         filter: PipelineFilter,
@@ -50,8 +49,7 @@ impl Sqlite {
         .await
     }
 
-    /// Returns a stored pipeline.
-    pub async fn pipeline(&self, key: PipelineKey) -> Result<Option<PipelineRow>, Error> {
+    pub(in crate::store) async fn pipeline(&self, key: PipelineKey) -> Result<Option<PipelineRow>, Error> {
         const SQL: &str = concat!(
             "SELECT status, updated_at, doc, as_of, jobs_listed_at, ",
             report_columns!(),

@@ -3,18 +3,16 @@
 use deadpool_sqlite::rusqlite::{self, Connection, params};
 
 use super::columns::{self, small};
-use super::metrics::Operation;
 use super::writer::Urgency;
 use super::{Owner, Sqlite};
+use crate::store::metrics::Operation;
 use crate::store::{Claimant, Error, grant};
 
 /// How long after its lease a silent process still counts, so that its permits are not given away too early.
 const SILENCE_MILLIS: i64 = 60_000;
 
 impl Sqlite {
-    /// Renews this process's lease and states how many of `total` permits it holds and could use; returns how many it may
-    /// use from now on. What it holds above that stays written until a later call says that it is given up.
-    pub async fn heartbeat(&self, held: u32, wanted: u32, total: u32) -> Result<u32, Error> {
+    pub(in crate::store) async fn heartbeat(&self, held: u32, wanted: u32, total: u32) -> Result<u32, Error> {
         let owner = self.inner.owner;
         self.write(Operation("heartbeat", "write the heartbeat"), Urgency::Urgent, 0, move |connection| {
             Ok(beat(connection, owner, (held, wanted), total)?)

@@ -3,15 +3,14 @@
 use deadpool_sqlite::rusqlite::{OptionalExtension, params};
 
 use super::columns::{self, integer};
-use super::metrics::Operation;
 use super::writer::Urgency;
 use super::{Sqlite, leases};
 use crate::domain::{ProjectId, Timestamp};
+use crate::store::metrics::Operation;
 use crate::store::{Error, Lease, Progress};
 
 impl Sqlite {
-    /// Returns a project's progress; `None` before its first complete pass.
-    pub async fn progress(&self, project: ProjectId) -> Result<Option<Progress>, Error> {
+    pub(in crate::store) async fn progress(&self, project: ProjectId) -> Result<Option<Progress>, Error> {
         self.read(Operation("progress", "read a project's progress"), move |connection| {
             let progress = connection
                 .prepare_cached("SELECT watermark, covered_since, full_pass_at FROM progress WHERE project = ?1")?
@@ -28,9 +27,12 @@ impl Sqlite {
         .await
     }
 
-    /// Writes a project's progress; the watermark and the time of the full pass never go back. `FenceLost` when the lease was
-    /// taken over.
-    pub async fn save_progress(&self, project: ProjectId, progress: Progress, lease: &Lease) -> Result<(), Error> {
+    pub(in crate::store) async fn save_progress(
+        &self,
+        project: ProjectId,
+        progress: Progress,
+        lease: &Lease,
+    ) -> Result<(), Error> {
         let owner = self.inner.owner.id;
         let lease = lease.clone();
         self.write(Operation("save_progress", "save a project's progress"), Urgency::Bulk, 0, move |connection| {

@@ -5,13 +5,12 @@ use deadpool_sqlite::rusqlite::{OptionalExtension, Row};
 use super::Sqlite;
 use super::calls::snapshot;
 use super::columns::{self, integer, natural};
-use super::metrics::Operation;
 use crate::domain::{Document, ProjectId};
+use crate::store::metrics::Operation;
 use crate::store::{Error, Page, Slice};
 
 impl Sqlite {
-    /// Returns stored projects, lowest id first.
-    pub async fn projects(&self, slice: Slice) -> Result<Page<(ProjectId, Document)>, Error> {
+    pub(in crate::store) async fn projects(&self, slice: Slice) -> Result<Page<(ProjectId, Document)>, Error> {
         self.read(Operation("projects", "list projects"), move |connection| {
             snapshot(connection, |connection| {
                 let total = connection
@@ -27,8 +26,7 @@ impl Sqlite {
         .await
     }
 
-    /// Returns a project's document.
-    pub async fn project(&self, id: ProjectId) -> Result<Option<Document>, Error> {
+    pub(in crate::store) async fn project(&self, id: ProjectId) -> Result<Option<Document>, Error> {
         self.read(Operation("project", "read a project"), move |connection| {
             let found = connection
                 .prepare_cached("SELECT id, doc, as_of FROM projects WHERE id = ?1")?
@@ -39,8 +37,7 @@ impl Sqlite {
         .await
     }
 
-    /// Returns the project of a path, in any case of its letters, as GitLab does. When two were seen under it, the one seen last.
-    pub async fn project_by_path(&self, path: String) -> Result<Option<(ProjectId, Document)>, Error> {
+    pub(in crate::store) async fn project_by_path(&self, path: String) -> Result<Option<(ProjectId, Document)>, Error> {
         self.read(Operation("project_by_path", "find a project"), move |connection| {
             let found = connection
                 .prepare_cached("SELECT id, doc, as_of FROM projects WHERE path = ?1 ORDER BY as_of DESC LIMIT 1")?

@@ -7,11 +7,11 @@ use super::apply::Touched;
 use super::blobs;
 use super::columns::{self, integer};
 use super::jobs::{archive_columns, log_columns, read_archive, read_log};
-use super::slots::{self, Expected, Verdict};
 use super::trouble::Trouble;
-use crate::domain::{ArchiveRecord, BlobId, JobKey, LogRecord, Piece, PipelineId, Reason};
+use crate::domain::{ArchiveRecord, JobKey, LogRecord, Piece, PipelineId};
+use crate::store::slots::{self, Expected, Verdict};
 
-/// Publishes a log. A refused one still counts as a look, so that the next look is not due at once.
+/// Publishes a log.
 pub(super) fn log(
     connection: &Connection,
     key: JobKey,
@@ -20,24 +20,14 @@ pub(super) fn log(
     touched: &mut Touched,
 ) -> Result<(), Trouble> {
     let (held, job) = held(connection, key)?;
-    let offered = offered(bytes.is_some(), &mut record.blob, record.piece);
+    let offered = slots::offered(bytes.is_some(), &mut record.blob, record.piece);
     let same_blob = bytes.is_none() && record.blob == held.log.blob;
-    if same_blob && record.frames.is_empty() {
-        record.frames.clone_from(&held.log.frames);
-    }
-    let looks = held.log.looks.max(record.looks);
-    let first_look = match (held.log.first_look, record.first_look) {
-        (Some(held), Some(new)) => Some(held.min(new)),
-        (held, new) => held.or(new),
-    };
-    let last_look = held.log.last_look.max(record.last_look);
-    match slots::judge_log(&held.log, &record, same_blob) {
+    match slots::publish_log(&held.log, &mut record, same_blob) {
         Verdict::Refuse => {
             blobs::release(connection, offered, held.log.blob)?;
             if held.log.piece.is_final() {
                 return Ok(());
             }
-            record = held.log.clone();
         }
         Verdict::Note => {}
         Verdict::Replace => {
@@ -62,9 +52,9 @@ pub(super) fn log(
             record.blob.map(|blob| blob.0),
             integer(record.size),
             frames,
-            looks,
-            columns::millis(first_look),
-            columns::millis(last_look),
+            record.looks,
+            columns::millis(record.first_look),
+            columns::millis(record.last_look),
             columns::millis(record.mismatch_since),
             record.note.map(crate::domain::LogNote::as_str),
             open,
@@ -82,7 +72,7 @@ pub(super) fn archive(
     touched: &mut Touched,
 ) -> Result<(), Trouble> {
     let (held, job) = held(connection, key)?;
-    let offered = offered(bytes.is_some(), &mut record.blob, record.piece);
+    let offered = slots::offered(bytes.is_some(), &mut record.blob, record.piece);
     if slots::judge_archive(&held.archive, &record) == Verdict::Refuse {
         return blobs::release(connection, offered, held.archive.blob);
     }
@@ -137,14 +127,9 @@ pub(super) fn fail(connection: &Connection, key: JobKey, touched: &mut Touched) 
         Err(Trouble::NoSuchRow(_)) => return Ok(()),
         other => other?,
     };
-    let failed = |expected: bool, piece: Piece| match piece {
-        Piece::Missing | Piece::Absent(Reason::NotFinished) if expected && job.expected.ended => {
-            Piece::Absent(Reason::Failed)
-        }
-        other => other,
-    };
-    let log = failed(job.expected.log, held.log.piece);
-    let archive = failed(job.expected.archive, held.archive.piece);
+    let Expected { ended, log, archive } = job.expected;
+    let log = slots::failed(ended, log, held.log.piece);
+    let archive = slots::failed(ended, archive, held.archive.piece);
     set_pieces(connection, key, log, archive, slots::open(job.expected, log, archive))?;
     touched.job(key, job.pipeline);
     Ok(())
@@ -175,13 +160,4 @@ fn held(connection: &Connection, key: JobKey) -> Result<(Held, Facts), Trouble> 
     };
     let row = connection.prepare_cached(SQL)?.query_row(columns::job(key), read).optional()?;
     row.ok_or(Trouble::NoSuchRow("job"))
-}
-
-/// Returns the streamed blob that is offered; a piece that holds nothing points to none.
-pub(super) fn offered(has_bytes: bool, blob: &mut Option<BlobId>, piece: Piece) -> Option<BlobId> {
-    let offered = if has_bytes { None } else { *blob };
-    if has_bytes || !matches!(piece, Piece::Live | Piece::Whole) {
-        *blob = None;
-    }
-    offered
 }

@@ -4,11 +4,11 @@ use bytes::Bytes;
 use deadpool_sqlite::rusqlite::{self, Connection, OptionalExtension, Row, params};
 
 use super::apply::Touched;
+use super::blobs;
 use super::columns::{self, integer};
-use super::slots::{self, Verdict};
 use super::trouble::Trouble;
-use super::{blobs, publish};
 use crate::domain::{BlobId, JobId, PipelineKey, ReportRecord};
+use crate::store::slots::{self, Verdict};
 
 /// The columns that [`read`] reads, in its order.
 macro_rules! report_columns {
@@ -19,7 +19,7 @@ macro_rules! report_columns {
 }
 pub(super) use report_columns;
 
-/// Publishes a report. A refused one of the same attempts still counts as a look.
+/// Publishes a report.
 pub(super) fn publish(
     connection: &Connection,
     key: PipelineKey,
@@ -34,14 +34,10 @@ pub(super) fn publish(
         .query_row([project, id], |row| read(row, 0))
         .optional()?
         .ok_or(Trouble::NoSuchRow("pipeline"))?;
-    let offered = publish::offered(bytes.is_some(), &mut record.blob, record.piece);
+    let offered = slots::offered(bytes.is_some(), &mut record.blob, record.piece);
     let same_blob = bytes.is_none() && record.blob == held.blob;
-    match slots::judge_report(&held, &record, same_blob) {
-        Verdict::Refuse => {
-            blobs::release(connection, offered, held.blob)?;
-            let (looks, last_look) = (held.looks.max(record.looks), held.last_look.max(record.last_look));
-            record = ReportRecord { looks, last_look, ..held };
-        }
+    match slots::publish_report(&held, &mut record, same_blob) {
+        Verdict::Refuse => blobs::release(connection, offered, held.blob)?,
         Verdict::Note => {}
         Verdict::Replace => {
             record.blob = blobs::place(connection, record.blob, held.blob, bytes, record.size)?;

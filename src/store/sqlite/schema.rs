@@ -23,7 +23,8 @@ pub(super) const STATEMENTS: usize = 128;
 const APPLICATION_ID: i64 = 0x4349_5354;
 
 /// Every migration, oldest first; the schema version is how many of them ran.
-const MIGRATIONS: [&str; 1] = [include_str!("migrations/0001_initial.sql")];
+const MIGRATIONS: [&str; 2] =
+    [include_str!("migrations/0001_initial.sql"), include_str!("migrations/0002_completed_leases.sql")];
 
 /// The WAL file is cut back to this many bytes after a checkpoint.
 const WAL_LIMIT_BYTES: i64 = 64 << 20;
@@ -96,7 +97,7 @@ fn prepare(connection: &mut Connection, path: &Path) -> Result<(), Kind> {
 }
 
 /// Refuses a file that is another program's or of a newer version, before anything is written to it.
-fn check_ours(connection: &Connection, path: &Path) -> Result<usize, Kind> {
+pub(super) fn check_ours(connection: &Connection, path: &Path) -> Result<usize, Kind> {
     let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
     let read = || {
         let tables = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0))?;
@@ -154,7 +155,7 @@ fn migrate(connection: &mut Connection, path: &Path) -> Result<(), Kind> {
 }
 
 /// Says what is wrong with the file and what to do about it.
-fn explain(path: &Path, error: rusqlite::Error) -> Kind {
+pub(super) fn explain(path: &Path, error: rusqlite::Error) -> Kind {
     let path = path.display();
     match error.sqlite_error_code() {
         Some(ErrorCode::NotADatabase) => Kind::Unusable(format!(

@@ -8,9 +8,9 @@ use deadpool_sqlite::rusqlite::{self, Connection, OptionalExtension, Row, params
 use super::Sqlite;
 use super::calls::snapshot;
 use super::columns::{self, integer, natural};
-use super::metrics::Operation;
 use super::trouble::Trouble;
 use crate::domain::{PipelineId, PipelineKey, ProjectId, Timestamp};
+use crate::store::metrics::Operation;
 use crate::store::{Error, PipelineState};
 
 /// A log or the report is held, but not settled, or a piece failed.
@@ -32,8 +32,7 @@ macro_rules! state_columns {
 }
 
 impl Sqlite {
-    /// Returns what is known of these pipelines; those that are not stored are left out.
-    pub async fn pipeline_states(
+    pub(in crate::store) async fn pipeline_states(
         &self,
         project: ProjectId,
         ids: Vec<PipelineId>,
@@ -56,9 +55,7 @@ impl Sqlite {
         .await
     }
 
-    /// Stored pipelines of a project that have not ended or miss something, lowest id first, after `after`; with `live` those
-    /// with live pieces too.
-    pub async fn unfinished(
+    pub(in crate::store) async fn unfinished(
         &self,
         project: ProjectId,
         live: bool,

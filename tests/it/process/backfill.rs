@@ -70,11 +70,7 @@ async fn a_dry_run_writes_nothing_and_predicts_the_calls_of_the_real_run() {
     let forecast: Value = serde_json::from_str(&dry.stdout).expect("one JSON document");
     assert_eq!((&forecast["logs"], &forecast["pipelines"]), (&24.into(), &6.into()));
     assert_eq!(rig.fake.requests().of(Endpoint::Trace), 0);
-    let stored: i64 = deadpool_sqlite::rusqlite::Connection::open(rig.directory.path().join("cistern.db"))
-        .expect("opened")
-        .query_row("SELECT (SELECT count(*) FROM projects) + (SELECT count(*) FROM jobs)", [], |row| row.get(0))
-        .expect("read");
-    assert_eq!(stored, 0);
+    assert_eq!(rig.behind("cistern.db").await.facts().await, 0);
 
     rig.fake.reset_counters();
     let real = Process::start(&rig, "cistern.db", &["backfill"]).ended().await;

@@ -6,7 +6,7 @@ use cistern::demo::fake::{Endpoint, Fault, FaultKind, JobSpec, PipelineSpec, Wor
 use cistern::domain::JobKey;
 
 use super::{Process, eventually, outcome};
-use crate::rig::{Rig, until};
+use crate::rig::{Engine, Rig, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_defers_events_keeps_reads_and_heals_by_itself() {
@@ -20,7 +20,7 @@ async fn a_full_disk_defers_events_keeps_reads_and_heals_by_itself() {
         job
     };
     let before = finished(&mut world, "before");
-    let rig = Rig::new(world);
+    let rig = Rig::new(world).on(Engine::Sqlite);
     let server = Process::start_limitable(&rig, "cistern.db", &["serve"]).serving().await;
     let key = |job| JobKey { project, job };
     server.until_cached(&rig, key(before)).await;
@@ -51,7 +51,7 @@ async fn a_full_disk_defers_events_keeps_reads_and_heals_by_itself() {
 async fn a_disk_that_fills_up_during_the_fetch_loses_nothing() {
     let mut world = World::new();
     let project = world.add_project("group/app");
-    let rig = Rig::new(world);
+    let rig = Rig::new(world).on(Engine::Sqlite);
     let server = Process::start_limitable(&rig, "cistern.db", &["serve"]).serving().await;
     server.until_swept().await;
     let job = rig.fake.with(|world| {

@@ -7,7 +7,7 @@ use cistern::domain::{JobId, JobKey, ProjectId};
 use futures_util::{StreamExt, stream};
 
 use super::{Process, Server, deliver, eventually, outcome};
-use crate::rig::{Rig, until};
+use crate::rig::{Engine, Rig, until};
 
 fn finished_jobs(rig: &Rig, project: ProjectId, count: usize) -> Vec<JobId> {
     rig.fake.with(|world| {
@@ -28,7 +28,7 @@ async fn what_was_accepted_before_a_kill_is_cached_after_the_restart() {
     let mut world = World::new();
     let project = world.add_project("group/app");
     // With so long a lease nobody takes the work over by waiting for its end.
-    let rig = Rig::new(world).set("store.lease", "10m");
+    let rig = Rig::new(world).on(Engine::Sqlite).set("store.lease", "10m");
     let server = Server::start(&rig, "cistern.db").await;
     server.until_swept().await;
     for endpoint in [Endpoint::Job, Endpoint::Trace, Endpoint::Projects, Endpoint::Pipelines] {
@@ -56,7 +56,7 @@ async fn what_was_accepted_before_a_kill_is_cached_after_the_restart() {
 async fn a_kill_amid_a_storm_of_events_loses_none_that_was_accepted() {
     let mut world = World::new();
     let project = world.add_project("group/app");
-    let rig = Rig::new(world).set("store.lease", "10m");
+    let rig = Rig::new(world).on(Engine::Sqlite).set("store.lease", "10m");
     let server = Server::start(&rig, "cistern.db").await;
     server.until_swept().await;
     rig.fake.inject(Fault::new(FaultKind::HtmlStatus(503)).on(Endpoint::Projects));
@@ -95,7 +95,7 @@ async fn a_kill_amid_a_storm_of_events_loses_none_that_was_accepted() {
 async fn work_that_kills_its_process_three_times_is_set_aside_until_a_new_hint() {
     let mut world = World::new();
     let project = world.add_project("group/app");
-    let rig = Rig::new(world);
+    let rig = Rig::new(world).on(Engine::Sqlite);
     let server = Server::start(&rig, "cistern.db").await;
     server.until_swept().await;
     rig.fake.inject(Fault::new(FaultKind::HtmlStatus(503)).on(Endpoint::Projects));
@@ -120,7 +120,7 @@ async fn work_that_kills_its_process_three_times_is_set_aside_until_a_new_hint()
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_serve_on_one_file_is_refused_with_a_sentence() {
-    let rig = Rig::new(World::new());
+    let rig = Rig::new(World::new()).on(Engine::Sqlite);
     let server = Server::start(&rig, "cistern.db").await;
     let second = Process::start(&rig, "cistern.db", &["serve"]).ended().await;
     assert_eq!(second.code, Some(3), "{second:?}");

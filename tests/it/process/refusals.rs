@@ -3,7 +3,7 @@
 use cistern::demo::fake::{Endpoint, Fault, FaultKind, PipelineSpec, World};
 
 use super::{Ended, Process, Server};
-use crate::rig::Rig;
+use crate::rig::{Engine, Rig};
 
 async fn run(rig: &Rig, arguments: &[&str]) -> Ended {
     let ended = Process::start(rig, "cistern.db", arguments).ended().await;
@@ -88,7 +88,7 @@ async fn a_token_that_is_refused_midway_ends_the_backfill_without_hammering() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_that_is_not_ours_not_whole_or_of_a_newer_version_exits_with_3() {
-    let rig = Rig::new(World::new());
+    let rig = Rig::new(World::new()).on(Engine::Sqlite);
     let path = rig.directory.path().join("cistern.db");
     std::fs::write(&path, "a shopping list".repeat(100)).expect("written");
     let mut seen = vec![run(&rig, &["backfill"]).await, run(&rig, &["serve"]).await];

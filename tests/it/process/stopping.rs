@@ -5,13 +5,14 @@ use cistern::domain::{JobId, JobKey, ProjectId};
 use serde_json::Value;
 
 use super::{Process, Server};
-use crate::rig::{Rig, until};
+use crate::rig::{Engine, Rig, until};
 
 /// A world with one finished job, and a service that has swept before the job was there.
 async fn rig_with_job(settings: &[(&str, &str)]) -> (Rig, Server, ProjectId, JobId) {
     let mut world = World::new();
     let project = world.add_project("group/app");
-    let rig = settings.iter().fold(Rig::new(world), |rig, (key, value)| rig.set(key, value));
+    // A restart is only immediate where the file's lock proves that the process before it is gone.
+    let rig = settings.iter().fold(Rig::new(world).on(Engine::Sqlite), |rig, (key, value)| rig.set(key, value));
     let server = Server::start(&rig, "cistern.db").await;
     server.until_swept().await;
     let job = rig.fake.with(|world| {

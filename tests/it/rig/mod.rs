@@ -2,15 +2,23 @@
 
 #![allow(dead_code, reason = "not every test needs every verb of the rig")]
 
+mod behind;
+mod engine;
+pub(crate) mod mongod;
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use cistern::app::{Engine, Listeners, Service};
+pub(crate) use behind::Behind;
+use cistern::app::{self, Listeners, Service};
 use cistern::config::{Config, Flags, Needs, Surroundings};
 use cistern::demo::fake::{Delivery, FakeGitlab, Options, World};
 use cistern::loopback::{self, Answer};
 use cistern::progress::Progress;
 use cistern::reconcile::{Extent, Forecast, Only, Report};
 use cistern::store::{Gap, Store};
+pub(crate) use engine::Engine;
 use tempfile::TempDir;
 
 /// GitLab's signing token for all tests.
@@ -23,6 +31,9 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) struct Rig {
     pub(crate) fake: FakeGitlab,
     pub(crate) directory: TempDir,
+    engine: Engine,
+    /// The URLs of the stores that tests have named so far.
+    stores: Mutex<HashMap<String, String>>,
     settings: Vec<(String, String)>,
 }
 
@@ -37,7 +48,32 @@ impl Rig {
         let options = Options { signing_token: Some(SIGNING_TOKEN.to_owned()), ..options };
         let _ = rustls::crypto::ring::default_provider().install_default();
         let fake = FakeGitlab::start(world, options).expect("a fake GitLab");
-        Self { fake, directory: tempfile::tempdir().expect("a directory"), settings: Vec::new() }
+        let directory = tempfile::tempdir().expect("a directory");
+        Self { fake, directory, engine: Engine::chosen(), stores: Mutex::default(), settings: Vec::new() }
+    }
+
+    /// Runs on this store, whatever was chosen: for tests that are about it.
+    #[must_use]
+    pub(crate) fn on(mut self, engine: Engine) -> Self {
+        self.engine = engine;
+        self
+    }
+
+    /// Uses this URL for the store of this name.
+    pub(crate) fn name_store(&self, store: &str, url: String) {
+        self.stores.lock().unwrap_or_else(PoisonError::into_inner).insert(store.to_owned(), url);
+    }
+
+    /// Returns the URL of the store of this name.
+    pub(crate) fn store_url(&self, store: &str) -> String {
+        let mut stores = self.stores.lock().unwrap_or_else(PoisonError::into_inner);
+        let fresh = || self.engine.fresh_url(&self.directory.path().join(store));
+        stores.entry(store.to_owned()).or_insert_with(fresh).clone()
+    }
+
+    /// Works on the store of this name behind everyone's back.
+    pub(crate) async fn behind(&self, store: &str) -> Behind {
+        Behind::new(&self.config(store).store.place).await
     }
 
     /// Changes a setting of everything that is started from now on.
@@ -63,11 +99,10 @@ impl Rig {
 
     /// Returns every setting and its value, later ones over earlier ones.
     pub(crate) fn values(&self, store: &str) -> Vec<(String, String)> {
-        let path = self.directory.path().join(store);
         let mut values: Vec<(String, String)> = [
             ("gitlab.url", self.fake.url().to_owned()),
             ("gitlab.token", self.fake.token().to_owned()),
-            ("store.url", format!("sqlite://{}", path.display())),
+            ("store.url", self.store_url(store)),
             ("server.listen", "127.0.0.1:0".to_owned()),
             ("server.admin_listen", "127.0.0.1:0".to_owned()),
             ("webhook.signing_tokens", SIGNING_TOKEN.to_owned()),
@@ -88,7 +123,7 @@ impl Rig {
     /// Runs one pass with workers of its own.
     pub(crate) async fn pass(&self, store: &str, extent: Extent) -> Report {
         let engine =
-            Engine::open(&self.config(store), "backfill", Progress::silent().observer()).await.expect("an engine");
+            app::Engine::open(&self.config(store), "backfill", Progress::silent().observer()).await.expect("an engine");
         let reconciler = engine.reconciler.clone();
         let running = engine.start().await;
         let report = reconciler.pass(extent, &Only::All, PATIENCE).await;
@@ -113,7 +148,7 @@ impl Rig {
     /// Tells what a full pass would fetch, as `backfill --dry-run` does.
     pub(crate) async fn forecast(&self, store: &str) -> Forecast {
         let engine =
-            Engine::open(&self.config(store), "backfill", Progress::silent().observer()).await.expect("an engine");
+            app::Engine::open(&self.config(store), "backfill", Progress::silent().observer()).await.expect("an engine");
         let reconciler = engine.reconciler.clone();
         let running = engine.start().await;
         let forecast = reconciler.forecast(Duration::from_secs(3650 * 86_400), &Only::All).await;
@@ -124,7 +159,7 @@ impl Rig {
     /// Compares a store with GitLab, as `verify` does.
     pub(crate) async fn gaps(&self, store: &str) -> Vec<Gap> {
         let engine =
-            Engine::open(&self.config(store), "verify", Progress::silent().observer()).await.expect("an engine");
+            app::Engine::open(&self.config(store), "verify", Progress::silent().observer()).await.expect("an engine");
         let reconciler = engine.reconciler.clone();
         let running = engine.start().await;
         let gaps = reconciler.verify(Duration::from_secs(3650 * 86_400), &Only::All).await;
@@ -136,7 +171,7 @@ impl Rig {
     pub(crate) async fn serve(&self, store: &str) -> Serving {
         let config = self.config(store);
         let listeners = Listeners::bind(&config).expect("free ports");
-        let engine = Engine::open(&config, "serve", Progress::silent().observer()).await.expect("an engine");
+        let engine = app::Engine::open(&config, "serve", Progress::silent().observer()).await.expect("an engine");
         let (store, queue) = (engine.store.clone(), engine.queue.clone());
         let reconciler = engine.reconciler.clone();
         let service = Service::start(&config, engine, listeners).await.expect("a service");
@@ -218,7 +253,11 @@ pub(crate) async fn until(holds: impl Fn() -> bool) {
 
 /// Waits until something that has to be asked for holds.
 pub(crate) async fn eventually(holds: impl AsyncFn() -> bool) {
-    let deadline = tokio::time::Instant::now() + PATIENCE;
+    eventually_by(tokio::time::Instant::now() + PATIENCE, holds).await;
+}
+
+/// As [`eventually`], for what takes longer or is promised sooner.
+pub(crate) async fn eventually_by(deadline: tokio::time::Instant, holds: impl AsyncFn() -> bool) {
     while !holds().await {
         assert!(tokio::time::Instant::now() < deadline, "what the test waits for did not happen");
         tokio::time::sleep(Duration::from_millis(5)).await;

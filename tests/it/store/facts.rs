@@ -2,9 +2,8 @@
 
 use super::*;
 
-#[tokio::test]
-async fn projects_are_found_by_id_and_by_path_in_any_case() {
-    let rig = Rig::new().await;
+async fn projects_are_found_by_id_and_by_path_in_any_case(engine: Engine) {
+    let rig = Rig::new(engine).await;
     let project = |id: u64, path: &str, as_of| {
         let json = serde_json::json!({"id": id, "path_with_namespace": path});
         Change::Project(Project::parse(&raw(&json), at(as_of)).expect("a project"))
@@ -18,10 +17,9 @@ async fn projects_are_found_by_id_and_by_path_in_any_case() {
     assert_eq!(rig.store.projects(ALL).await.expect("read").total, 1);
 }
 
-#[tokio::test]
-async fn of_two_documents_of_a_job_the_final_and_then_the_later_one_stays() {
+async fn of_two_documents_of_a_job_the_final_and_then_the_later_one_stays(engine: Engine) {
     for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
-        let rig = Rig::new().await;
+        let rig = Rig::new(engine).await;
         // A running document with a late date was read before the job ended, by a slow answer of a replica.
         let documents = [job(JOB, "running", 300), job(JOB, "success", 100), job(JOB, "success", 200)];
         for index in order {
@@ -32,9 +30,8 @@ async fn of_two_documents_of_a_job_the_final_and_then_the_later_one_stays() {
     }
 }
 
-#[tokio::test]
-async fn a_pipeline_can_reopen_but_not_go_back() {
-    let rig = Rig::new().await;
+async fn a_pipeline_can_reopen_but_not_go_back(engine: Engine) {
+    let rig = Rig::new(engine).await;
     let steps = [("success", 10, "success"), ("running", 20, "running"), ("success", 10, "running")];
     for (status, updated, expected) in steps {
         rig.store.apply(vec![Change::Pipeline(pipeline(70, status, updated))]).await.expect("stored");
@@ -46,9 +43,8 @@ async fn a_pipeline_can_reopen_but_not_go_back() {
     assert_eq!(rig.store.pipeline(PIPELINE).await.expect("read").expect("stored").status.as_str(), "failed");
 }
 
-#[tokio::test]
-async fn pipelines_are_listed_as_gitlab_lists_them() {
-    let rig = Rig::new().await;
+async fn pipelines_are_listed_as_gitlab_lists_them(engine: Engine) {
+    let rig = Rig::new(engine).await;
     let changes = (70..80).map(|id| {
         Change::Pipeline(pipeline(id, if id < 75 { "success" } else { "failed" }, i64::try_from(id).expect("small")))
     });
@@ -71,9 +67,8 @@ async fn pipelines_are_listed_as_gitlab_lists_them() {
     assert_eq!(ids(PipelineFilter { sha: Some(format!("{:040}", 72)), ..any() }, ALL).await, (vec![72], 1));
 }
 
-#[tokio::test]
-async fn earlier_attempts_are_listed_only_when_asked_for() {
-    let rig = Rig::new().await;
+async fn earlier_attempts_are_listed_only_when_asked_for(engine: Engine) {
+    let rig = Rig::new(engine).await;
     let jobs = [(1, "build", "failed"), (2, "test", "success"), (3, "build", "success")];
     let changes = jobs.map(|(id, name, status)| Change::Job(parse_job(job_json(id, name, status), 1)));
     rig.store.apply(changes.to_vec()).await.expect("stored");
@@ -86,4 +81,12 @@ async fn earlier_attempts_are_listed_only_when_asked_for() {
     assert!(page.expect("listed").rows[0].text.contains("\"id\":3"));
     let ids: Vec<u64> = rig.store.jobs_of(PIPELINE).await.expect("read").iter().map(|job| job.key.job.0).collect();
     assert_eq!(ids, [1, 2, 3]);
+}
+
+on_both! {
+    projects_are_found_by_id_and_by_path_in_any_case;
+    of_two_documents_of_a_job_the_final_and_then_the_later_one_stays;
+    a_pipeline_can_reopen_but_not_go_back;
+    pipelines_are_listed_as_gitlab_lists_them;
+    earlier_attempts_are_listed_only_when_asked_for;
 }

@@ -2,9 +2,8 @@
 
 use super::*;
 
-#[tokio::test]
-async fn a_pipeline_is_unfinished_until_everything_expected_is_there() {
-    let rig = Rig::new().await;
+async fn a_pipeline_is_unfinished_until_everything_expected_is_there(engine: Engine) {
+    let rig = Rig::new(engine).await;
     let junit =
         with(job_json(700, "build", "success"), "artifacts", serde_json::json!([{"file_type": "junit", "size": 3}]));
     let state = async || {
@@ -41,9 +40,8 @@ async fn a_pipeline_is_unfinished_until_everything_expected_is_there() {
     assert_eq!((state().await, unfinished(false).await), ((false, false), 1));
 }
 
-#[tokio::test]
-async fn a_failure_is_a_gap_with_its_problem_until_it_is_finished() {
-    let rig = Rig::with_job().await;
+async fn a_failure_is_a_gap_with_its_problem_until_it_is_finished(engine: Engine) {
+    let rig = Rig::with_job(engine).await;
     let unknown = Target::Job(JobKey { project: PROJECT, job: JobId(1) });
     let work = Entry::new(Target::Job(JOB), Lane::Live, Cause::Ended, at(0));
     let fail = |target, entries| Change::Fail { target, entries, problem: "404 thrice".into(), attempts: 4 };
@@ -66,4 +64,9 @@ async fn a_failure_is_a_gap_with_its_problem_until_it_is_finished() {
     assert_eq!(rig.store.gaps(None, 2).await.expect("read").len(), 2);
     rig.store.apply(vec![Change::Finish(unknown, vec![])]).await.expect("stored");
     assert_eq!(rig.store.gaps(None, 100).await.expect("read").len(), 3);
+}
+
+on_both! {
+    a_pipeline_is_unfinished_until_everything_expected_is_there;
+    a_failure_is_a_gap_with_its_problem_until_it_is_finished;
 }

@@ -2,9 +2,8 @@
 
 use super::*;
 
-#[tokio::test]
-async fn the_journal_keeps_working_order_and_forgets_what_is_done() {
-    let rig = Rig::new().await;
+async fn the_journal_keeps_working_order_and_forgets_what_is_done(engine: Engine) {
+    let rig = Rig::new(engine).await;
     let backfill = Entry { lane: Lane::Backfill, ..entry(1, 0) };
     let (late, early) = (entry(2, 20), entry(3, 10));
     rig.store.apply(vec![Change::Append(vec![backfill.clone(), late.clone(), early.clone()])]).await.expect("stored");
@@ -20,10 +19,9 @@ async fn the_journal_keeps_working_order_and_forgets_what_is_done() {
     assert_eq!(rig.store.journal_len().await.expect("read"), 2);
 }
 
-#[tokio::test]
-async fn entries_are_adopted_only_from_a_process_that_is_gone() {
-    let rig = Rig::new().await;
-    let other = open(rig.directory.path(), Duration::from_secs(30)).await;
+async fn entries_are_adopted_only_from_a_process_that_is_gone(engine: Engine) {
+    let rig = Rig::new(engine).await;
+    let other = rig.open(Duration::from_secs(30)).await;
     let (given, taken) = (entry(1, 0), entry(2, 0));
     other.apply(vec![Change::Append(vec![given.clone()])]).await.expect("stored");
     assert_eq!(rig.store.adopt().await.expect("adopted"), 0);
@@ -31,7 +29,7 @@ async fn entries_are_adopted_only_from_a_process_that_is_gone() {
     assert_eq!(rig.store.adopt().await.expect("adopted"), 1);
     assert_eq!(rig.store.entries(9).await.expect("read"), [given]);
 
-    let dying = open(rig.directory.path(), Duration::from_millis(1)).await;
+    let dying = rig.open(Duration::from_millis(1)).await;
     dying.apply(vec![Change::Append(vec![taken.clone()])]).await.expect("stored");
     // Its lease is 1 ms: it is gone as soon as it is heard of no more.
     let mut adopted = 0;
@@ -42,15 +40,13 @@ async fn entries_are_adopted_only_from_a_process_that_is_gone() {
     assert_eq!(dying.entries(9).await.expect("read"), []);
 }
 
-#[tokio::test]
-async fn what_killed_three_processes_is_set_aside() {
-    let rig = Rig::with_job().await;
+async fn what_killed_three_processes_is_set_aside(engine: Engine) {
+    let rig = Rig::with_job(engine).await;
     let poison = Entry::new(Target::Job(JOB), Lane::Live, Cause::Ended, at(0));
     rig.store.apply(vec![Change::Append(vec![poison.clone()])]).await.expect("stored");
-    let kill = "UPDATE journal SET owner = 1";
     for death in 1..=3 {
         rig.store.apply(vec![Change::Start(vec![poison.id])]).await.expect("stored");
-        rig.sql(kill);
+        rig.behind.orphan_entries().await;
         assert_eq!(rig.store.adopt().await.expect("adopted"), 1);
         assert_eq!(rig.store.journal_len().await.expect("read"), u64::from(death < 3));
     }
@@ -66,9 +62,8 @@ async fn what_killed_three_processes_is_set_aside() {
     assert_eq!(rig.log().await.piece, Piece::Whole);
 }
 
-#[tokio::test]
-async fn an_entry_id_that_exists_fails_alone() {
-    let rig = Rig::new().await;
+async fn an_entry_id_that_exists_fails_alone(engine: Engine) {
+    let rig = Rig::new(engine).await;
     let first = entry(1, 0);
     let appends = [vec![first.clone()], vec![first.clone()], vec![entry(2, 0)]];
     let outcomes =
@@ -78,9 +73,8 @@ async fn an_entry_id_that_exists_fails_alone() {
     assert!(rig.store.is_up(), "one caller's mistake is not an outage");
 }
 
-#[tokio::test]
-async fn marks_wait_until_they_are_removed() {
-    let rig = Rig::new().await;
+async fn marks_wait_until_they_are_removed(engine: Engine) {
+    let rig = Rig::new(engine).await;
     rig.store.apply(vec![Change::Mark(PROJECT), Change::Mark(PROJECT)]).await.expect("stored");
     let marks = rig.store.marks().await.expect("read");
     let [(PROJECT, marked_at)] = marks[..] else { panic!("{marks:?}") };
@@ -89,4 +83,12 @@ async fn marks_wait_until_they_are_removed() {
     assert_eq!(rig.store.marks().await.expect("read"), marks, "it was set again after the sweep began");
     rig.store.apply(vec![Change::Unmark(PROJECT, marked_at)]).await.expect("stored");
     assert_eq!(rig.store.marks().await.expect("read"), []);
+}
+
+on_both! {
+    the_journal_keeps_working_order_and_forgets_what_is_done;
+    entries_are_adopted_only_from_a_process_that_is_gone;
+    what_killed_three_processes_is_set_aside;
+    an_entry_id_that_exists_fails_alone;
+    marks_wait_until_they_are_removed;
 }

@@ -1,11 +1,12 @@
-//! What every store promises, tried against real files.
+//! What every store promises, tried against real files and a real `mongod`: one suite for both, so that neither can drift.
 
-mod behind;
 mod blobs;
+mod database;
 mod facts;
 mod file;
 mod gaps;
 mod journal;
+mod opening;
 mod processes;
 mod slots;
 mod writer;
@@ -18,46 +19,75 @@ use cistern::domain::{
     ArchiveRecord, BlobId, Job, JobId, JobKey, LogRecord, Piece, Pipeline, PipelineId, PipelineKey, Project, ProjectId,
     Reason, ReportRecord, Timestamp,
 };
-use cistern::store::{CHUNK_BYTES, Change, Config, Entry, JobFilter, Kind, PipelineFilter, Progress, Slice, Store};
+use cistern::store::{
+    CHUNK_BYTES, Change, Config, Entry, JobFilter, Kind, PipelineFilter, Place, Progress, Slice, Store,
+};
 use cistern::work::{Cause, Lane, Target};
-use deadpool_sqlite::rusqlite::Connection;
 use proptest::prelude::*;
 use serde_json::value::RawValue;
 use tempfile::TempDir;
+
+use crate::rig::{Behind, Engine};
 
 const PROJECT: ProjectId = ProjectId(7);
 const PIPELINE: PipelineKey = PipelineKey { project: PROJECT, pipeline: PipelineId(70) };
 const JOB: JobKey = JobKey { project: PROJECT, job: JobId(700) };
 const ALL: Slice = Slice { offset: 0, limit: 1000 };
 
-/// A store in a directory of its own.
+/// Makes a test of each function for each store.
+macro_rules! on_both {
+    ($($name:ident;)*) => {
+        mod sqlite {
+            $(
+                #[tokio::test]
+                async fn $name() {
+                    super::$name(crate::rig::Engine::Sqlite).await;
+                }
+            )*
+        }
+        mod mongodb {
+            $(
+                #[tokio::test]
+                async fn $name() {
+                    super::$name(crate::rig::Engine::Mongo).await;
+                }
+            )*
+        }
+    };
+}
+use on_both;
+
+/// A store of its own.
 struct Rig {
     directory: TempDir,
+    place: Place,
     store: Store,
+    behind: Behind,
 }
 
 impl Rig {
-    async fn new() -> Self {
+    async fn new(engine: Engine) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
-        let store = open(directory.path(), Duration::from_secs(30)).await;
-        Self { directory, store }
+        let place = match engine {
+            Engine::Sqlite => Place::Sqlite(directory.path().join("store.db")),
+            Engine::Mongo => Place::mongo(&engine.fresh_url(directory.path())).expect("a good URL"),
+        };
+        let store = open(&place, Duration::from_secs(30)).await;
+        let behind = Behind::new(&place).await;
+        Self { directory, place, store, behind }
     }
 
     /// Has a pipeline with one ended job that lists an archive.
-    async fn with_job() -> Self {
-        let rig = Self::new().await;
+    async fn with_job(engine: Engine) -> Self {
+        let rig = Self::new(engine).await;
         let changes = vec![Change::Pipeline(pipeline(70, "success", 100)), Change::Job(job(JOB, "success", 100))];
         rig.store.apply(changes).await.expect("stored");
         rig
     }
 
-    fn sql(&self, sql: &str) {
-        connect(self.directory.path()).execute_batch(sql).expect(sql);
-    }
-
-    fn count(&self, table: &str) -> i64 {
-        let sql = format!("SELECT count(*) FROM {table}");
-        connect(self.directory.path()).query_row(&sql, [], |row| row.get(0)).expect("a count")
+    /// Opens the same store as another process would.
+    async fn open(&self, lease: Duration) -> Store {
+        open(&self.place, lease).await
     }
 
     async fn log(&self) -> LogRecord {
@@ -65,18 +95,16 @@ impl Rig {
     }
 }
 
-fn connect(directory: &Path) -> Connection {
-    let connection = Connection::open(directory.join("store.db")).expect("the file opens");
-    connection.busy_timeout(Duration::from_secs(10)).expect("a timeout");
-    connection
+fn file(directory: &Path) -> Place {
+    Place::Sqlite(directory.join("store.db"))
 }
 
-fn config(directory: &Path, lease: Duration) -> Config {
-    Config { path: directory.join("store.db"), lease, operations: 50, kind: "test" }
+fn config(place: Place, lease: Duration) -> Config {
+    Config { place, lease, operations: 50, kind: "test" }
 }
 
-async fn open(directory: &Path, lease: Duration) -> Store {
-    Store::open(config(directory, lease)).await.expect("the store opens")
+async fn open(place: &Place, lease: Duration) -> Store {
+    Store::open(config(place.clone(), lease)).await.expect("the store opens")
 }
 
 fn at(seconds: i64) -> Timestamp {

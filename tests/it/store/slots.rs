@@ -2,9 +2,8 @@
 
 use super::*;
 
-#[tokio::test]
-async fn what_a_document_alone_decides_is_no_gap() {
-    let rig = Rig::with_job().await;
+async fn what_a_document_alone_decides_is_no_gap(engine: Engine) {
+    let rig = Rig::with_job(engine).await;
     let key = |id| JobKey { project: PROJECT, job: JobId(id) };
     let never_started = with(
         with(job_json(1, "a", "canceled"), "started_at", serde_json::Value::Null),
@@ -27,9 +26,8 @@ async fn what_a_document_alone_decides_is_no_gap() {
     assert_eq!(of_jobs, [(2, "log"), (700, "log"), (700, "archive")]);
 }
 
-#[tokio::test]
-async fn an_erased_job_loses_what_was_held_whatever_comes_later() {
-    let rig = Rig::with_job().await;
+async fn an_erased_job_loses_what_was_held_whatever_comes_later(engine: Engine) {
+    let rig = Rig::with_job(engine).await;
     let archive = ArchiveRecord { piece: Piece::Whole, size: 3, sha256: Some([9; 32]), blob: None };
     let zip = Change::Archive { key: JOB, record: archive.clone(), bytes: Some(Bytes::from_static(b"zip")) };
     rig.store.apply(vec![publish(Piece::Whole, 10), zip.clone()]).await.expect("stored");
@@ -45,14 +43,13 @@ async fn an_erased_job_loses_what_was_held_whatever_comes_later() {
     let row = rig.store.job(JOB).await.expect("read").expect("stored");
     assert_eq!((row.log.piece, row.archive.piece), (Piece::Absent(Reason::Erased), Piece::Absent(Reason::Erased)));
     assert_eq!((row.log.blob, row.log.size, row.archive.blob), (None, 0, None));
-    rig.sql("UPDATE blobs SET replaced_at = 0 WHERE replaced_at IS NOT NULL");
+    rig.behind.age_replaced_blobs().await;
     assert_eq!(rig.store.sweep_blobs().await.expect("swept"), 2);
-    assert_eq!((rig.count("blobs"), rig.count("chunks")), (0, 0));
+    assert_eq!((rig.behind.blobs().await, rig.behind.chunks().await), (0, 0));
 }
 
-#[tokio::test]
-async fn another_look_at_the_same_log_only_changes_the_bookkeeping() {
-    let rig = Rig::with_job().await;
+async fn another_look_at_the_same_log_only_changes_the_bookkeeping(engine: Engine) {
+    let rig = Rig::with_job(engine).await;
     rig.store.apply(vec![publish(Piece::Live, 10)]).await.expect("stored");
     let held = rig.log().await;
     let look = LogRecord { looks: 2, first_look: Some(at(1)), last_look: Some(at(9)), ..held.clone() };
@@ -61,24 +58,22 @@ async fn another_look_at_the_same_log_only_changes_the_bookkeeping() {
     let settled = LogRecord { piece: Piece::Whole, frames: Vec::new(), ..look.clone() };
     rig.store.apply(vec![Change::Log { key: JOB, record: settled, bytes: None }]).await.expect("stored");
     assert_eq!(rig.log().await, LogRecord { piece: Piece::Whole, ..look });
-    assert_eq!(rig.count("blobs"), 1);
+    assert_eq!(rig.behind.blobs().await, 1);
 }
 
-#[tokio::test]
-async fn a_shorter_log_is_refused_but_counts_as_a_look() {
-    let rig = Rig::with_job().await;
+async fn a_shorter_log_is_refused_but_counts_as_a_look(engine: Engine) {
+    let rig = Rig::with_job(engine).await;
     rig.store.apply(vec![publish(Piece::Live, 10)]).await.expect("stored");
     let (mut record, bytes) = log_of(Piece::Live, 5);
     (record.looks, record.last_look) = (2, Some(at(9)));
     rig.store.apply(vec![Change::Log { key: JOB, record, bytes }]).await.expect("answered");
     let held = rig.log().await;
     assert_eq!((held.size, held.looks, held.last_look), (10, 2, Some(at(9))));
-    assert_eq!(rig.count("blobs"), 1);
+    assert_eq!(rig.behind.blobs().await, 1);
 }
 
-#[tokio::test]
-async fn a_report_of_the_same_attempts_never_shrinks() {
-    let rig = Rig::with_job().await;
+async fn a_report_of_the_same_attempts_never_shrinks(engine: Engine) {
+    let rig = Rig::with_job(engine).await;
     let report = |total_count, builds: &[u64], piece| Change::Report {
         key: PIPELINE,
         record: ReportRecord {
@@ -114,7 +109,8 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
-    fn publications_end_the_same_in_any_order(
+    fn publications_end_the_same_in_any_order_on_either_store(
+        engine in proptest::sample::select(&[Engine::Sqlite, Engine::Mongo][..]),
         (first, second) in proptest::collection::vec((any_piece(), 0..5_usize), 1..6)
             .prop_flat_map(|list| (Just(list.clone()), Just(list).prop_shuffle())),
     ) {
@@ -122,7 +118,7 @@ proptest! {
         runtime.block_on(async {
             let mut ends = Vec::new();
             for order in [first, second] {
-                let rig = Rig::with_job().await;
+                let rig = Rig::with_job(engine).await;
                 for (piece, size) in order {
                     let piece_of_archive = if piece == Piece::Live { Piece::Whole } else { piece };
                     let record = ArchiveRecord { piece: piece_of_archive, ..ArchiveRecord::missing() };
@@ -139,12 +135,20 @@ proptest! {
                 let states = rig.store.pipeline_states(PROJECT, vec![PIPELINE.pipeline]).await.expect("read");
                 ends.push((log.piece, log.size, log.frames, archive.piece, states));
                 // Only what is pointed to stays.
-                rig.sql("UPDATE blobs SET replaced_at = 0 WHERE replaced_at IS NOT NULL");
+                rig.behind.age_replaced_blobs().await;
                 rig.store.sweep_blobs().await.expect("swept");
-                assert_eq!(rig.count("blobs"), i64::from(log.blob.is_some()));
+                assert_eq!(rig.behind.blobs().await, u64::from(log.blob.is_some()));
                 rig.store.close().await.expect("closed");
             }
             assert_eq!(ends[0], ends[1]);
         });
     }
+}
+
+on_both! {
+    what_a_document_alone_decides_is_no_gap;
+    an_erased_job_loses_what_was_held_whatever_comes_later;
+    another_look_at_the_same_log_only_changes_the_bookkeeping;
+    a_shorter_log_is_refused_but_counts_as_a_look;
+    a_report_of_the_same_attempts_never_shrinks;
 }

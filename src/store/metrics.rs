@@ -1,6 +1,6 @@
 //! What the store tells about itself.
 //!
-//! It does not count rows: that would cost a scan of the file.
+//! It does not count rows: that would cost a scan.
 
 use std::time::Duration;
 
@@ -43,7 +43,7 @@ impl Metrics {
         let metrics = Self {
             up: Gauge::default(),
             in_flight: Gauge::default(),
-            // 0.25 ms to 8 s: from a cached row to a disk that is away.
+            // 0.25 ms to 8 s: from a cached row to a store that is away.
             seconds: Family::new_with_constructor(|| Histogram::new(exponential_buckets(0.000_25, 2.0, 16))),
         };
         metrics.up.set(1);

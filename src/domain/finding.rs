@@ -1,0 +1,54 @@
+//! What a check of the surroundings found, and what to do about it.
+
+use serde::Serialize;
+
+/// How bad a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// As it should be.
+    Fine,
+    /// Works, but somebody should know.
+    Warning,
+    /// Cistern cannot work like this.
+    Problem,
+}
+
+/// One thing that was looked at. It never holds a secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// What was looked at: `configuration`, `gitlab`, `store`.
+    pub subject: &'static str,
+    /// How bad it is.
+    pub verdict: Verdict,
+    /// What was found, as a sentence that also says what to do where something is to be done.
+    pub text: String,
+}
+
+impl Finding {
+    /// Returns that something is as it should be.
+    pub fn fine(subject: &'static str, text: impl Into<String>) -> Self {
+        Self { subject, verdict: Verdict::Fine, text: text.into() }
+    }
+
+    /// Returns that something works but should be known.
+    pub fn warning(subject: &'static str, text: impl Into<String>) -> Self {
+        Self { subject, verdict: Verdict::Warning, text: text.into() }
+    }
+
+    /// Returns that something has to be mended.
+    pub fn problem(subject: &'static str, text: impl Into<String>) -> Self {
+        Self { subject, verdict: Verdict::Problem, text: text.into() }
+    }
+}
+
+impl std::fmt::Display for Finding {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mark = match self.verdict {
+            Verdict::Fine => '✓',
+            Verdict::Warning => '!',
+            Verdict::Problem => '✗',
+        };
+        write!(f, "{mark} {}: {}", self.subject, self.text)
+    }
+}

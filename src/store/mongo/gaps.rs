@@ -1,0 +1,226 @@
+//! What should be cached and is not (law 12). It reads only open documents and failures, never all jobs.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use futures_util::TryStreamExt;
+use mongodb::bson::{DateTime, Document, doc};
+use serde::Deserialize;
+
+use super::Mongo;
+use super::documents::{LIVE, NO_REPORT, UNLISTED};
+use super::journal::{FailureDocument, failure_id};
+use super::query::Query;
+use super::reach::Collections;
+use super::schema::{FAILURES, JOBS, JOBS_OPEN, PIPELINES, PIPELINES_OPEN};
+use super::states::unreported;
+use super::trouble::Trouble;
+use super::values::{integer, natural};
+use crate::domain::{JobId, JobKey, Piece, PipelineId, PipelineKey, PipelinePhase, ProjectId, Reason, Status};
+use crate::store::metrics::Operation;
+use crate::store::{Error, Gap};
+use crate::work::Target;
+
+#[derive(Debug, Deserialize)]
+struct Word {
+    piece: Box<str>,
+}
+
+impl Word {
+    fn piece(&self) -> Piece {
+        Piece::from_word(&self.piece)
+    }
+}
+
+#[derive(Debug, Deserialize)]
+struct OpenJob {
+    #[serde(rename = "_id")]
+    id: i64,
+    project: i64,
+    pipeline: i64,
+    started: bool,
+    archived: bool,
+    open: i64,
+    log: Word,
+    archive: Word,
+}
+
+#[derive(Debug, Deserialize)]
+struct OpenPipeline {
+    #[serde(rename = "_id")]
+    id: i64,
+    project: i64,
+    status: Box<str>,
+    jobs_listed_at: Option<DateTime>,
+    open: i64,
+    report: Word,
+}
+
+impl Mongo {
+    pub(in crate::store) async fn gaps(&self, project: Option<ProjectId>, limit: u64) -> Result<Vec<Gap>, Error> {
+        self.read(Operation("gaps", "find gaps"), |collections| async move {
+            let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+            let of = project.map_or_else(Document::new, |project| doc! { "project": integer(project.0) });
+            let (jobs, pipelines) = tokio::try_join!(
+                of_jobs(&collections, of.clone(), limit),
+                of_pipelines(&collections, of.clone(), limit),
+            )?;
+            let (mut gaps, told) = (jobs, pipelines.iter().map(|gap| (gap.project, gap.pipeline)).collect());
+            gaps.extend(pipelines);
+            gaps.extend(of_failures(&collections, of, &told, limit).await?);
+            gaps.sort_by_key(|gap| (gap.project, gap.pipeline, gap.job));
+            gaps.truncate(limit);
+            Ok(gaps)
+        })
+        .await
+    }
+}
+
+async fn of_jobs(collections: &Collections, mut of: Document, limit: usize) -> Result<Vec<Gap>, Trouble> {
+    of.insert("open", doc! { "$gt": 0 });
+    let found = Query::of(of).fields(open_job()).sort(doc! { "project": 1, "pipeline": 1, "_id": 1 }).index(JOBS_OPEN);
+    let mut found = collections.cursor::<OpenJob>(JOBS, found).await?;
+    let mut gaps = Vec::new();
+    while gaps.len() < limit
+        && let Some(job) = found.try_next().await?
+    {
+        for (kind, expected, piece) in
+            [("log", job.started, job.log.piece()), ("archive", job.archived, job.archive.piece())]
+        {
+            if expected && is_gap(piece) {
+                gaps.push(gap((job.project, job.pipeline, Some(job.id)), kind, piece == Piece::Absent(Reason::Failed)));
+            }
+        }
+    }
+    explain(collections, &mut gaps).await?;
+    Ok(gaps)
+}
+
+async fn of_pipelines(collections: &Collections, mut of: Document, limit: usize) -> Result<Vec<Gap>, Trouble> {
+    of.insert("open", doc! { "$gt": 0 });
+    let keys = doc! { "project": 1, "status": 1, "jobs_listed_at": 1, "open": 1, "report.piece": 1 };
+    let found = Query::of(of).fields(keys).sort(doc! { "project": 1, "_id": 1 }).index(PIPELINES_OPEN);
+    let mut found = collections.cursor::<OpenPipeline>(PIPELINES, found).await?;
+    let mut gaps = Vec::new();
+    let mut candidates: BTreeMap<i64, Vec<(i64, bool)>> = BTreeMap::new();
+    while gaps.len() < limit
+        && let Some(pipeline) = found.try_next().await?
+    {
+        if pipeline.jobs_listed_at.is_none() {
+            gaps.push(gap((pipeline.project, pipeline.id, None), "jobs", false));
+        }
+        let over = Status(pipeline.status).pipeline_phase() != PipelinePhase::Active;
+        let report = pipeline.report.piece();
+        if over && is_gap(report) && pipeline.open & (LIVE | NO_REPORT | UNLISTED) != 0 {
+            let failed = report == Piece::Absent(Reason::Failed);
+            candidates.entry(pipeline.project).or_default().push((pipeline.id, failed));
+        }
+    }
+    for (project, pipelines) in candidates {
+        let expected = unreported(collections, project, pipelines.iter().map(|(id, _)| *id)).await?;
+        let missed = pipelines.into_iter().filter(|(id, _)| expected.contains(id));
+        gaps.extend(missed.map(|(id, failed)| gap((project, id, None), "report", failed)));
+    }
+    explain(collections, &mut gaps).await?;
+    Ok(gaps)
+}
+
+/// Failures that no missing piece shows: of a job or pipeline that is not stored, or that misses nothing we know of. The
+/// failed report of a pipeline that goes on is not missed: there will be another.
+async fn of_failures(
+    collections: &Collections,
+    of: Document,
+    told: &HashSet<(ProjectId, PipelineId)>,
+    limit: usize,
+) -> Result<Vec<Gap>, Trouble> {
+    #[derive(Deserialize)]
+    struct Phase {
+        #[serde(rename = "_id")]
+        id: i64,
+        status: Box<str>,
+    }
+    let found = Query::of(of).sort(doc! { "project": 1 }).limit(integer(limit as u64));
+    let failures: Vec<FailureDocument> = collections.rows(FAILURES, found).await?;
+    let (of_jobs, of_pipelines): (Vec<_>, Vec<_>) = failures.into_iter().partition(|failure| &*failure.kind == "job");
+    let ids: Vec<i64> = of_jobs.iter().map(|failure| failure.target).collect();
+    let jobs = Query::of(doc! { "_id": { "$in": ids } }).fields(open_job());
+    let jobs = collections.rows::<OpenJob>(JOBS, jobs);
+    let ids: Vec<i64> = of_pipelines.iter().map(|failure| failure.target).collect();
+    let phases = Query::of(doc! { "_id": { "$in": ids } }).fields(doc! { "status": 1 });
+    let phases = collections.rows::<Phase>(PIPELINES, phases);
+    let (jobs, phases) = tokio::try_join!(jobs, phases)?;
+    let jobs: HashMap<i64, OpenJob> = jobs.into_iter().map(|job| (job.id, job)).collect();
+    let active: HashSet<i64> = phases
+        .into_iter()
+        .filter(|found| Status(found.status.clone()).pipeline_phase() == PipelinePhase::Active)
+        .map(|found| found.id)
+        .collect();
+    let mut gaps = Vec::new();
+    for failure in of_jobs {
+        let job = jobs.get(&failure.target);
+        let failed = |word: &Word| word.piece() == Piece::Absent(Reason::Failed);
+        if job.is_none_or(|job| job.open != 2 && !failed(&job.log) && !failed(&job.archive)) {
+            let pipeline = job.map_or(0, |job| job.pipeline);
+            gaps.push(Gap {
+                problem: Some(failure.problem.into()),
+                ..gap((failure.project, pipeline, Some(failure.target)), "job", true)
+            });
+        }
+    }
+    for failure in of_pipelines {
+        let key = (ProjectId(natural(failure.project)), PipelineId(natural(failure.target)));
+        let kind = if &*failure.kind == "report" { "report" } else { "pipeline" };
+        let another_will_come = kind == "report" && active.contains(&failure.target);
+        if !told.contains(&key) && !another_will_come {
+            gaps.push(Gap {
+                problem: Some(failure.problem.into()),
+                ..gap((failure.project, failure.target, None), kind, true)
+            });
+        }
+    }
+    Ok(gaps)
+}
+
+/// Adds the reasons of what failed; a gap of which a failure tells is a failed one.
+async fn explain(collections: &Collections, gaps: &mut [Gap]) -> Result<(), Trouble> {
+    let ids = |gap: &Gap| match gap.job {
+        Some(job) => vec![failure_id(&Target::Job(JobKey { project: gap.project, job }))],
+        None => {
+            let key = PipelineKey { project: gap.project, pipeline: gap.pipeline };
+            vec![failure_id(&Target::Pipeline(key)), failure_id(&Target::Report(key))]
+        }
+    };
+    let asked: Vec<String> = gaps.iter().flat_map(ids).collect();
+    if asked.is_empty() {
+        return Ok(());
+    }
+    let found: Vec<FailureDocument> = collections.rows(FAILURES, Query::of(doc! { "_id": { "$in": asked } })).await?;
+    let problems: HashMap<Box<str>, Box<str>> = found.into_iter().map(|found| (found.id, found.problem)).collect();
+    for gap in gaps {
+        gap.problem = ids(gap).iter().find_map(|id| problems.get(&**id)).map(|problem| problem.to_string());
+        if gap.job.is_none() && gap.problem.is_some() {
+            gap.state = Piece::Absent(Reason::Failed);
+        }
+    }
+    Ok(())
+}
+
+fn open_job() -> Document {
+    doc! {
+        "project": 1, "pipeline": 1, "started": 1, "archived": 1, "open": 1, "log.piece": 1, "archive.piece": 1,
+    }
+}
+
+fn is_gap(piece: Piece) -> bool {
+    !piece.is_final() && piece != Piece::Live
+}
+
+fn gap((project, pipeline, job): (i64, i64, Option<i64>), kind: &'static str, failed: bool) -> Gap {
+    Gap {
+        project: ProjectId(natural(project)),
+        pipeline: PipelineId(natural(pipeline)),
+        job: job.map(|id| JobId(natural(id))),
+        kind,
+        state: if failed { Piece::Absent(Reason::Failed) } else { Piece::Missing },
+        problem: None,
+    }
+}

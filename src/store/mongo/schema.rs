@@ -1,0 +1,182 @@
+//! The collections and their indexes, made at every start: idempotent, and safe when several replicas start together.
+
+use mongodb::IndexModel;
+use mongodb::bson::{Document, doc};
+use mongodb::error::ErrorKind;
+use mongodb::options::IndexOptions;
+
+use super::reach::Collections;
+use super::trouble::Trouble;
+
+pub(super) const META: &str = "meta";
+pub(super) const PROJECTS: &str = "projects";
+pub(super) const PIPELINES: &str = "pipelines";
+pub(super) const JOBS: &str = "jobs";
+/// Blobs, as GridFS calls their two collections, so that `mongofiles` reads them.
+pub(super) const FILES: &str = "fs.files";
+pub(super) const CHUNKS: &str = "fs.chunks";
+pub(super) const JOURNAL: &str = "journal";
+pub(super) const FAILURES: &str = "failures";
+pub(super) const MARKS: &str = "marks";
+pub(super) const PROGRESS: &str = "progress";
+pub(super) const LEASES: &str = "leases";
+/// One document that lists the processes, so that their shares of the permits change one after the other.
+pub(super) const PROCESSES: &str = "processes";
+
+/// The order of every list of pipelines; it answers all filters.
+pub(super) const PIPELINES_LISTED: &str = "pipelines_listed";
+/// Pipelines that need something.
+pub(super) const PIPELINES_OPEN: &str = "pipelines_open";
+/// The jobs of a pipeline, with all that a list of them asks.
+pub(super) const JOBS_OF_PIPELINE: &str = "jobs_of_pipeline";
+/// Jobs that need something.
+pub(super) const JOBS_OPEN: &str = "jobs_open";
+
+/// The document of `meta` that says whose database it is.
+const OURS: &str = "cistern";
+
+/// The version of the documents that this program writes.
+const VERSION: i64 = 1;
+
+/// MongoDB 5.0, the oldest whose updates by pipeline are all that is needed here.
+const OLDEST_WIRE_VERSION: i32 = 13;
+
+/// The server's code of an index that exists with other options or another name.
+const INDEX_CONFLICTS: [i32; 2] = [85, 86];
+
+/// The server's code of a collection that exists.
+const EXISTS: i32 = 48;
+
+/// Makes what is missing, after making sure that the server fits and that the database is ours and of no newer version.
+pub(super) async fn prepare(collections: &Collections) -> Result<(), Trouble> {
+    check_server(&collections.database.run_command(doc! { "hello": 1 }).await?)?;
+    claim(collections).await?;
+    let made = INDEXES.iter().map(|(collection, declare)| {
+        let models: Vec<IndexModel> = declare();
+        async move { collections.of::<Document>(collection).create_indexes(models).await }
+    });
+    // Transactions that make a collection get into each other's way.
+    for name in [LEASES, PROGRESS] {
+        match collections.database.create_collection(name).await {
+            Err(error) if !matches!(&*error.kind, ErrorKind::Command(command) if command.code == EXISTS) => {
+                return Err(error.into());
+            }
+            _ => {}
+        }
+    }
+    match futures_util::future::try_join_all(made).await {
+        Ok(_) => Ok(()),
+        Err(error) => Err(match &*error.kind {
+            ErrorKind::Command(command) if INDEX_CONFLICTS.contains(&command.code) => Trouble::Unusable(
+                "the database has an index of Cistern's with other options: drop that index, it is made again"
+                    .to_owned(),
+            ),
+            _ => error.into(),
+        }),
+    }
+}
+
+/// Refuses a server that is too old, or alone: without a replica set nothing is retried and nothing is confirmed by many.
+pub(super) fn check_server(hello: &Document) -> Result<(), Trouble> {
+    if hello.get_i32("maxWireVersion").unwrap_or(0) < OLDEST_WIRE_VERSION {
+        return Err(Trouble::Unusable("the database is older than MongoDB 5.0: upgrade it".to_owned()));
+    }
+    let in_replica_set = hello.contains_key("setName") || hello.get_str("msg").is_ok_and(|role| role == "isdbgrid");
+    if !in_replica_set {
+        return Err(Trouble::Unusable(
+            "the database is no replica set, which leases and confirmed writes need: start mongod with --replSet and run \
+             rs.initiate(); one member is enough"
+                .to_owned(),
+        ));
+    }
+    Ok(())
+}
+
+/// Makes the database ours, or makes sure that it is.
+async fn claim(collections: &Collections) -> Result<(), Trouble> {
+    if owner(collections).await?.is_some() {
+        return Ok(());
+    }
+    // Another replica may do the same; whoever comes first decides the version.
+    let claimed = doc! { "$setOnInsert": { "schema": VERSION } };
+    collections.of::<Document>(META).update_one(doc! { "_id": OURS }, claimed).upsert(true).await?;
+    owner(collections).await?.map(drop).ok_or(Trouble::Unreadable("schema version"))
+}
+
+/// Returns the version of a database that is ours, and `None` for one that could become so; refuses every other.
+pub(super) async fn owner(collections: &Collections) -> Result<Option<i64>, Trouble> {
+    let found = async || -> Result<Option<Document>, Trouble> {
+        Ok(collections.of::<Document>(META).find_one(doc! { "_id": OURS }).await?)
+    };
+    let mut meta = found().await?;
+    if meta.is_none() {
+        let names = collections.database.list_collection_names().await?;
+        let taken = INDEXES.iter().map(|(name, _)| *name).find(|name| names.iter().any(|found| found == name));
+        let Some(taken) = taken else { return Ok(None) };
+        // Another replica may have claimed it in between; it does so before it makes anything else.
+        meta = found().await?;
+        if meta.is_none() {
+            return Err(Trouble::Unusable(format!(
+                "the database has a collection `{taken}` of another program: name a database of Cistern's own in store.url"
+            )));
+        }
+    }
+    match meta.and_then(|meta| meta.get_i64("schema").ok()) {
+        Some(newer) if newer > VERSION => Err(Trouble::Unusable(format!(
+            "the database was written by a newer Cistern (schema version {newer}; this one knows up to {VERSION}): run that \
+             version or a newer one, or name another database in store.url"
+        ))),
+        Some(version) => Ok(Some(version)),
+        None => Err(Trouble::Unreadable("schema version")),
+    }
+}
+
+/// A collection and the indexes that it needs.
+type Declared = (&'static str, fn() -> Vec<IndexModel>);
+
+/// The indexes of each collection.
+const INDEXES: [Declared; 7] = [
+    (PROJECTS, || vec![index("projects_by_path", doc! { "path_key": 1 })]),
+    (PIPELINES, || {
+        let listed = doc! { "project": 1, "_id": 1, "source": 1, "status": 1, "ref": 1, "sha": 1 };
+        vec![
+            index(PIPELINES_LISTED, listed),
+            partial(PIPELINES_OPEN, doc! { "project": 1, "_id": 1 }, doc! { "open": { "$gt": 0 } }),
+        ]
+    }),
+    (JOBS, || {
+        let of_pipeline = doc! { "project": 1, "pipeline": 1, "name": 1, "_id": 1, "status": 1, "junit": 1 };
+        vec![
+            index(JOBS_OF_PIPELINE, of_pipeline),
+            partial(JOBS_OPEN, doc! { "project": 1, "pipeline": 1, "_id": 1 }, doc! { "open": { "$gt": 0 } }),
+        ]
+    }),
+    (FILES, || {
+        vec![
+            // As GridFS wants it, under the name that every driver gives it.
+            index("filename_1_uploadDate_1", doc! { "filename": 1, "uploadDate": 1 }),
+            partial("blobs_in_hand", doc! { "metadata.owner": 1 }, doc! { "metadata.owner": { "$exists": true } }),
+            partial(
+                "blobs_replaced",
+                doc! { "metadata.replaced_at": 1 },
+                doc! { "metadata.replaced_at": { "$exists": true } },
+            ),
+        ]
+    }),
+    (CHUNKS, || {
+        // As GridFS wants it. The Rust driver makes it without `unique`, so ours is made first.
+        let options = IndexOptions::builder().name("files_id_1_n_1".to_owned()).unique(true).build();
+        vec![IndexModel::builder().keys(doc! { "files_id": 1, "n": 1 }).options(options).build()]
+    }),
+    (JOURNAL, || vec![index("journal_in_order", doc! { "owner": 1, "lane": 1, "due": 1, "_id": 1 })]),
+    (FAILURES, || vec![index("failures_of_project", doc! { "project": 1, "kind": 1, "target": 1 })]),
+];
+
+fn index(name: &str, keys: Document) -> IndexModel {
+    IndexModel::builder().keys(keys).options(IndexOptions::builder().name(name.to_owned()).build()).build()
+}
+
+fn partial(name: &str, keys: Document, filter: Document) -> IndexModel {
+    let options = IndexOptions::builder().name(name.to_owned()).partial_filter_expression(filter).build();
+    IndexModel::builder().keys(keys).options(options).build()
+}
