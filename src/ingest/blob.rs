@@ -2,9 +2,12 @@
 //! under a fresh id first (law 11). Memory stays bounded whatever the size.
 
 use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
 
 use crate::domain::BlobId;
-use crate::store::{CHUNK_BYTES, Error, Store};
+use crate::store::{CHUNK_BYTES, CHUNKS_AT_ONCE, Error, Store};
 
 /// Up to this size a blob is kept in memory and published in one transaction.
 const INLINE_BYTES: usize = 512 * 1024;
@@ -14,6 +17,8 @@ pub(super) struct BlobWriter<'a> {
     store: &'a Store,
     buffer: BytesMut,
     streamed: Option<(BlobId, u32)>,
+    /// Chunks on their way to the store, at most [`CHUNKS_AT_ONCE`].
+    under_way: FuturesUnordered<BoxFuture<'a, Result<(), Error>>>,
 }
 
 /// A complete blob that nothing points to yet.
@@ -38,7 +43,7 @@ impl Complete {
 
 impl<'a> BlobWriter<'a> {
     pub(super) fn new(store: &'a Store) -> Self {
-        Self { store, buffer: BytesMut::new(), streamed: None }
+        Self { store, buffer: BytesMut::new(), streamed: None, under_way: FuturesUnordered::new() }
     }
 
     pub(super) async fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
@@ -54,6 +59,9 @@ impl<'a> BlobWriter<'a> {
             return Ok(Complete::Inline(std::mem::take(&mut self.buffer).freeze()));
         }
         self.stream(1).await?;
+        while let Some(stored) = self.under_way.next().await {
+            stored?;
+        }
         match self.streamed {
             Some((blob, _)) => Ok(Complete::Streamed(blob)),
             None => Ok(Complete::Inline(Bytes::new())),
@@ -61,7 +69,8 @@ impl<'a> BlobWriter<'a> {
     }
 
     /// Gives up: what was streamed is removed now, or by the sweep if the store does not answer.
-    pub(super) async fn abandon(self) {
+    pub(super) async fn abandon(mut self) {
+        self.under_way.clear();
         if let Some((blob, _)) = self.streamed
             && let Err(error) = self.store.drop_blob(blob).await
         {
@@ -78,7 +87,12 @@ impl<'a> BlobWriter<'a> {
         self.streamed = Some((blob, number));
         while self.buffer.len() >= least {
             let chunk = self.buffer.split_to(self.buffer.len().min(CHUNK_BYTES)).freeze();
-            self.store.put_chunk(blob, number, chunk).await?;
+            if self.under_way.len() >= CHUNKS_AT_ONCE
+                && let Some(stored) = self.under_way.next().await
+            {
+                stored?;
+            }
+            self.under_way.push(Box::pin(self.store.put_chunk(blob, number, chunk)));
             number += 1;
             self.streamed = Some((blob, number));
         }
