@@ -12,6 +12,7 @@ mod queue;
 mod readme;
 mod reads;
 mod report;
+mod replicas;
 mod rig;
 mod smoke;
 mod store;
