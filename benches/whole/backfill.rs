@@ -10,6 +10,7 @@ use tempfile::TempDir;
 use super::child::{self, Backfill};
 use super::figure::{Figures, median};
 use super::load::{Load, Request};
+use super::place::Place;
 
 /// The data set is the demo's.
 const SEED: u64 = 7;
@@ -33,11 +34,7 @@ struct Run {
 }
 
 impl Run {
-    fn cold(fake: &FakeGitlab, directory: &Path, number: usize, arguments: &[&str]) -> Result<Self, Box<dyn Error>> {
-        Self::of(fake, &directory.join(format!("{number}.db")), arguments)
-    }
-
-    fn of(fake: &FakeGitlab, store: &Path, arguments: &[&str]) -> Result<Self, Box<dyn Error>> {
+    fn of(fake: &FakeGitlab, store: &str, arguments: &[&str]) -> Result<Self, Box<dyn Error>> {
         fake.reset_counters();
         let backfill = child::backfill(fake, store, arguments)?;
         let seen = fake.requests();
@@ -58,35 +55,42 @@ impl Run {
 
 /// Cold, then warm, with a GitLab that takes its time.
 pub(crate) fn with_latency(figures: &mut Figures) -> Result<(), Box<dyn Error>> {
+    takes_its_time(figures, Place::File)
+}
+
+/// The same into MongoDB.
+pub(crate) fn with_latency_on_mongodb(figures: &mut Figures) -> Result<(), Box<dyn Error>> {
+    takes_its_time(figures, Place::Database)
+}
+
+fn takes_its_time(figures: &mut Figures, place: Place) -> Result<(), Box<dyn Error>> {
     let directory = TempDir::new()?;
+    let stores = new_stores(place, directory.path());
+    let on = place.suffix();
     let fake = fake_of(5, 10, LATENCY)?;
     let mut runs = Vec::new();
-    for number in 0..RUNS {
-        runs.push(Run::cold(&fake, directory.path(), number, &[])?);
+    for store in &stores {
+        runs.push(Run::of(&fake, store, &[])?);
     }
     let requests = runs.iter().map(|run| run.requests).max().unwrap_or(0);
     let ideal = seconds(requests, LATENCY) / IN_FLIGHT as f64;
     let what = format!("{requests} requests × 50 ms / {IN_FLIGHT}, storage hops included");
     let took = median(runs.iter().map(Run::seconds).collect());
-    figures.against("cold backfill of 5×10×20, 50 ms per call, 20 in flight", took, "s", ideal, &what);
+    let name = format!("cold backfill of 5×10×20, 50 ms per call, 20 in flight{on}");
+    figures.against(&name, took, "s", ideal, &what);
     let walls = runs.iter().map(|run| run.backfill.wall_seconds).collect();
     figures.against("… from the start of the process to its end", median(walls), "s", ideal, "the same");
     let calls = median(runs.iter().map(|run| run.calls as f64).collect());
     figures.against("… GitLab calls", calls, "calls", least_calls(&fake) as f64, "the least that a full pass needs");
 
     let mut runs = Vec::new();
-    for number in 0..RUNS {
-        runs.push(Run::of(&fake, &directory.path().join(format!("{number}.db")), &[])?);
+    for store in &stores {
+        runs.push(Run::of(&fake, store, &[])?);
     }
     let lists = 1 + 2 * fake.with(|world| world.census().projects);
     let calls = median(runs.iter().map(|run| run.calls as f64).collect());
-    figures.against(
-        "warm backfill, nothing new: GitLab calls",
-        calls,
-        "calls",
-        lists as f64,
-        "project and pipeline lists",
-    );
+    let name = format!("warm backfill, nothing new{on}: GitLab calls");
+    figures.against(&name, calls, "calls", lists as f64, "project and pipeline lists");
     let times = median(runs.iter().map(|run| run.seconds() / LATENCY.as_secs_f64()).collect());
     figures.against("… in times of one call", times, "calls", 2.0, "projects, then both lists of each project");
     Ok(())
@@ -96,7 +100,7 @@ pub(crate) fn with_latency(figures: &mut Figures) -> Result<(), Box<dyn Error>> 
 pub(crate) fn one_at_a_time(figures: &mut Figures) -> Result<(), Box<dyn Error>> {
     let directory = TempDir::new()?;
     let fake = fake_of(1, 2, LATENCY)?;
-    let run = Run::cold(&fake, directory.path(), 0, &["--sequential"])?;
+    let run = Run::of(&fake, &Place::File.url(directory.path(), "cistern.db"), &["--sequential"])?;
     let what = format!("{} requests × 50 ms", run.requests);
     let name = "cold backfill of 1×2×20, 50 ms per call, all limits 1";
     figures.against(name, run.seconds(), "s", seconds(run.requests, LATENCY), &what);
@@ -105,30 +109,44 @@ pub(crate) fn one_at_a_time(figures: &mut Figures) -> Result<(), Box<dyn Error>>
 
 /// Cold, with a GitLab that answers as fast as it can.
 pub(crate) fn without_latency(figures: &mut Figures) -> Result<(), Box<dyn Error>> {
+    as_fast_as_it_can(figures, Place::File)
+}
+
+/// The same into MongoDB.
+pub(crate) fn without_latency_on_mongodb(figures: &mut Figures) -> Result<(), Box<dyn Error>> {
+    as_fast_as_it_can(figures, Place::Database)
+}
+
+fn as_fast_as_it_can(figures: &mut Figures, place: Place) -> Result<(), Box<dyn Error>> {
     let directory = TempDir::new()?;
+    let on = place.suffix();
     let fake = fake_of(5, 10, Duration::ZERO)?;
     let mut runs = Vec::new();
-    for number in 0..RUNS {
-        runs.push(Run::cold(&fake, directory.path(), number, &[])?);
+    for store in new_stores(place, directory.path()) {
+        runs.push(Run::of(&fake, &store, &[])?);
     }
     let jobs = fake.with(|world| world.census().jobs) as f64;
     let rate = median(runs.iter().map(|run| jobs / run.seconds()).collect());
     let requests = runs.iter().map(|run| run.requests).max().unwrap_or(0) as f64;
     let ideal = jobs * bare_reads_per_second(&fake)? / requests;
     let what = "a bare client that asks as often and keeps nothing";
-    figures.against("cold backfill of 5×10×20, no latency", rate, "jobs/s", ideal, what);
+    figures.against(&format!("cold backfill of 5×10×20, no latency{on}"), rate, "jobs/s", ideal, what);
     let cpu = median(runs.iter().map(|run| run.backfill.usage.cpu_seconds * 1000.0 / jobs).collect());
     figures.plain("… processor time", cpu, "ms/job");
     let peak = median(runs.iter().map(Run::peak_mebibytes).collect());
     figures.plain("… peak memory", peak, "MiB");
 
     let fake = fake_of(5, 100, Duration::ZERO)?;
-    let run = Run::cold(&fake, directory.path(), RUNS, &[])?;
+    let run = Run::of(&fake, &place.url(directory.path(), "large.db"), &[])?;
     let jobs = fake.with(|world| world.census().jobs) as f64;
-    let name = "cold backfill of 5×100×20, no latency";
-    figures.against(name, jobs / run.seconds(), "jobs/s", rate, "as fast as with a tenth of the jobs");
+    let name = format!("cold backfill of 5×100×20, no latency{on}");
+    figures.against(&name, jobs / run.seconds(), "jobs/s", rate, "as fast as with a tenth of the jobs");
     figures.against("… peak memory", run.peak_mebibytes(), "MiB", peak, "as much as with a tenth of the jobs");
     Ok(())
+}
+
+fn new_stores(place: Place, directory: &Path) -> Vec<String> {
+    (0..RUNS).map(|number| place.url(directory, &format!("{number}.db"))).collect()
 }
 
 fn fake_of(projects: u64, pipelines: u64, latency: Duration) -> std::io::Result<FakeGitlab> {

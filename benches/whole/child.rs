@@ -4,7 +4,6 @@ use std::error::Error;
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -39,7 +38,7 @@ pub(crate) struct Backfill {
 }
 
 /// Runs `cistern backfill` over a made-up GitLab to its end.
-pub(crate) fn backfill(fake: &FakeGitlab, store: &Path, arguments: &[&str]) -> Result<Backfill, Box<dyn Error>> {
+pub(crate) fn backfill(fake: &FakeGitlab, store: &str, arguments: &[&str]) -> Result<Backfill, Box<dyn Error>> {
     let began = Instant::now();
     let mut child = program(fake, store)
         .args(["backfill", "--since", "3650d", "--output", "json"])
@@ -67,7 +66,7 @@ pub(crate) struct Server {
 
 impl Server {
     /// Starts it and waits until it listens.
-    pub(crate) fn start(fake: &FakeGitlab, store: &Path) -> Result<Self, Box<dyn Error>> {
+    pub(crate) fn start(fake: &FakeGitlab, store: &str) -> Result<Self, Box<dyn Error>> {
         let mut child = program(fake, store)
             .args(["serve", "--server-listen", "127.0.0.1:0", "--server-admin-listen", "127.0.0.1:0"])
             // What is announced is not to be fetched while its acceptance is measured.
@@ -98,13 +97,13 @@ impl Drop for Server {
     }
 }
 
-fn program(fake: &FakeGitlab, store: &Path) -> Command {
+fn program(fake: &FakeGitlab, store: &str) -> Command {
     let mut program = Command::new(env!("CARGO_BIN_EXE_cistern"));
     program
         .env_clear()
         .env("CISTERN_GITLAB_URL", fake.url())
         .env("CISTERN_GITLAB_TOKEN", fake.token())
-        .env("CISTERN_STORE_URL", format!("sqlite://{}", store.display()))
+        .env("CISTERN_STORE_URL", store)
         .stdin(Stdio::null());
     program
 }

@@ -11,6 +11,7 @@ use tempfile::TempDir;
 
 use super::child::{SIGNING_TOKEN, Server};
 use super::figure::Figures;
+use super::place::Place;
 
 /// How long each call to GitLab takes.
 const LATENCY: Duration = Duration::from_millis(50);
@@ -27,7 +28,7 @@ pub(crate) fn measure(figures: &mut Figures) -> Result<(), Box<dyn Error>> {
     let signing_token = Some(SIGNING_TOKEN.to_owned());
     let fake = FakeGitlab::start(World::new(), Options { latency: LATENCY, signing_token, ..Options::default() })?;
     let project = fake.with(|world| world.add_project("group/app"));
-    let server = Server::start(&fake, &directory.path().join("cistern.db"))?;
+    let server = Server::start(&fake, &Place::File.url(directory.path(), "cistern.db"))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let seconds = runtime.block_on(async {
         let before = Cached::after(&fake, &server, project, EVENTS).await?;

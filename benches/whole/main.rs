@@ -1,4 +1,5 @@
-//! The program as a whole, measured from outside: the real binary, a real store file, a made-up GitLab that takes its time.
+//! The program as a whole, measured from outside: the real binary, a real store file or `mongod`, a made-up GitLab that takes
+//! its time.
 //!
 //! The made-up GitLab and the load generator run in this process, so that what is said of processor time and memory is the
 //! program's alone. Each figure is shown beside its ideal; all of them are written to `target/bench/figures.json`, and as
@@ -7,24 +8,37 @@
 
 mod backfill;
 mod child;
+mod driver;
 mod figure;
 mod live;
 mod load;
 mod machine;
+#[allow(dead_code, reason = "made for the tests, which stop it, too")]
+#[path = "../../tests/it/rig/mongod.rs"]
+mod mongod;
+mod place;
 mod webhook;
 
 use std::error::Error;
+use std::time::Duration;
+
+/// How long a database may take to start.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Takes one kind of figure.
 type Measure = fn(&mut figure::Figures) -> Result<(), Box<dyn Error>>;
 
-const MEASURES: [(&str, Measure); 6] = [
+const MEASURES: [(&str, Measure); 10] = [
     ("cold and warm backfill", backfill::with_latency),
     ("sequential backfill", backfill::one_at_a_time),
     ("unhindered backfill", backfill::without_latency),
     ("live events", live::measure),
     ("small webhooks", webhook::small),
     ("large webhooks", webhook::large),
+    ("latency on mongodb", backfill::with_latency_on_mongodb),
+    ("unhindered backfill on mongodb", backfill::without_latency_on_mongodb),
+    ("webhooks on mongodb", webhook::small_on_mongodb),
+    ("blobs on mongodb", driver::blobs),
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

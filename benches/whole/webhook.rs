@@ -7,14 +7,19 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::child::{SIGNING_TOKEN, Server};
-use super::figure::Figures;
+use super::driver;
+use super::figure::{Figures, median};
 use super::load::{Done, Load, Request};
+use super::place::Place;
 
 /// Connections that stay open.
 const CONNECTIONS: usize = 64;
 
 /// Stands for the pipeline's id until it is known; ids below it have as many digits.
 const PLACE: u64 = 4_242_424_242;
+
+/// Runs of which the median is told where the database makes them vary.
+const RUNS: usize = 5;
 
 /// Sent before anything is counted.
 const WARM_UP: u64 = 500;
@@ -24,14 +29,30 @@ pub(crate) fn small(figures: &mut Figures) -> Result<(), Box<dyn Error>> {
     measure(figures, "10 kB", Deliveries::of_size(10_000, 30_000)?)
 }
 
+/// The same, recorded in MongoDB.
+pub(crate) fn small_on_mongodb(figures: &mut Figures) -> Result<(), Box<dyn Error>> {
+    let deliveries = Deliveries::of_size(10_000, 30_000)?;
+    let mut sent = Vec::new();
+    for _ in 0..RUNS {
+        sent.push(deliveries.send(Journaled::Yes, Place::Database)?);
+    }
+    let name = format!("signed webhooks of 10 kB, journaled, {CONNECTIONS} connections{}", Place::Database.suffix());
+    let what = "what the driver's insert_many of 100 entries each, 8 at once, records";
+    let rate = median(sent.iter().map(|sent| sent.done.per_second()).collect());
+    figures.against(&name, rate, "requests/s", driver::insert_many_per_second()?, what);
+    figures.plain("… p99", median(sent.iter().map(|sent| sent.done.p99_millis()).collect()), "ms");
+    figures.plain("… processor time", median(sent.iter().map(|sent| sent.cpu_micros).collect()), "µs/request");
+    Ok(())
+}
+
 /// Bodies of pipelines with more than a hundred jobs.
 pub(crate) fn large(figures: &mut Figures) -> Result<(), Box<dyn Error>> {
     measure(figures, "100 kB", Deliveries::of_size(100_000, 6_000)?)
 }
 
 fn measure(figures: &mut Figures, size: &str, deliveries: Deliveries) -> Result<(), Box<dyn Error>> {
-    let journaled = deliveries.send(Journaled::Yes)?;
-    let ignored = deliveries.send(Journaled::No)?;
+    let journaled = deliveries.send(Journaled::Yes, Place::File)?;
+    let ignored = deliveries.send(Journaled::No, Place::File)?;
     let name = format!("signed webhooks of {size}, journaled, {CONNECTIONS} connections");
     let what = "the same, verified and parsed but not journaled";
     figures.against(&name, journaled.done.per_second(), "requests/s", ignored.done.per_second(), what);
@@ -84,10 +105,10 @@ impl Deliveries {
     }
 
     /// Sends them to a service of its own.
-    fn send(&self, journaled: Journaled) -> Result<Sent, Box<dyn Error>> {
+    fn send(&self, journaled: Journaled, place: Place) -> Result<Sent, Box<dyn Error>> {
         let directory = TempDir::new()?;
         let fake = FakeGitlab::start(World::new(), Options::default())?;
-        let server = Server::start(&fake, &directory.path().join("cistern.db"))?;
+        let server = Server::start(&fake, &place.url(directory.path(), "cistern.db"))?;
         let expected = match journaled {
             Journaled::Yes => "{\"outcome\":\"accepted\"}",
             Journaled::No => "{\"outcome\":\"ignored\"}",
