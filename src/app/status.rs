@@ -17,7 +17,13 @@ pub(super) fn status(engine: &Engine, started: Timestamp) -> Value {
         "version": env!("CARGO_PKG_VERSION"),
         "started_at": started,
         "store": engine.store.health(),
-        "gitlab": { "calls": engine.gitlab.calls(), "in_flight": engine.gitlab.in_flight(), "paused": paused },
+        "gitlab": {
+            "calls": engine.gitlab.calls(),
+            "in_flight": engine.gitlab.in_flight(),
+            "window": engine.gitlab.window(),
+            "circuit": engine.gitlab.circuit(),
+            "paused": paused,
+        },
         "queue": { "lanes": queue, "journal": journal, "held_until": engine.queue.held_until() },
         "reconcile": engine.reconciler.status(),
     })

@@ -17,6 +17,7 @@ use url::Url;
 use super::address::{Addresses, Resolver};
 use super::answer::{Head, Meaning, Shape};
 use super::body::Body;
+use super::breaker::Circuit;
 use super::endpoint::Endpoint;
 use super::limits::{Limits, Verdict};
 use super::metrics::Metrics;
@@ -24,6 +25,7 @@ use super::permits::{Permit, Permits};
 use super::question::Question;
 use super::redirect::{self, MAX_REDIRECTS, Origin};
 use super::turns::Claim;
+use super::window::Window;
 use super::{Class, Config, Error, Kind, Timeouts, transport};
 use crate::domain::{Malformed, Timestamp};
 
@@ -50,6 +52,7 @@ pub(super) struct Http {
     addresses: Arc<Addresses>,
     token: HeaderValue,
     limits: Mutex<Limits>,
+    window: Mutex<Window>,
     calls: AtomicU64,
     storage_calls: AtomicU64,
     up: Mutex<Option<bool>>,
@@ -77,6 +80,7 @@ impl Http {
         let addresses = Arc::new(Addresses::around(&config.url));
         let client = || transport::client(config, timeouts, Resolver(Arc::clone(&addresses)));
         let metrics = Metrics::new();
+        metrics.window.set(i64::try_from(config.calls).unwrap_or(i64::MAX));
         Ok(Self {
             permits: Permits::new(config.calls, config.requests_per_minute, metrics.in_flight.clone()),
             metrics,
@@ -87,6 +91,7 @@ impl Http {
             addresses,
             token,
             limits: Mutex::default(),
+            window: Mutex::new(Window::new(config.calls)),
             calls: AtomicU64::new(0),
             storage_calls: AtomicU64::new(0),
             up: Mutex::default(),
@@ -146,17 +151,17 @@ impl Http {
         let permit = self.admit(class, endpoint).await?;
         let mut hop = Hop { endpoint, home: true, sent: Instant::now() };
         for _ in 0..=MAX_REDIRECTS {
-            let response = self.send(&hop, url).await?;
+            let response = self.send(&hop, url).await.inspect_err(|kind| self.weigh(&hop, Some(kind)))?;
             let head = Head::read(response.status().as_u16(), response.headers());
             if hop.home {
                 self.learn(&head, hop.sent);
             }
             if !matches!(head.status, 301 | 302 | 303 | 307 | 308) {
-                return match self.judge(&hop, &head, response).await {
-                    Ok(response) => Ok((response, permit, head.as_of)),
-                    Err(kind) => Err(kind),
-                };
+                let judged = self.judge(&hop, &head, response).await;
+                self.weigh(&hop, judged.as_ref().err());
+                return judged.map(|response| (response, permit, head.as_of));
             }
+            self.weigh(&hop, None);
             let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
             url = redirect::follow(&self.origin, &self.addresses, response.url(), location, endpoint.is_file())
                 .map_err(Kind::Redirect)?;
@@ -220,6 +225,46 @@ impl Http {
             Ok(Err(error)) => Err(transport::unavailable(error)),
             Err(_) => Err(Kind::Unavailable("no answer in time".to_owned())),
         }
+    }
+
+    /// Takes in what the end of a call says about GitLab's condition: an answer is an answer, whatever it says.
+    fn weigh(&self, hop: &Hop, kind: Option<&Kind>) {
+        if !hop.home {
+            return;
+        }
+        let now = Instant::now();
+        let failed = matches!(kind, Some(Kind::Unavailable(_)));
+        let (news, circuit) = {
+            let mut limits = self.limits();
+            let news = if failed { limits.failed(hop.sent, now) } else { limits.answered(hop.sent) };
+            (news, limits.circuit())
+        };
+        let window = {
+            let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
+            match failed {
+                true => window.failed(hop.sent, now),
+                false => window.answered(hop.endpoint, hop.sent, now, self.permits.held()),
+            }
+            window.calls()
+        };
+        self.permits.narrow(window);
+        self.metrics.window.set(i64::try_from(window).unwrap_or(i64::MAX));
+        self.metrics.circuit_open.set(i64::from(circuit != Circuit::Closed));
+        match (news, failed) {
+            (true, true) => tracing::warn!("GitLab does not answer: one question at a time finds out when it does"),
+            (true, false) => tracing::info!("GitLab answers again"),
+            (false, _) => {}
+        }
+    }
+
+    /// Returns how many calls GitLab's condition allows.
+    pub(super) fn window(&self) -> usize {
+        self.window.lock().unwrap_or_else(PoisonError::into_inner).calls()
+    }
+
+    /// Returns whether GitLab answers at all.
+    pub(super) fn circuit(&self) -> Circuit {
+        self.limits().circuit()
     }
 
     /// Takes in what any answer of GitLab says about its limits and our token.

@@ -1,7 +1,7 @@
-//! When GitLab does not want to be asked: its 429s, its budget headers and refused tokens (contract, section 6).
+//! When GitLab does not want to be asked: its 429s, its budget headers and refused tokens (contract, section 6), and outages.
 //!
-//! Guarantees that a pause holds for everyone it concerns from the moment it is known, and that a refused token is
-//! tried again by one question at a time. Pure: time is passed in, nothing waits here. It does not know about permits
+//! Guarantees that a pause holds for everyone it concerns from the moment it is known, and that a refused token and an
+//! instance that is down are tried again by one question at a time. Pure: time is passed in, nothing waits here. It does not know about permits
 //! and calls in flight.
 
 use std::time::Duration;
@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Class;
+use super::breaker::{Breaker, Circuit};
 use super::endpoint::Endpoint;
 
 /// How long a refused token is not used before one question tries it again.
@@ -52,6 +53,7 @@ pub(super) struct Limits {
     endpoints: [Option<Instant>; Endpoint::COUNT],
     backfill: Option<Instant>,
     refused: Option<Refused>,
+    breaker: Breaker,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -68,7 +70,7 @@ impl Limits {
             return Verdict::Refused(refused.reason);
         }
         let later = |until: Option<Instant>| until.filter(|until| *until > now);
-        if let Some(until) = later(self.everything.map(|(until, _)| until)) {
+        if let Some(until) = later(self.everything.map(|(until, _)| until)).max(self.breaker.not_before(now)) {
             return Verdict::Wait { until, everything: true };
         }
         let backfill = if class == Class::Backfill { later(self.backfill) } else { None };
@@ -81,12 +83,28 @@ impl Limits {
     /// Judges a question that is sent at once on [`Verdict::Go`]: it may be the one that tries a refused token.
     pub(super) fn claim(&mut self, now: Instant, class: Class, endpoint: Endpoint) -> Verdict {
         let verdict = self.peek(now, class, endpoint);
-        if verdict == Verdict::Go
-            && let Some(refused) = &mut self.refused
-        {
-            refused.next_probe = now + PROBE_PATIENCE;
+        if verdict == Verdict::Go {
+            self.breaker.pass(now);
+            if let Some(refused) = &mut self.refused {
+                refused.next_probe = now + PROBE_PATIENCE;
+            }
         }
         verdict
+    }
+
+    /// GitLab answered a call that was sent at this time, whatever it said. Returns whether that ends an outage.
+    pub(super) fn answered(&mut self, sent: Instant) -> bool {
+        self.breaker.answered(sent)
+    }
+
+    /// GitLab did not answer a call that was sent at this time. Returns whether that begins an outage.
+    pub(super) fn failed(&mut self, sent: Instant, now: Instant) -> bool {
+        self.breaker.failed(sent, now, fastrand::f64())
+    }
+
+    /// Returns whether GitLab answers at all.
+    pub(super) fn circuit(&self) -> Circuit {
+        self.breaker.circuit()
     }
 
     /// GitLab asked to wait, everywhere (`endpoint` is `None`) or at one endpoint. Returns until when.
@@ -140,7 +158,8 @@ impl Limits {
     /// Returns until when nothing may be sent, and why.
     pub(super) fn paused(&self, now: Instant) -> Option<(Instant, &'static str)> {
         let refused = self.refused.map(|refused| (refused.next_probe, refused.reason));
-        [refused, self.everything]
+        let down = self.breaker.not_before(now).map(|until| (until, "GitLab does not answer"));
+        [refused, self.everything, down]
             .into_iter()
             .flatten()
             .filter(|(until, _)| *until > now)

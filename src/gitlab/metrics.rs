@@ -21,6 +21,10 @@ pub(super) struct Metrics {
     seconds: Family<Asked, Histogram, fn() -> Histogram>,
     /// Permits held now.
     pub(super) in_flight: Gauge,
+    /// Calls that GitLab's condition allows.
+    pub(super) window: Gauge,
+    /// 1 while GitLab does not answer.
+    pub(super) circuit_open: Gauge,
     /// What GitLab's `RateLimit-Remaining` last said; -1 while it never did.
     pub(super) limit_remaining: Gauge,
 }
@@ -44,6 +48,8 @@ impl Metrics {
             requests: Family::default(),
             seconds: Family::new_with_constructor(|| Histogram::new(SECONDS)),
             in_flight: Gauge::default(),
+            window: Gauge::default(),
+            circuit_open: Gauge::default(),
             limit_remaining,
         }
     }
@@ -52,6 +58,10 @@ impl Metrics {
         registry.register("gitlab_requests", "Calls to GitLab and its storage", self.requests.clone());
         registry.register("gitlab_seconds", "Seconds until the head of an answer", self.seconds.clone());
         registry.register("gitlab_in_flight", "Calls in flight, bodies included", self.in_flight.clone());
+        let help = "Calls that GitLab's condition allows: fewer when it slows down or fails";
+        registry.register("gitlab_window", help, self.window.clone());
+        let help = "Whether GitLab answers nothing, so that one question at a time tries";
+        registry.register("gitlab_circuit_open", help, self.circuit_open.clone());
         registry.register(
             "gitlab_limit_remaining",
             "GitLab's RateLimit-Remaining; -1 while it never sent one",

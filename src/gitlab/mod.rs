@@ -4,12 +4,14 @@
 //! another origin; a body that is shorter than announced is an error, never a whole. It never retries: an [`Error`] says
 //! what may help, and the queue decides when.
 //!
-//! A question goes through `limits` (does GitLab want to be asked?), `permits` (whose turn is it?) and `http` (the only
-//! place that sends), which follows redirects and reads the verdict of an `answer`.
+//! A question goes through `limits` (does GitLab want to be asked, and does it answer at all?), `permits` (whose turn is it, and
+//! how many calls can GitLab bear?) and `http` (the only place that sends), which follows redirects and reads the verdict of an
+//! `answer`.
 
 mod address;
 mod answer;
 mod body;
+mod breaker;
 mod config;
 mod endpoint;
 mod error;
@@ -25,6 +27,7 @@ mod redirect;
 mod tests;
 mod transport;
 mod turns;
+mod window;
 
 use std::fmt;
 use std::sync::Arc;
@@ -33,6 +36,7 @@ use std::time::Duration;
 use prometheus_client::registry::Registry;
 
 pub use body::Body;
+pub use breaker::Circuit;
 pub use config::{Config, Timeouts};
 pub use error::{Error, Kind};
 pub use pages::Next;
@@ -86,7 +90,8 @@ impl Gitlab {
         }
     }
 
-    /// Registers `gitlab_requests`, `gitlab_seconds`, `gitlab_in_flight` and `gitlab_limit_remaining`.
+    /// Registers `gitlab_requests`, `gitlab_seconds`, `gitlab_in_flight`, `gitlab_window`, `gitlab_circuit_open` and
+    /// `gitlab_limit_remaining`.
     pub fn register(&self, registry: &mut Registry) {
         self.0.metrics.register(registry);
     }
@@ -202,6 +207,16 @@ impl Gitlab {
     pub fn set_share(&self, calls: usize, total: usize, valid: Duration) {
         let part = if total == 0 { 0.0 } else { calls as f64 / total as f64 };
         self.0.permits.resize(calls, part, tokio::time::Instant::now().checked_add(valid));
+    }
+
+    /// Returns how many calls GitLab's condition allows: fewer than its share when it slows down or fails.
+    pub fn window(&self) -> usize {
+        self.0.window()
+    }
+
+    /// Returns whether GitLab answers at all.
+    pub fn circuit(&self) -> Circuit {
+        self.0.circuit()
     }
 
     /// Returns the error that every question would meet while GitLab refuses the token; `None` otherwise.

@@ -112,6 +112,12 @@ impl Permits {
     }
 
     /// Returns how many permits are held.
+    pub(super) fn narrow(&self, window: usize) {
+        let mut state = self.0.lock();
+        state.turns.narrow(window);
+        self.0.serve(&mut state);
+    }
+
     pub(super) fn held(&self) -> usize {
         self.0.lock().turns.held()
     }

@@ -39,6 +39,8 @@ pub(super) enum Next<G> {
 #[derive(Debug)]
 pub(super) struct Turns<G> {
     calls: usize,
+    /// How many of them GitLab's condition allows.
+    window: usize,
     held: usize,
     held_bulk: usize,
     waiting: usize,
@@ -62,6 +64,7 @@ impl<G> Turns<G> {
         let lane = || Lane { small: VecDeque::new(), bulk: VecDeque::new() };
         Self {
             calls,
+            window: usize::MAX,
             held: 0,
             held_bulk: 0,
             waiting: 0,
@@ -90,6 +93,11 @@ impl<G> Turns<G> {
         if let Some(paces) = &mut self.paces {
             paces.resize(part, now);
         }
+    }
+
+    /// Changes how many permits GitLab's condition allows; those held above it are not taken away.
+    pub(super) fn narrow(&mut self, window: usize) {
+        self.window = window;
     }
 
     /// Grants a permit at once when nobody waits and nothing speaks against it.
@@ -166,7 +174,7 @@ impl<G> Turns<G> {
 
     /// Whether a permit is free and still this process's to grant.
     fn has_free(&self, now: Instant) -> bool {
-        self.held < self.calls && self.until.is_none_or(|until| now < until)
+        self.held < self.calls.min(self.window) && self.until.is_none_or(|until| now < until)
     }
 
     /// Whether the first of a class that may go now is bulk; `None` when none may.

@@ -2,6 +2,7 @@
 
 mod architecture;
 mod archive;
+mod condition;
 mod converge;
 mod fake;
 mod log;
@@ -11,8 +12,8 @@ mod process;
 mod queue;
 mod readme;
 mod reads;
-mod report;
 mod replicas;
+mod report;
 mod rig;
 mod smoke;
 mod store;

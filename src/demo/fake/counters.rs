@@ -60,6 +60,11 @@ impl Counters {
         self.seen().leaked.push(header.to_owned());
     }
 
+    /// Returns how many requests are under way now.
+    pub(super) fn in_flight(&self) -> u64 {
+        self.seen().in_flight
+    }
+
     pub(super) fn requests(&self) -> Requests {
         self.seen().requests.clone()
     }

@@ -67,12 +67,14 @@ pub struct Fault {
     subject: Option<u64>,
     skip: u32,
     times: Option<u32>,
+    /// Of a hundred matching requests, how many.
+    percent: u8,
 }
 
 impl Fault {
     /// A fault of every request for ever.
     pub const fn new(kind: FaultKind) -> Self {
-        Self { kind, endpoint: None, project: None, subject: None, skip: 0, times: None }
+        Self { kind, endpoint: None, project: None, subject: None, skip: 0, times: None, percent: 100 }
     }
 
     /// Only requests to this endpoint.
@@ -100,6 +102,13 @@ impl Fault {
     #[must_use]
     pub const fn skip(mut self, count: u32) -> Self {
         self.skip = count;
+        self
+    }
+
+    /// Of a hundred matching requests only so many, at random.
+    #[must_use]
+    pub const fn percent(mut self, percent: u8) -> Self {
+        self.percent = percent;
         self
     }
 
@@ -135,6 +144,9 @@ impl Faults {
         for fault in self.0.iter_mut().filter(|fault| fault.times != Some(0) && fault.matches(route)) {
             if fault.skip > 0 {
                 fault.skip -= 1;
+                continue;
+            }
+            if fastrand::u8(0..100) >= fault.percent {
                 continue;
             }
             fault.times = fault.times.map(|times| times - 1);

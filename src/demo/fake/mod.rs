@@ -17,6 +17,7 @@ mod standard;
 mod world;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -70,6 +71,7 @@ impl FakeGitlab {
             options,
             storage_port,
             storage_url: format!("http://localhost:{storage_port}"),
+            good_calls: AtomicU64::new(0),
         });
         let (started, starting) = mpsc::sync_channel(1);
         let served = Arc::clone(&shared);
@@ -124,6 +126,11 @@ impl FakeGitlab {
     /// Withdraws all faults.
     pub fn clear_faults(&self) {
         lock(&self.shared.faults).clear();
+    }
+
+    /// Gets slower from now on while more calls than this are in flight at once; 0: never.
+    pub fn bear(&self, calls: u64) {
+        self.shared.good_calls.store(calls, Ordering::Relaxed);
     }
 
     /// Returns the calls counted since the start or the last reset.

@@ -15,7 +15,9 @@ mod singles;
 
 use std::net::Shutdown;
 use std::os::fd::AsFd as _;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use actix_web::dev::Extensions;
 use actix_web::http::{Method, header};
@@ -47,6 +49,17 @@ pub(super) struct Shared {
     pub(super) limiter: Option<Mutex<Limiter>>,
     pub(super) storage_port: u16,
     pub(super) storage_url: String,
+    /// How many calls it answers at once without getting slower; 0: any number.
+    pub(super) good_calls: AtomicU64,
+}
+
+impl Shared {
+    /// Returns how long a call takes: above the calls that are good for it, every further one makes all of them slower.
+    fn latency(&self) -> Duration {
+        let good = self.good_calls.load(Ordering::Relaxed);
+        let load = if good == 0 { 1.0 } else { (self.counters.in_flight() as f64 / good as f64).max(1.0) };
+        self.options.latency.mul_f64(load * load)
+    }
 }
 
 /// Locks; what a panicking holder left behind is still the best state there is.
@@ -86,7 +99,7 @@ pub(super) async fn serve(request: HttpRequest, shared: web::Data<Shared>) -> Ht
         }
     }
     if !shared.options.latency.is_zero() {
-        tokio::time::sleep(shared.options.latency).await;
+        tokio::time::sleep(shared.latency()).await;
     }
     let fault = lock(&shared.faults).take(&route);
     let connection = request.conn_data::<Arc<Connection>>().cloned();
