@@ -5,7 +5,7 @@ use cistern::domain::JobKey;
 use futures_util::{StreamExt, stream};
 use tokio::time::Instant;
 
-use super::{BURST, STORE, ended_jobs, new_pipeline, replicas_that_only_listen, until_all_cached};
+use super::{BURST, STORE, alone, ended_jobs, new_pipeline, replicas_that_only_listen, until_all_cached};
 use crate::process::{Server, outcome};
 use crate::rig::eventually;
 
@@ -16,6 +16,7 @@ const AT_ONCE: usize = 24;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_events_over_three_replicas_are_cached_once_each_and_readable_everywhere() {
+    let _machine = alone().await;
     let (rig, project, servers) = replicas_that_only_listen(3, &[]).await;
     let jobs = ended_jobs(&rig, new_pipeline(&rig, project), JOBS);
     // Every fifth event reaches two replicas.

@@ -8,7 +8,7 @@ use cistern::domain::JobKey;
 use futures_util::{StreamExt, stream};
 use tokio::time::Instant;
 
-use super::{STORE, ended_jobs, new_pipeline, replicas_that_only_listen, until_all_cached};
+use super::{STORE, alone, ended_jobs, new_pipeline, replicas_that_only_listen, until_all_cached};
 use crate::process::{deliver, outcome};
 use crate::rig::{eventually, until};
 
@@ -21,6 +21,7 @@ const JOBS: usize = 240;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_killed_replica_had_accepted_is_cached_by_the_other_within_two_leases() {
+    let _machine = alone().await;
     let (rig, project, mut servers) = replicas_that_only_listen(2, &[("store.lease", "3s")]).await;
     // Those of the dead one stay with it for its lease and a minute: the other has to have permits of its own.
     for server in &servers {

@@ -16,6 +16,7 @@ use cistern::demo::fake::{Endpoint, Fault, FaultKind, JobSpec, PipelineSpec, Wor
 use cistern::domain::{JobKey, PipelineId, ProjectId};
 use futures_util::future::join_all;
 use futures_util::{StreamExt, stream};
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
 use crate::process::Server;
@@ -27,8 +28,22 @@ const STORE: &str = "cistern.db";
 /// How long a whole burst may take: hundreds of jobs, each a few round trips of a program that is not optimised.
 const BURST: Duration = Duration::from_secs(60);
 
+/// How many of these tests run at a time: each has several processes, and those that promise times run alone.
+const PLACES: u32 = 4;
+static MACHINE: Semaphore = Semaphore::const_new(PLACES as usize);
+
 /// How many readers ask at once.
 const READERS: usize = 8;
+
+/// Waits for a place on the machine, beside others of these tests.
+async fn place() -> SemaphorePermit<'static> {
+    MACHINE.acquire().await.expect("never closed")
+}
+
+/// Waits until no other one of these tests runs: for one that measures times.
+async fn alone() -> SemaphorePermit<'static> {
+    MACHINE.acquire_many(PLACES).await.expect("never closed")
+}
 
 /// Starts so many replicas on one database.
 async fn replicas(rig: &Rig, count: usize) -> Vec<Server> {

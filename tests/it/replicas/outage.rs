@@ -10,7 +10,7 @@ use futures_util::future::join_all;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::{STORE, ended_jobs, new_pipeline, replicas, until_all_cached};
+use super::{STORE, alone, ended_jobs, new_pipeline, replicas, until_all_cached};
 use crate::process::{Server, outcome};
 use crate::rig::mongod::Mongod;
 use crate::rig::{Engine, Rig, eventually, until};
@@ -93,6 +93,7 @@ async fn tells_of_the_outage(server: &Server) {
 
 /// Runs two replicas under load, does something to the database and undoes it, and proves what an outage costs: nothing.
 async fn survive(strike: fn(&Mongod), heal: fn(&Mongod)) {
+    let _machine = alone().await;
     let mongod = Arc::new(Mongod::start());
     let mut world = World::new();
     let project = world.add_project("group/app");

@@ -8,9 +8,9 @@ use futures_util::future::join_all;
 use futures_util::{StreamExt, stream};
 use tokio::time::Instant;
 
-use super::{BURST, STORE, replicas, until_all_cached};
+use super::{BURST, STORE, place, replicas, until_all_cached};
 use crate::process::Process;
-use crate::rig::{Engine, Rig, eventually};
+use crate::rig::{Engine, Rig, eventually, eventually_by, until};
 
 /// Enough work to last for many heartbeats, which is how permits move.
 fn rig() -> Rig {
@@ -41,6 +41,7 @@ fn jobs_with_logs(rig: &Rig, count: usize) -> Vec<JobKey> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn three_replicas_and_a_backfill_together_never_exceed_the_permits() {
+    let _machine = place().await;
     let rig = rig();
     // The passes at start fail, so that the backfill finds work.
     rig.fake.inject(Fault::new(FaultKind::HtmlStatus(503)).on(Endpoint::Projects));
@@ -71,12 +72,15 @@ async fn three_replicas_and_a_backfill_together_never_exceed_the_permits() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_one_that_sweeps_gets_nearly_all_permits_while_the_others_are_idle() {
+    let _machine = place().await;
     let rig = rig().set("reconcile.interval", "1s");
     rig.fake.inject(Fault::new(FaultKind::HtmlStatus(503)).on(Endpoint::Projects));
     let servers = replicas(&rig, 3).await;
     rig.fake.reset_counters();
     rig.fake.clear_faults();
-    eventually(async || {
+    until(|| rig.fake.max_in_flight() >= 16).await;
+    // To the end of the pass it never gets too many.
+    eventually_by(Instant::now() + BURST, async || {
         let all = join_all(servers.iter().map(async |server| server.status().await)).await;
         all.iter().any(|status| status["reconcile"]["last_report"]["jobs"].as_u64() > Some(0))
     })

@@ -7,7 +7,7 @@ use cistern::demo::fake::{Endpoint, Fault, FaultKind, Options, World};
 use futures_util::future::join_all;
 use tokio::time::Instant;
 
-use super::{STORE, replicas};
+use super::{STORE, place, replicas};
 use crate::process::Process;
 use crate::rig::{Engine, Rig, eventually, until};
 
@@ -22,6 +22,7 @@ const PROCESSES: u64 = 3;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_rate_of_calls_holds_over_all_processes_together() {
+    let _machine = place().await;
     let rig = Rig::with(World::demo(2, 10, 20, 9), Options::default()).on(Engine::Mongo);
     let rig = rig.set("limits.requests_per_minute", &PER_MINUTE.to_string());
     rig.fake.inject(Fault::new(FaultKind::HtmlStatus(503)).on(Endpoint::Projects));

@@ -6,7 +6,7 @@ use std::time::Duration;
 use cistern::demo::fake::World;
 use tokio::time::Instant;
 
-use super::{BURST, STORE, ended_jobs, new_pipeline, until_all_cached};
+use super::{BURST, STORE, alone, ended_jobs, new_pipeline, place, until_all_cached};
 use crate::process::{Process, Server, outcome};
 use crate::rig::mongod::{Mongod, PASSWORD, USER};
 use crate::rig::{Engine, Rig, eventually};
@@ -19,6 +19,7 @@ const ANSWERED_WITHIN: Duration = Duration::from_secs(1);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_service_that_starts_before_the_database_defers_events_and_catches_up() {
+    let _machine = alone().await;
     let mongod = Arc::new(Mongod::start());
     let mut world = World::new();
     let project = world.add_project("group/app");
@@ -55,6 +56,7 @@ async fn a_service_that_starts_before_the_database_defers_events_and_catches_up(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_command_that_finds_no_database_says_so_soon_and_keeps_the_password_to_itself() {
+    let _machine = alone().await;
     let mongod = Mongod::start();
     let rig = Rig::new(World::new()).on(Engine::Mongo);
     rig.name_store(STORE, mongod.uri_as(USER, PASSWORD));
@@ -75,6 +77,7 @@ async fn a_command_that_finds_no_database_says_so_soon_and_keeps_the_password_to
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_password_that_the_database_refuses_is_told_without_it() {
+    let _machine = place().await;
     let mongod = Mongod::start_with_auth();
     let rig = Rig::new(World::new()).on(Engine::Mongo);
     rig.name_store(STORE, mongod.uri_as(USER, "wr0ng-s3cret"));

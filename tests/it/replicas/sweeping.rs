@@ -5,7 +5,7 @@ use std::time::Duration;
 use cistern::demo::fake::{Endpoint, Fault, FaultKind, World};
 use tokio::time::Instant;
 
-use super::replicas;
+use super::{place, replicas};
 use crate::rig::{Engine, Rig, until};
 
 /// How long a sweeper that stands in the middle is watched: several times the interval and the lease of these tests.
@@ -22,6 +22,7 @@ fn slow_projects() -> Fault {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_three_replicas_that_sweep_all_the_time_only_one_sweeps_at_a_time() {
+    let _machine = place().await;
     let mut world = World::new();
     let project = world.add_project("group/app");
     // Without CI the listing of projects is all that a pass asks: two at a time would be two passes at a time.
@@ -40,6 +41,7 @@ async fn of_three_replicas_that_sweep_all_the_time_only_one_sweeps_at_a_time() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn while_one_sweeps_no_other_begins_and_when_it_is_killed_another_does() {
+    let _machine = place().await;
     let mut world = World::new();
     world.add_project("group/app");
     let rig = Rig::new(world).on(Engine::Mongo).set("reconcile.interval", "1s").set("store.lease", "2s");
