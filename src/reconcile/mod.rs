@@ -77,6 +77,9 @@ pub enum PassError {
     /// Another process sweeps.
     #[error("another process is sweeping and did not end in time")]
     LeaseTaken,
+    /// Another process took the sweeping lease over, because it was not renewed in time.
+    #[error("another process took the sweep over")]
+    LeaseLost,
     /// The workers were stopped.
     #[error("interrupted")]
     Interrupted,

@@ -219,7 +219,7 @@ impl Reconciler {
             tokio::time::sleep(self.config.lease / 3).await;
             match self.store.renew_lease(lease).await {
                 Ok(true) => renewed = Instant::now(),
-                Ok(false) => return PassError::LeaseTaken,
+                Ok(false) => return PassError::LeaseLost,
                 Err(error) if renewed.elapsed() >= self.config.lease => return error.into(),
                 Err(_) => {}
             }

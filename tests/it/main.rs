@@ -2,6 +2,7 @@
 
 mod architecture;
 mod archive;
+mod chaos;
 mod condition;
 mod converge;
 mod fake;
