@@ -17,7 +17,6 @@ use url::Url;
 use super::address::{Addresses, Resolver};
 use super::answer::{Head, Meaning, Shape};
 use super::body::Body;
-use super::breaker::Circuit;
 use super::endpoint::Endpoint;
 use super::limits::{Limits, Verdict};
 use super::metrics::Metrics;
@@ -52,7 +51,10 @@ pub(super) struct Http {
     addresses: Arc<Addresses>,
     token: HeaderValue,
     limits: Mutex<Limits>,
-    window: Mutex<Window>,
+    pub(super) window: Mutex<Window>,
+    /// `limits.api_calls` and `limits.requests_per_minute`.
+    pub(super) most: usize,
+    pub(super) per_minute: Option<u32>,
     calls: AtomicU64,
     storage_calls: AtomicU64,
     up: Mutex<Option<bool>>,
@@ -60,11 +62,11 @@ pub(super) struct Http {
 }
 
 /// One step of a chain of redirects.
-struct Hop {
-    endpoint: Endpoint,
+pub(super) struct Hop {
+    pub(super) endpoint: Endpoint,
     /// Whether the chain has not left GitLab's origin, so that the token may be sent.
-    home: bool,
-    sent: Instant,
+    pub(super) home: bool,
+    pub(super) sent: Instant,
 }
 
 impl Http {
@@ -92,6 +94,8 @@ impl Http {
             token,
             limits: Mutex::default(),
             window: Mutex::new(Window::new(config.calls)),
+            most: config.calls.max(1),
+            per_minute: config.requests_per_minute,
             calls: AtomicU64::new(0),
             storage_calls: AtomicU64::new(0),
             up: Mutex::default(),
@@ -227,46 +231,6 @@ impl Http {
         }
     }
 
-    /// Takes in what the end of a call says about GitLab's condition: an answer is an answer, whatever it says.
-    fn weigh(&self, hop: &Hop, kind: Option<&Kind>) {
-        if !hop.home {
-            return;
-        }
-        let now = Instant::now();
-        let failed = matches!(kind, Some(Kind::Unavailable(_)));
-        let (news, circuit) = {
-            let mut limits = self.limits();
-            let news = if failed { limits.failed(hop.sent, now) } else { limits.answered(hop.sent) };
-            (news, limits.circuit())
-        };
-        let window = {
-            let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
-            match failed {
-                true => window.failed(hop.sent, now),
-                false => window.answered(hop.endpoint, hop.sent, now, self.permits.held()),
-            }
-            window.calls()
-        };
-        self.permits.narrow(window);
-        self.metrics.window.set(i64::try_from(window).unwrap_or(i64::MAX));
-        self.metrics.circuit_open.set(i64::from(circuit != Circuit::Closed));
-        match (news, failed) {
-            (true, true) => tracing::warn!("GitLab does not answer: one question at a time finds out when it does"),
-            (true, false) => tracing::info!("GitLab answers again"),
-            (false, _) => {}
-        }
-    }
-
-    /// Returns how many calls GitLab's condition allows.
-    pub(super) fn window(&self) -> usize {
-        self.window.lock().unwrap_or_else(PoisonError::into_inner).calls()
-    }
-
-    /// Returns whether GitLab answers at all.
-    pub(super) fn circuit(&self) -> Circuit {
-        self.limits().circuit()
-    }
-
     /// Takes in what any answer of GitLab says about its limits and our token.
     fn learn(&self, head: &Head, sent: Instant) {
         // A redirect or a page may come from something that did not look at the token.
@@ -358,7 +322,7 @@ impl Http {
         body
     }
 
-    fn limits(&self) -> MutexGuard<'_, Limits> {
+    pub(super) fn limits(&self) -> MutexGuard<'_, Limits> {
         self.limits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -54,6 +54,8 @@ pub(super) struct Limits {
     backfill: Option<Instant>,
     refused: Option<Refused>,
     breaker: Breaker,
+    /// GitLab's own limit of calls a minute, when it tells one.
+    per_minute: Option<u64>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -123,6 +125,7 @@ impl Limits {
     /// Obeys a budget before it is used up: the last tenth is not for backfill. Pauses end by time, not by a later
     /// answer, because answers overtake each other.
     pub(super) fn budget(&mut self, now: Instant, budget: Budget) {
+        self.per_minute = budget.limit.or(self.per_minute);
         let Some(reset_in) = budget.reset_in.filter(|reset| !reset.is_zero()) else { return };
         let reset = now + reset_in.min(LONGEST);
         if budget.remaining == 0 {
@@ -153,6 +156,11 @@ impl Limits {
     /// Returns why GitLab refuses the token, as long as it is not known to take it again.
     pub(super) fn refusal(&self) -> Option<&'static str> {
         self.refused.map(|refused| refused.reason)
+    }
+
+    /// Returns GitLab's own limit of calls a minute, when it tells one (contract, section 6).
+    pub(super) fn per_minute(&self) -> Option<u64> {
+        self.per_minute
     }
 
     /// Returns until when nothing may be sent, and why.

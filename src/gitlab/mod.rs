@@ -12,6 +12,7 @@ mod address;
 mod answer;
 mod body;
 mod breaker;
+mod condition;
 mod config;
 mod endpoint;
 mod error;
@@ -212,6 +213,12 @@ impl Gitlab {
     /// Returns how many calls GitLab's condition allows: fewer than its share when it slows down or fails.
     pub fn window(&self) -> usize {
         self.0.window()
+    }
+
+    /// Returns how long so many more calls would take a backfill, by the times of the calls that were made and the limits that are
+    /// known; `None` before the first call. Large bodies take longer.
+    pub fn estimate(&self, calls: u64) -> Option<Duration> {
+        self.0.estimate(calls)
     }
 
     /// Returns whether GitLab answers at all.

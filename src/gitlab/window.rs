@@ -79,6 +79,13 @@ impl Window {
         self.now.floor().max(1.0) as usize
     }
 
+    /// Returns how long calls have taken lately, over the endpoints that were asked.
+    pub(super) fn typical(&self) -> Option<Duration> {
+        let times: Vec<f64> = self.times.iter().flatten().map(|times| times.recent).collect();
+        let mean = times.iter().sum::<f64>() / times.len() as f64;
+        Duration::try_from_secs_f64(mean).ok()
+    }
+
     /// GitLab answered a question that was sent at this time, while so many calls were in flight.
     pub(super) fn answered(&mut self, endpoint: Endpoint, sent: Instant, now: Instant, in_flight: usize) {
         let took = now.duration_since(sent).as_secs_f64();

@@ -7,7 +7,7 @@ use serde::Serialize;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{Extent, LEASE, Only, PassError, Reconciler, Report};
+use super::{Extent, LEASE, Only, PassError, Reconciler, Report, Standings};
 use crate::domain::{ProjectId, Timestamp};
 
 /// Marks that arrive within this time are swept together.
@@ -15,9 +15,6 @@ const GATHER_MARKS: Duration = Duration::from_secs(1);
 
 /// How soon a pass is tried again when it ended early, at most `reconcile.interval`.
 const AFTER_FAILURE: Duration = Duration::from_secs(30);
-
-/// How many gaps are counted at most for the metric.
-const GAPS_COUNTED: u64 = 100_000;
 
 /// What the reconciler does and did.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -30,6 +27,8 @@ pub struct Status {
     pub last_report: Option<Report>,
     /// Why the last pass ended early, if it did.
     pub last_problem: Option<String>,
+    /// How the projects stood when the last pass of this process ended, whoever swept them.
+    pub standings: Standings,
 }
 
 impl Reconciler {
@@ -78,8 +77,7 @@ impl Reconciler {
         let result = self.pass(Extent::Due, only, Duration::ZERO).await;
         let wait = match &result {
             Ok(report) => {
-                let gaps = self.store.gaps(None, GAPS_COUNTED).await.ok().map(|gaps| gaps.len() as u64);
-                self.metrics.passed(report, gaps);
+                self.metrics.passed(report);
                 tracing::info!(
                     projects = report.projects,
                     listed = report.listed,
@@ -102,8 +100,16 @@ impl Reconciler {
             }
         };
         let whole = result.is_ok();
+        // Another process may have swept; where the store does not answer the last ones stay.
+        let standings = self.standings().await.ok();
+        if let Some(standings) = &standings {
+            self.metrics.gaps(standings.gaps);
+        }
         self.status.send_modify(|status| {
             status.running_since = None;
+            if let Some(standings) = standings {
+                status.standings = standings;
+            }
             match result {
                 Ok(report) => {
                     status.last_success = Some(Timestamp::now());

@@ -37,6 +37,8 @@ pub struct Forecast {
     pub storage_calls: u64,
     /// Calls made to find this out: the listings.
     pub calls_made: u64,
+    /// How long the rest would take at the present limits and at GitLab's present pace, bodies not counted.
+    pub seconds: u64,
 }
 
 impl Reconciler {
@@ -67,6 +69,8 @@ impl Reconciler {
         forecast.calls_made = self.gitlab.calls() - calls;
         forecast.storage_calls = forecast.archives;
         forecast.gitlab_calls = forecast.calls_made + forecast.logs + forecast.archives + 2 * forecast.reports;
+        let left = forecast.gitlab_calls + forecast.storage_calls - forecast.calls_made;
+        forecast.seconds = self.gitlab.estimate(left).map_or(0, |estimate| estimate.as_secs_f64().ceil() as u64);
         Ok(forecast)
     }
 
@@ -149,7 +153,8 @@ impl Forecast {
     pub fn in_words(&self) -> String {
         format!(
             "would list the jobs of {} pipelines of {} projects and fetch {} logs, {} archives ({} bytes) and {} test reports:\n\
-             {} GitLab calls, of which {} listings were made to find this out; up to {} downloads from object storage\n",
+             {} GitLab calls, of which {} listings were made to find this out; up to {} downloads from object storage\n\
+             about {} at the present limits and GitLab's present pace, without the time that large bodies take\n",
             self.pipelines,
             self.projects,
             self.logs,
@@ -158,7 +163,17 @@ impl Forecast {
             self.reports,
             self.gitlab_calls,
             self.calls_made,
-            self.storage_calls
+            self.storage_calls,
+            in_time(self.seconds)
         )
+    }
+}
+
+/// Writes a time as people say it.
+fn in_time(seconds: u64) -> String {
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7200 => format!("{} min", seconds.div_ceil(60)),
+        _ => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
     }
 }

@@ -49,12 +49,13 @@ impl Metrics {
         );
     }
 
-    pub(super) fn passed(&self, report: &Report, gaps: Option<u64>) {
+    pub(super) fn gaps(&self, gaps: u64) {
+        self.gaps.set(i64::try_from(gaps).unwrap_or(i64::MAX));
+    }
+
+    pub(super) fn passed(&self, report: &Report) {
         self.seconds.observe(report.seconds);
         self.planned.inc_by(report.pipelines);
-        if let Some(gaps) = gaps {
-            self.gaps.set(i64::try_from(gaps).unwrap_or(i64::MAX));
-        }
         self.last_success.set(crate::domain::Timestamp::now().as_millis() as f64 / 1000.0);
     }
 

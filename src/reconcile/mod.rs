@@ -14,6 +14,7 @@ mod metrics;
 mod pass;
 mod plan;
 mod report;
+mod standing;
 mod sweep;
 mod verify;
 
@@ -26,6 +27,7 @@ pub use metrics::Metrics;
 pub use pass::{Extent, Only};
 pub use plan::{Policy, plan, plan_stored};
 pub use report::{Failed, Report};
+pub use standing::{Standing, Standings};
 
 use crate::domain::{ProjectId, Schedule};
 use crate::gitlab::{self, Gitlab};

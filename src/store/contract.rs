@@ -141,6 +141,9 @@ contract! {
     /// Returns a project's progress; `None` before its first complete pass.
     fn progress(project: ProjectId) -> Result<Option<Progress>, Error>;
 
+    /// Returns the progress of every project that has some.
+    fn all_progress() -> Result<Vec<(ProjectId, Progress)>, Error>;
+
     /// Writes a project's progress; the watermark and the time of the full pass never go back. `FenceLost` when the lease was
     /// taken over.
     fn save_progress(project: ProjectId, progress: Progress, lease: &Lease) -> Result<(), Error>;

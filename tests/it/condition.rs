@@ -78,3 +78,27 @@ async fn a_gitlab_that_is_down_is_asked_by_one_question_at_a_time_and_everything
     }
     assert!(server.metrics().await.contains("cistern_gitlab_circuit_open 0"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_status_tells_of_each_project_how_far_it_is_and_what_it_lacks() {
+    let mut world = world(1);
+    let other = world.add_project("group/other");
+    ended_jobs(&mut world, other, 2);
+    let first = world.projects()[0];
+    let rig = Rig::new(world);
+    rig.fake.inject(Fault::new(FaultKind::Forbidden).on(Endpoint::PipelineJobs).project(other.0));
+    let server = Server::start(&rig, STORE).await;
+    server.until_swept().await;
+    let standings = server.status().await["reconcile"]["standings"].clone();
+    let of = |project: ProjectId| {
+        let all = standings["projects"].as_array().expect("a list");
+        all.iter().find(|standing| standing["project"] == project.0).expect("the project").clone()
+    };
+    assert_eq!((&of(other)["gaps"], &of(other)["failing"]), (&1.into(), &1.into()), "{standings}");
+    assert_eq!(of(first)["gaps"], 0);
+    for project in [first, other] {
+        assert!(of(project)["watermark"].is_string() && of(project)["full_pass_at"].is_string(), "{standings}");
+    }
+    assert_eq!((&standings["gaps"], &standings["left_out"]), (&1.into(), &0.into()));
+    assert!(server.metrics().await.contains("cistern_reconcile_gaps 1"));
+}

@@ -1,6 +1,6 @@
 //! GitLab's two ways to say 429: everything stops, or one endpoint (contract, section 6).
 
-use cistern::demo::fake::{Archive, Endpoint, Fault, FaultKind, JobSpec, PipelineSpec, World};
+use cistern::demo::fake::{Archive, Endpoint, Fault, FaultKind, JobSpec, Options, PipelineSpec, RateLimit, World};
 use cistern::domain::{JobId, ProjectId};
 
 use crate::rig::{Rig, Serving, until};
@@ -74,4 +74,16 @@ async fn the_json_429_stops_one_endpoint() {
     assert_eq!(rig.fake.requests().of(Endpoint::Artifacts), 1, "nobody asks there");
     assert_eq!(serving.queue.held_until(), None, "the others go on");
     serving.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dry_run_tells_how_long_the_calls_take_at_gitlab_s_own_limit() {
+    let options = Options { rate_limit: Some(RateLimit::per_minute(600)), ..Options::default() };
+    let rig = Rig::with(World::demo(2, 4, 12, 5), options);
+    let forecast = rig.forecast(STORE).await;
+    let left = forecast.gitlab_calls + forecast.storage_calls - forecast.calls_made;
+    assert!(left > 90, "{left} calls tell little");
+    // Nine tenths of 600 a minute are for backfill.
+    assert_eq!(forecast.seconds, left.div_ceil(9));
+    assert!(forecast.in_words().contains(&format!("about {} s", forecast.seconds)), "{}", forecast.in_words());
 }

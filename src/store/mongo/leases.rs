@@ -11,6 +11,7 @@ use serde::Deserialize;
 
 use super::Mongo;
 use super::calls::Urgency;
+use super::query::Query;
 use super::reach::{Collections, majority};
 use super::schema::{LEASES, PROGRESS};
 use super::trouble::{Trouble, is_duplicate};
@@ -27,9 +28,21 @@ const TRIES: u32 = 20;
 
 #[derive(Deserialize)]
 struct ProgressDocument {
+    #[serde(rename = "_id")]
+    project: i64,
     watermark: DateTime,
     covered_since: DateTime,
     full_pass_at: Option<DateTime>,
+}
+
+impl ProgressDocument {
+    fn progress(&self) -> Progress {
+        Progress {
+            watermark: time(self.watermark),
+            covered_since: time(self.covered_since),
+            full_pass_at: self.full_pass_at.map(time),
+        }
+    }
 }
 
 impl Mongo {
@@ -98,11 +111,16 @@ impl Mongo {
         self.read(Operation("progress", "read a project's progress"), |collections| async move {
             let progress = collections.of::<ProgressDocument>(PROGRESS);
             let found = progress.find_one(doc! { "_id": integer(project.0) }).await?;
-            Ok(found.map(|found| Progress {
-                watermark: time(found.watermark),
-                covered_since: time(found.covered_since),
-                full_pass_at: found.full_pass_at.map(time),
-            }))
+            Ok(found.map(|found| found.progress()))
+        })
+        .await
+    }
+
+    pub(in crate::store) async fn all_progress(&self) -> Result<Vec<(ProjectId, Progress)>, Error> {
+        self.read(Operation("all_progress", "read all progress"), |collections| async move {
+            let found: Vec<ProgressDocument> =
+                collections.rows(PROGRESS, Query::of(doc! {}).sort(doc! { "_id": 1 })).await?;
+            Ok(found.iter().map(|found| (ProjectId(natural(found.project)), found.progress())).collect())
         })
         .await
     }

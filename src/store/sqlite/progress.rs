@@ -1,6 +1,6 @@
 //! How far each project's passes have come.
 
-use deadpool_sqlite::rusqlite::{OptionalExtension, params};
+use deadpool_sqlite::rusqlite::{self, OptionalExtension, Row, params};
 
 use super::columns::{self, integer};
 use super::writer::Urgency;
@@ -9,19 +9,35 @@ use crate::domain::{ProjectId, Timestamp};
 use crate::store::metrics::Operation;
 use crate::store::{Error, Lease, Progress};
 
+/// Reads a project's progress from three columns, beginning at `first`.
+fn read(row: &Row<'_>, first: usize) -> rusqlite::Result<Progress> {
+    Ok(Progress {
+        watermark: Timestamp::from_millis(row.get(first)?),
+        covered_since: Timestamp::from_millis(row.get(first + 1)?),
+        full_pass_at: columns::time(row, first + 2)?,
+    })
+}
+
 impl Sqlite {
     pub(in crate::store) async fn progress(&self, project: ProjectId) -> Result<Option<Progress>, Error> {
         self.read(Operation("progress", "read a project's progress"), move |connection| {
             let progress = connection
                 .prepare_cached("SELECT watermark, covered_since, full_pass_at FROM progress WHERE project = ?1")?
-                .query_row([integer(project.0)], |row| {
-                    Ok(Progress {
-                        watermark: Timestamp::from_millis(row.get(0)?),
-                        covered_since: Timestamp::from_millis(row.get(1)?),
-                        full_pass_at: columns::time(row, 2)?,
-                    })
-                })
+                .query_row([integer(project.0)], |row| read(row, 0))
                 .optional()?;
+            Ok(progress)
+        })
+        .await
+    }
+
+    pub(in crate::store) async fn all_progress(&self) -> Result<Vec<(ProjectId, Progress)>, Error> {
+        self.read(Operation("all_progress", "read all progress"), move |connection| {
+            let progress = connection
+                .prepare_cached(
+                    "SELECT project, watermark, covered_since, full_pass_at FROM progress ORDER BY project",
+                )?
+                .query_map([], |row| Ok((ProjectId(columns::natural(row.get(0)?)), read(row, 1)?)))?
+                .collect::<rusqlite::Result<_>>()?;
             Ok(progress)
         })
         .await
