@@ -13,16 +13,20 @@ use tokio::time::Instant;
 use super::{STORE, alone, ended_jobs, new_pipeline, replicas, until_all_cached};
 use crate::process::{Server, outcome};
 use crate::rig::mongod::Mongod;
-use crate::rig::{Engine, Rig, eventually, until};
+use crate::rig::{Engine, PATIENCE, Rig, eventually, eventually_by, until};
 
 /// "Well under a second", with room for a machine on which other tests run.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(1);
 
 /// How long the database is away at least: several heartbeats of every replica find it gone.
-const AWAY: Duration = Duration::from_secs(4);
+const A_MOMENT: Duration = Duration::from_secs(4);
 
-/// How long until everything is cached: a replica that finds another one sweeping looks again after 30 s.
-const CAUGHT_UP: Duration = Duration::from_secs(50);
+/// As long as it takes to move a database to another machine; the election of a primary takes ten seconds.
+const A_MINUTE: Duration = Duration::from_secs(60);
+
+/// How long until everything is cached: a replica that finds another one sweeping looks again after 30 s, and what was fired
+/// in a minute has to be fetched.
+const CAUGHT_UP: Duration = Duration::from_secs(100);
 
 /// How many deliveries are under way at most, and how long each of these lanes rests between two.
 const LANES: usize = 4;
@@ -92,7 +96,7 @@ async fn tells_of_the_outage(server: &Server) {
 }
 
 /// Runs two replicas under load, does something to the database and undoes it, and proves what an outage costs: nothing.
-async fn survive(strike: fn(&Mongod), heal: fn(&Mongod)) {
+async fn survive(strike: fn(&Mongod), away: Duration, heal: fn(&Mongod)) {
     let _machine = alone().await;
     let mongod = Arc::new(Mongod::start());
     let mut world = World::new();
@@ -125,7 +129,7 @@ async fn survive(strike: fn(&Mongod), heal: fn(&Mongod)) {
         .await;
         let asked = rig.fake.requests().total;
         load.more(&load.deferred, 60).await;
-        until(|| begin.elapsed() >= AWAY).await;
+        eventually_by(begin + away + PATIENCE, async || begin.elapsed() >= away).await;
         assert_eq!(rig.fake.requests().total, asked, "GitLab was asked while nothing could be kept");
         to_mongod(heal).await;
         load.more(&load.accepted, 40).await;
@@ -155,11 +159,16 @@ async fn survive(strike: fn(&Mongod), heal: fn(&Mongod)) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_database_that_is_killed_under_load_defers_events_and_everything_is_cached_when_it_is_back() {
-    survive(Mongod::kill, Mongod::restart).await;
+async fn a_database_that_is_killed_for_a_minute_under_load_defers_events_and_everything_is_cached_when_it_is_back() {
+    survive(Mongod::kill, A_MINUTE, Mongod::restart).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_stands_still_under_load_defers_events_and_everything_is_cached_when_it_goes_on() {
-    survive(Mongod::pause, Mongod::resume).await;
+    survive(Mongod::pause, A_MOMENT, Mongod::resume).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_a_primary_is_elected_events_are_deferred_and_everything_is_cached_afterwards() {
+    survive(Mongod::step_down, A_MOMENT, |_| {}).await;
 }

@@ -152,6 +152,16 @@ impl Mongod {
         });
     }
 
+    /// Has it give up being primary; being alone, it is elected again after ten seconds.
+    pub(crate) fn step_down(&self) {
+        let keeper = &*self.keeper();
+        outside(async {
+            let admin = admin(keeper.port, keeper.guard).await;
+            let command = doc! { "replSetStepDown": 10, "force": true };
+            admin.run_command(command).await.expect("a primary that steps down");
+        });
+    }
+
     /// Returns whether this process started it, and may stop it.
     pub(crate) fn is_ours(&self) -> bool {
         self.own.is_some()
