@@ -37,6 +37,12 @@ pub(crate) struct Backfill {
     pub(crate) usage: Usage,
 }
 
+/// Starts a `cistern backfill` that nobody listens to.
+pub(crate) fn start_backfill(fake: &FakeGitlab, store: &str) -> std::io::Result<Child> {
+    let mut program = program(fake, store);
+    program.args(["backfill", "--since", "3650d"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn()
+}
+
 /// Runs `cistern backfill` over a made-up GitLab to its end.
 pub(crate) fn backfill(fake: &FakeGitlab, store: &str, arguments: &[&str]) -> Result<Backfill, Box<dyn Error>> {
     let began = Instant::now();

@@ -10,6 +10,7 @@ mod backfill;
 mod child;
 mod driver;
 mod figure;
+mod limit;
 mod live;
 mod load;
 mod machine;
@@ -28,11 +29,12 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Takes one kind of figure.
 type Measure = fn(&mut figure::Figures) -> Result<(), Box<dyn Error>>;
 
-const MEASURES: [(&str, Measure); 10] = [
+const MEASURES: [(&str, Measure); 11] = [
     ("cold and warm backfill", backfill::with_latency),
     ("sequential backfill", backfill::one_at_a_time),
     ("unhindered backfill", backfill::without_latency),
     ("live events", live::measure),
+    ("rate limit", limit::measure),
     ("small webhooks", webhook::small),
     ("large webhooks", webhook::large),
     ("latency on mongodb", backfill::with_latency_on_mongodb),

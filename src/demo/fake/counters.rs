@@ -34,6 +34,7 @@ struct Seen {
     in_flight: u64,
     max_in_flight: u64,
     leaked: Vec<String>,
+    refused: u64,
 }
 
 /// Shared by all worker threads.
@@ -65,6 +66,15 @@ impl Counters {
         self.seen().in_flight
     }
 
+    /// Counts a request above the rate limit.
+    pub(super) fn refuse(&self) {
+        self.seen().refused += 1;
+    }
+
+    pub(super) fn refused(&self) -> u64 {
+        self.seen().refused
+    }
+
     pub(super) fn requests(&self) -> Requests {
         self.seen().requests.clone()
     }
@@ -83,6 +93,7 @@ impl Counters {
         seen.requests = Requests::default();
         seen.max_in_flight = seen.in_flight;
         seen.leaked.clear();
+        seen.refused = 0;
     }
 
     /// A panic elsewhere leaves plain numbers behind, which are as good as before.

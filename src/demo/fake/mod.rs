@@ -143,6 +143,11 @@ impl FakeGitlab {
         self.shared.counters.max_in_flight()
     }
 
+    /// Returns how many requests were above the rate limit, since the start or the last reset.
+    pub fn refusals(&self) -> u64 {
+        self.shared.counters.refused()
+    }
+
     /// Counts anew from here.
     pub fn reset_counters(&self) {
         self.shared.counters.reset();

@@ -68,7 +68,10 @@ impl Mongo {
             return Err(Error::new(operation.1, Kind::Unusable(sentence)));
         }
         let permits = if about_work { &self.inner.entries } else { &self.inner.permits };
-        let _permit = permits.acquire().await.map_err(|_| Error::new(operation.1, Kind::Closed))?;
+        let _permit = match tokio::time::timeout(limit, permits.acquire()).await {
+            Ok(permit) => permit.map_err(|_| Error::new(operation.1, Kind::Closed))?,
+            Err(_) => return self.settle(operation, begin, Err(Trouble::Slow)),
+        };
         let _in_flight = self.inner.metrics.enter();
         if let Err(trouble) = self.inner.reach.collections() {
             return self.settle(operation, begin, Err(trouble));
@@ -88,7 +91,8 @@ impl Mongo {
                 async move { store.write_facts(batch).await }
             })
         };
-        let outcome = if taken { self.answered(limit, outcome).await } else { Err(Trouble::Closed) };
+        let left = limit.saturating_sub(begin.elapsed());
+        let outcome = if taken { self.answered(left, outcome).await } else { Err(Trouble::Closed) };
         self.settle(operation, begin, outcome)
     }
 

@@ -58,6 +58,7 @@ async fn what_waits_for_a_later_look_does_not_keep_new_events_out() {
         deliver(&serving, &job_event(&rig, job)).await;
         cached(&rig, &serving, project, job).await;
     }
+    serving.idle().await;
     assert_eq!(serving.store.journal_len().await.expect("a count"), 8, "the looks wait in the journal");
     // A pass gets its places, too.
     rig.fake.with(|world| {

@@ -122,7 +122,10 @@ fn answer(request: &HttpRequest, shared: &Shared, route: &Route, at_storage: boo
     }
     let verdict = shared.limiter.as_ref().map(|limiter| lock(limiter).observe());
     let answer = match verdict {
-        Some(verdict) if verdict.refused() => verdict.refusal(),
+        Some(verdict) if verdict.refused() => {
+            shared.counters.refuse();
+            verdict.refusal()
+        }
         _ if !is_authorized(request, &shared.options.token) => Answer::unauthorized(),
         _ if !matches!(*request.method(), Method::GET | Method::HEAD) => match route.endpoint {
             Endpoint::Unknown => Answer::unknown_address(),
