@@ -238,7 +238,7 @@ impl Http {
         let news = {
             let mut limits = self.limits();
             if let Some(budget) = head.budget {
-                limits.budget(Instant::now(), budget);
+                limits.budget(Instant::now(), budget, self.permits.held() as u64);
             }
             accepted && limits.accepted(sent)
         };

@@ -122,16 +122,16 @@ impl Limits {
         until
     }
 
-    /// Obeys a budget before it is used up: the last tenth is not for backfill. Pauses end by time, not by a later
-    /// answer, because answers overtake each other.
-    pub(super) fn budget(&mut self, now: Instant, budget: Budget) {
+    /// Obeys a budget before it is used up: the last tenth is not for backfill, nor what the calls in flight still use of it.
+    /// Pauses end by time, not by a later answer, because answers overtake each other.
+    pub(super) fn budget(&mut self, now: Instant, budget: Budget, in_flight: u64) {
         self.per_minute = budget.limit.or(self.per_minute);
         let Some(reset_in) = budget.reset_in.filter(|reset| !reset.is_zero()) else { return };
         let reset = now + reset_in.min(LONGEST);
         if budget.remaining == 0 {
             self.pause_everything(reset, "GitLab's rate limit is used up");
         }
-        if budget.limit.is_some_and(|limit| budget.remaining <= limit / 10) {
+        if budget.limit.is_some_and(|limit| budget.remaining <= limit / 10 + in_flight.min(limit / 10)) {
             self.backfill = self.backfill.max(Some(reset));
         }
     }
@@ -217,13 +217,13 @@ mod tests {
         let (mut limits, now) = (Limits::default(), Instant::now());
         let budget = |remaining| Budget { limit: Some(2000), remaining, reset_in: Some(20 * SECOND) };
         let until = now + 20 * SECOND;
-        limits.budget(now, budget(201));
+        limits.budget(now, budget(206), 5);
         assert_eq!(limits.peek(now, Class::Backfill, Endpoint::Job), Verdict::Go);
-        limits.budget(now, budget(200));
-        limits.budget(now, budget(1999));
+        limits.budget(now, budget(205), 5);
+        limits.budget(now, budget(1999), 5);
         assert_eq!(limits.peek(now, Class::Backfill, Endpoint::Job), Verdict::Wait { until, everything: false });
         assert_eq!(live(&limits, now), Verdict::Go);
-        limits.budget(now, budget(0));
+        limits.budget(now, budget(0), 0);
         assert_eq!(live(&limits, now), Verdict::Wait { until, everything: true });
         assert_eq!(limits.peek(until, Class::Backfill, Endpoint::Job), Verdict::Go);
     }

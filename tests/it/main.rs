@@ -7,6 +7,7 @@ mod condition;
 mod converge;
 mod fake;
 mod log;
+mod network;
 mod passes;
 mod plan;
 mod process;

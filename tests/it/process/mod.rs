@@ -70,6 +70,15 @@ impl Process {
         Self::spawn(rig, store, Command::new(env!("CARGO_BIN_EXE_cistern")).args(arguments))
     }
 
+    /// As [`Self::start`], with variables that are no settings.
+    pub(crate) fn start_with(rig: &Rig, store: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
+        let script = r#"while [ "$1" != -- ]; do export "$1"; shift; done; shift; exec "$@""#;
+        let variables = variables.iter().map(|(name, value)| format!("{name}={value}"));
+        let mut command = Command::new("sh");
+        command.args(["-c", script, "sh"]).args(variables).args(["--", env!("CARGO_BIN_EXE_cistern")]);
+        Self::spawn(rig, store, command.args(arguments))
+    }
+
     /// As [`Self::start`], but a write beyond a limit of `prlimit` is an error of the write and not a signal.
     pub(crate) fn start_limitable(rig: &Rig, store: &str, arguments: &[&str]) -> Self {
         let script = r#"trap "" XFSZ; exec "$0" "$@""#;

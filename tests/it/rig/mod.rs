@@ -4,6 +4,7 @@
 
 mod behind;
 mod engine;
+mod front;
 pub(crate) mod mongod;
 
 use std::collections::HashMap;
@@ -19,6 +20,7 @@ use cistern::progress::Progress;
 use cistern::reconcile::{Extent, Forecast, Only, Report};
 use cistern::store::{Gap, Store};
 pub(crate) use engine::Engine;
+pub(crate) use front::Front;
 use tempfile::TempDir;
 
 /// GitLab's signing token for all tests.

@@ -102,7 +102,7 @@ impl World {
     }
 
     /// Says where the instance is; every address in its documents begins with it.
-    pub(crate) fn set_base_url(&mut self, url: &str) {
+    pub fn set_base_url(&mut self, url: &str) {
         url.clone_into(&mut self.base_url);
         self.rendered = Rendered::default();
     }
