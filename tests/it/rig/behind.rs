@@ -6,7 +6,7 @@ use std::time::Duration;
 use cistern::domain::{BlobId, JobId, PipelineId, ProjectId};
 use cistern::store::Place;
 use deadpool_sqlite::rusqlite::{Connection, OptionalExtension as _};
-use mongodb::bson::{DateTime, Document, doc};
+use mongodb::bson::{DateTime, Document, RawDocumentBuf, doc};
 use mongodb::{Client, Database};
 use secrecy::ExposeSecret;
 
@@ -212,6 +212,19 @@ impl Behind {
                 database.collection::<Document>("leases").update_many(doc! {}, over).await.expect("expired");
             }
         }
+    }
+
+    /// Returns every byte that is kept beside the files of the test's directory: the documents of a database, by collection.
+    pub(crate) async fn documents(&self) -> Vec<(String, Vec<u8>)> {
+        let Self::Database(database) = self else { return Vec::new() };
+        let mut kept = Vec::new();
+        for name in database.list_collection_names().await.expect("collections") {
+            let mut documents = database.collection::<RawDocumentBuf>(&name).find(doc! {}).await.expect("documents");
+            while documents.advance().await.expect("a document") {
+                kept.push((name.clone(), documents.current().as_bytes().to_vec()));
+            }
+        }
+        kept
     }
 
     /// Runs SQL on a file.
