@@ -219,6 +219,11 @@ mod tests {
         assert_eq!(refused, Err(2));
         let secret = parse("cistern backfill --gitlab-token-file /run/token")?;
         assert!(format!("{:?}", secret.flags).contains("gitlab.token_file"));
+        for setting in
+            ["--gitlab-url=https://gitlab.example.com", "--store-url=mongodb://db/cistern", "--webhook-refresh=1s"]
+        {
+            Cli::try_parse_from(["cistern", "check", setting])?;
+        }
         Ok(())
     }
 

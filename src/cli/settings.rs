@@ -15,7 +15,7 @@ const CONFIG: &str = "config";
 fn concerns(verb: &str, key: &Key) -> bool {
     let pass = ["gitlab", "store", "projects", "reconcile", "limits", "schedule", "log"];
     match verb {
-        "serve" => true,
+        "serve" | "check" => true,
         "backfill" | "verify" => pass.contains(&key.section()),
         "demo" => ["server", "limits", "log"].contains(&key.section()),
         "healthcheck" => ["server", "log"].contains(&key.section()),

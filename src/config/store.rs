@@ -36,7 +36,9 @@ fn parse_url(text: &str) -> Result<Place, Unfit> {
 }
 
 fn parse_path(text: &str) -> Result<PathBuf, Unfit> {
-    let unfit = |problem: &str| Unfit::new(problem, "write sqlite:cistern.db or sqlite:///var/lib/cistern/cistern.db");
+    let unfit = |problem: &str| {
+        Unfit::new(problem, "write sqlite:cistern.db, sqlite:///var/lib/cistern/cistern.db or mongodb://HOST/DATABASE")
+    };
     let rest = text
         .strip_prefix("sqlite:")
         .ok_or_else(|| unfit("begins with neither sqlite: nor mongodb:// nor mongodb+srv://"))?;

@@ -77,7 +77,7 @@ fn unprotected(options: &ClientOptions) -> Option<Finding> {
 fn rights(status: &Document, database: &str) -> Finding {
     let info = status.get_document("authInfo").cloned().unwrap_or_default();
     if info.get_array("authenticatedUsers").map_or(0, Vec::len) == 0 {
-        return Finding::fine("store", "the database asks for no user: everybody who reaches it may do everything");
+        return Finding::warning("store", "the database asks for no user: everybody who reaches it may do everything");
     }
     let mut granted = BTreeSet::new();
     for privilege in info.get_array("authenticatedUserPrivileges").into_iter().flatten().filter_map(Bson::as_document) {
