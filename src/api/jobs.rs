@@ -9,9 +9,11 @@ use serde::Deserialize;
 
 use super::answer::{Problem, REASON};
 use super::blob::{Coding, File};
-use super::projects::{nothing_in, one, resolve};
-use crate::domain::{JobKey, JobPhase, Piece, Reason};
-use crate::store::{JobRow, Store};
+use super::provenance::Held;
+use super::reply;
+use super::view::View;
+use crate::domain::{JobPhase, Piece, Reason};
+use crate::store::JobRow;
 
 /// Whether a log can still change: `settled` or `live` (design, section 4.4).
 const X_CISTERN_LOG: HeaderName = HeaderName::from_static("x-cistern-log");
@@ -20,19 +22,24 @@ const X_CISTERN_LOG: HeaderName = HeaderName::from_static("x-cistern-log");
 const DEFAULT_ARCHIVE_NAME: &str = "artifacts.zip";
 
 /// Answers with one job.
-pub(super) async fn show(path: web::Path<(String, String)>, store: web::Data<Store>) -> Result<HttpResponse, Problem> {
-    Ok(one(find(&store, &path.0, &path.1).await?.document))
+pub(super) async fn show(
+    request: HttpRequest,
+    path: web::Path<(String, String)>,
+    view: View,
+) -> Result<HttpResponse, Problem> {
+    let held = find(&view, &path).await?;
+    Ok(reply::json(&request, held.provenance, held.row.document.text))
 }
 
 /// Answers with a job's log as far as it is held. Without one the answer is empty, as GitLab's is, and says why.
 pub(super) async fn trace(
     request: HttpRequest,
     path: web::Path<(String, String)>,
-    store: web::Data<Store>,
+    view: View,
 ) -> Result<HttpResponse, Problem> {
     // A log that is replaced between the row and its first byte is looked up once more.
     for _ in 0..2 {
-        let row = find(&store, &path.0, &path.1).await?;
+        let Held { row, .. } = find(&view, &path).await?;
         let mut response = log_response();
         match row.log.piece {
             Piece::Whole => response.insert_header((X_CISTERN_LOG, "settled")),
@@ -41,7 +48,7 @@ pub(super) async fn trace(
         };
         let Some(blob) = row.log.blob else { return Ok(response.body("")) };
         let file = File { blob, size: row.log.size, coding: Coding::Zstd };
-        if let Some(body) = file.open(&store, request.method()).await? {
+        if let Some(body) = view.open(file, request.method()).await? {
             return Ok(response.body(body));
         }
     }
@@ -52,10 +59,10 @@ pub(super) async fn trace(
 pub(super) async fn artifacts(
     request: HttpRequest,
     path: web::Path<(String, String)>,
-    store: web::Data<Store>,
+    view: View,
 ) -> Result<HttpResponse, Problem> {
     for _ in 0..2 {
-        let row = find(&store, &path.0, &path.1).await?;
+        let Held { row, .. } = find(&view, &path).await?;
         let Some(blob) = row.archive.blob else {
             return Err(match reason(&row, row.archive.piece) {
                 // Nothing is missing from a job that made none.
@@ -64,7 +71,7 @@ pub(super) async fn artifacts(
             });
         };
         let file = File { blob, size: row.archive.size, coding: Coding::Plain };
-        if let Some(body) = file.open(&store, request.method()).await? {
+        if let Some(body) = view.open(file, request.method()).await? {
             return Ok(HttpResponse::Ok()
                 .insert_header((CONTENT_TYPE, "application/zip"))
                 .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"))
@@ -75,13 +82,8 @@ pub(super) async fn artifacts(
     Err(Problem::Away)
 }
 
-async fn find(store: &Store, project: &str, job: &str) -> Result<JobRow, Problem> {
-    let job = job.parse().map_err(|_| Problem::Invalid { name: "job_id", problem: "is invalid" })?;
-    let project = resolve(store, project).await?;
-    match store.job(JobKey { project, job }).await? {
-        Some(row) => Ok(row),
-        None => Err(nothing_in(store, project).await),
-    }
+async fn find(view: &View, path: &(String, String)) -> Result<Held<JobRow>, Problem> {
+    view.job(view.project(&path.0).await?, &path.1).await
 }
 
 /// Logs hold what a job printed, so a browser must not take them for anything but text.

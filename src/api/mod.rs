@@ -4,8 +4,8 @@
 //! GitLab has and Cistern has not is 400, never silently ignored; what is not cached says why in `X-Cistern-Reason`
 //! (law 12); logs, reports and archives stream in bounded memory.
 //!
-//! What it deliberately does not do: it never asks GitLab, never writes, and does not decide who may read; see
-//! [`crate::access`].
+//! What it deliberately does not do: it never asks GitLab, never writes, and does not decide who may read: each route
+//! queries through a [`view::View`], which asks [`crate::access`] first.
 
 mod answer;
 mod blob;
@@ -13,7 +13,10 @@ mod jobs;
 mod listing;
 mod pipelines;
 mod projects;
+mod provenance;
 mod query;
+mod reply;
+mod view;
 
 use actix_web::dev::Handler;
 use actix_web::{FromRequest, HttpRequest, HttpResponse, Resource, Responder, guard, web};

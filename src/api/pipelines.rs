@@ -5,11 +5,12 @@ use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::answer::{Problem, REASON};
 use super::blob::{Coding, File};
-use super::listing;
-use super::projects::{nothing_in, one, resolve};
+use super::provenance::Held;
 use super::query::Query;
-use crate::domain::{Piece, PipelineKey, PipelinePhase, Reason};
-use crate::store::{JobFilter, PipelineFilter, PipelineRow, Store};
+use super::view::View;
+use super::{listing, reply};
+use crate::domain::{Piece, PipelinePhase, Reason};
+use crate::store::{JobFilter, PipelineFilter, PipelineRow};
 
 /// What GitLab can filter pipelines by and Cistern cannot.
 const UNSUPPORTED: [&str; 8] =
@@ -31,7 +32,7 @@ const ZERO_SUMMARY: &str = concat!(
 pub(super) async fn list(
     request: HttpRequest,
     project: web::Path<String>,
-    store: web::Data<Store>,
+    view: View,
 ) -> Result<HttpResponse, Problem> {
     let query = Query::of(&request);
     query.refuse(&UNSUPPORTED)?;
@@ -44,33 +45,31 @@ pub(super) async fn list(
         ascending: query.choice("sort", "asc", "desc")?.unwrap_or(false),
     };
     let paging = query.paging()?;
-    let project = resolve(&store, &project).await?;
-    let page = store.pipelines(project, filter, paging.slice()).await?;
-    if page.total == 0
-        && let problem @ (Problem::ProjectNotFound | Problem::Away | Problem::Unusable) =
-            nothing_in(&store, project).await
-    {
-        return Err(problem);
-    }
+    let page = view.pipelines(view.project(&project).await?, filter, paging.slice()).await?;
     Ok(listing::respond(&request, &query, paging, &page))
 }
 
 /// Answers with one pipeline, in the shape of the listing (design, section 4.7).
-pub(super) async fn show(path: web::Path<(String, String)>, store: web::Data<Store>) -> Result<HttpResponse, Problem> {
-    Ok(one(find(&store, &path.0, &path.1).await?.document))
+pub(super) async fn show(
+    request: HttpRequest,
+    path: web::Path<(String, String)>,
+    view: View,
+) -> Result<HttpResponse, Problem> {
+    let held = find(&view, &path).await?;
+    Ok(reply::json(&request, held.provenance, held.row.document.text))
 }
 
 /// Answers with a page of a pipeline's jobs, newest first; only the latest attempts unless `include_retried`.
 pub(super) async fn jobs(
     request: HttpRequest,
     path: web::Path<(String, String)>,
-    store: web::Data<Store>,
+    view: View,
 ) -> Result<HttpResponse, Problem> {
     let query = Query::of(&request);
     let filter = JobFilter { scope: query.statuses("scope")?, include_retried: query.flag("include_retried")? };
     let paging = query.paging()?;
-    let row = find(&store, &path.0, &path.1).await?;
-    let page = store.pipeline_jobs(row.key, filter, paging.slice()).await?;
+    let pipeline = find(&view, &path).await?.row;
+    let page = view.pipeline_jobs(&pipeline, filter, paging.slice()).await?;
     Ok(listing::respond(&request, &query, paging, &page))
 }
 
@@ -78,14 +77,14 @@ pub(super) async fn jobs(
 pub(super) async fn report(
     request: HttpRequest,
     path: web::Path<(String, String)>,
-    store: web::Data<Store>,
+    view: View,
 ) -> Result<HttpResponse, Problem> {
     // A report that is replaced between the row and its first byte is looked up once more.
     for _ in 0..2 {
-        let row = find(&store, &path.0, &path.1).await?;
+        let Held { row, .. } = find(&view, &path).await?;
         let Some(blob) = row.report.blob else { return without_report(&row, ZERO_REPORT) };
         let file = File { blob, size: row.report.size, coding: Coding::Zstd };
-        if let Some(body) = file.open(&store, request.method()).await? {
+        if let Some(body) = view.open(file, request.method()).await? {
             return Ok(HttpResponse::Ok().insert_header((CONTENT_TYPE, "application/json")).body(body));
         }
     }
@@ -94,14 +93,13 @@ pub(super) async fn report(
 
 /// Answers with the counts of the test report, suite by suite.
 pub(super) async fn summary(
+    request: HttpRequest,
     path: web::Path<(String, String)>,
-    store: web::Data<Store>,
+    view: View,
 ) -> Result<HttpResponse, Problem> {
-    let row = find(&store, &path.0, &path.1).await?;
+    let Held { row, provenance } = find(&view, &path).await?;
     match &row.report.summary {
-        Some(summary) => {
-            Ok(HttpResponse::Ok().insert_header((CONTENT_TYPE, "application/json")).body(summary.to_string()))
-        }
+        Some(summary) => Ok(reply::json(&request, provenance, summary.to_string())),
         None => without_report(&row, ZERO_SUMMARY),
     }
 }
@@ -124,11 +122,6 @@ fn without_report(row: &PipelineRow, zero: &'static str) -> Result<HttpResponse,
     }
 }
 
-async fn find(store: &Store, project: &str, pipeline: &str) -> Result<PipelineRow, Problem> {
-    let pipeline = pipeline.parse().map_err(|_| Problem::Invalid { name: "pipeline_id", problem: "is invalid" })?;
-    let project = resolve(store, project).await?;
-    match store.pipeline(PipelineKey { project, pipeline }).await? {
-        Some(row) => Ok(row),
-        None => Err(nothing_in(store, project).await),
-    }
+async fn find(view: &View, path: &(String, String)) -> Result<Held<PipelineRow>, Problem> {
+    view.pipeline(view.project(&path.0).await?, &path.1).await
 }

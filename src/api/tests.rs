@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use crate::access::{self, Open};
 use crate::domain::{
     ArchiveRecord, Job, JobId, JobKey, LogRecord, Piece, Pipeline, PipelineId, PipelineKey, Project, ProjectId, Reason,
     ReportRecord, Timestamp,
@@ -58,7 +59,7 @@ impl Cistern {
         let shared = store.clone();
         let server = HttpServer::new(move || {
             App::new()
-                .configure(|config| super::routes(config, shared.clone()))
+                .service(access::reads(Open::default(), |config| super::routes(config, shared.clone())))
                 .default_service(web::to(super::unknown_path))
         })
         .workers(1)

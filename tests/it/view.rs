@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
 use actix_web::{App, HttpServer};
+use cistern::access::{self, Open};
 use cistern::api;
 use cistern::domain::{JobId, JobKey, Piece, PipelineId, PipelineKey, ProjectId, Reason};
 use cistern::loopback::{self, Answer};
@@ -63,11 +64,13 @@ impl Rig {
         let config = Config { place, lease: Duration::from_secs(30), operations: 8, kind: "view" };
         let store = Store::open(config).await.expect("a store");
         let shared = store.clone();
-        let server = HttpServer::new(move || App::new().configure(|config| api::routes(config, shared.clone())))
-            .workers(1)
-            .disable_signals()
-            .bind(("127.0.0.1", 0))
-            .expect("a port");
+        let server = HttpServer::new(move || {
+            App::new().service(access::reads(Open::default(), |config| api::routes(config, shared.clone())))
+        })
+        .workers(1)
+        .disable_signals()
+        .bind(("127.0.0.1", 0))
+        .expect("a port");
         let address = server.addrs()[0];
         let running = server.run();
         let server = running.handle();

@@ -12,8 +12,10 @@ use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{HttpServiceFactory, ServiceRequest, ServiceResponse};
 use actix_web::http::header::{HOST, HeaderMap};
 use actix_web::middleware::{Next, from_fn};
-use actix_web::{Error, HttpResponse, web};
+use actix_web::{Error, HttpMessage, HttpResponse, web};
 use serde_json::json;
+
+use super::Reader;
 
 /// The settings of `access.mode = open`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -56,7 +58,10 @@ async fn guard(
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let authority = request.uri().authority().map(actix_web::http::uri::Authority::as_str);
     match judge(open, authority, request.headers()) {
-        Ok(()) => next.call(request).await.map(ServiceResponse::map_into_boxed_body),
+        Ok(()) => {
+            request.extensions_mut().insert(Reader::everything());
+            next.call(request).await.map(ServiceResponse::map_into_boxed_body)
+        }
         Err(refusal) => {
             let answer = HttpResponse::Forbidden().json(json!({ "message": refusal.message() }));
             Ok(request.into_response(answer))
