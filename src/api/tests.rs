@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use super::ReadThrough;
 use crate::access::{self, Open};
 use crate::domain::{
     ArchiveRecord, Job, JobId, JobKey, LogRecord, Piece, Pipeline, PipelineId, PipelineKey, Project, ProjectId, Reason,
@@ -59,7 +60,9 @@ impl Cistern {
         let shared = store.clone();
         let server = HttpServer::new(move || {
             App::new()
-                .service(access::reads(Open::default(), |config| super::routes(config, shared.clone())))
+                .service(access::reads(Open::default(), |config| {
+                    super::routes(config, shared.clone(), ReadThrough::off())
+                }))
                 .default_service(web::to(super::unknown_path))
         })
         .workers(1)

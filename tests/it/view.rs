@@ -6,7 +6,7 @@ use std::time::Duration;
 use actix_web::dev::ServerHandle;
 use actix_web::{App, HttpServer};
 use cistern::access::{self, Open};
-use cistern::api;
+use cistern::api::{self, ReadThrough};
 use cistern::domain::{JobId, JobKey, Piece, PipelineId, PipelineKey, ProjectId, Reason};
 use cistern::loopback::{self, Answer};
 use cistern::store::{Config, JobRow, PipelineRow, Store};
@@ -65,7 +65,9 @@ impl Rig {
         let store = Store::open(config).await.expect("a store");
         let shared = store.clone();
         let server = HttpServer::new(move || {
-            App::new().service(access::reads(Open::default(), |config| api::routes(config, shared.clone())))
+            App::new().service(access::reads(Open::default(), |config| {
+                api::routes(config, shared.clone(), ReadThrough::off())
+            }))
         })
         .workers(1)
         .disable_signals()
