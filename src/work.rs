@@ -88,10 +88,11 @@ pub enum Cause {
     Full,
     /// An incremental pass, or a pipeline's work, found that something is missing.
     Planned,
+    /// A reader asked for a log or archive: of a running job the log as far as it goes. Before `Look`, so that it does not use
+    /// up a look that has its time.
+    Fetch,
     /// A log or report that is not settled is looked at again.
     Look,
-    /// A reader asked for a log or archive: of a running job the log as far as it goes.
-    Fetch,
     /// A reader asked for a document, or a list, and for nothing that belongs to it.
     Read,
 }

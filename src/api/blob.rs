@@ -8,7 +8,7 @@
 use std::io;
 use std::ops::Range;
 
-use actix_web::body::{BodyStream, BoxBody, MessageBody, SizedStream};
+use actix_web::body::{BoxBody, MessageBody, SizedStream};
 use actix_web::http::Method;
 use bytes::{self as body, Buf};
 use futures_util::TryStreamExt;
@@ -78,25 +78,44 @@ impl File {
 
     /// Returns the body, or `None` when the blob is gone. For HEAD there is a length and no stream.
     pub(super) async fn open(&self, store: &Store, bytes: Bytes, method: &Method) -> Result<Option<BoxBody>, Problem> {
-        let length = match (&bytes, self) {
-            (Bytes::Part(part), _) => Some(part.end.saturating_sub(part.start)),
-            (Bytes::AsStored, Self::Plain { size, .. }) => Some(*size),
-            (Bytes::AsStored, Self::Zstd { frames, .. }) if frames.is_empty() => None,
-            (Bytes::AsStored, Self::Zstd { frames, .. }) => Some(frames.iter().copied().map(u64::from).sum()),
-        };
+        let Some(length) = self.length(store, &bytes).await? else { return Ok(None) };
         if method == Method::HEAD {
-            return Ok(Some(sized(length, stream::empty::<Result<body::Bytes, Broken>>())));
+            return Ok(Some(SizedStream::new(length, stream::empty::<Result<body::Bytes, Broken>>()).boxed()));
         }
         let (blob, from, skip) = self.place(&bytes);
         let Some(chunks) = Chunks::open(store, blob, from).await? else { return Ok(None) };
         let body = match (self, bytes) {
             (Self::Zstd { .. }, Bytes::Part(_)) => {
                 let frames = Frames::new().map_err(|_| Problem::Away)?;
-                sized(length, trimmed(decompressed(chunks, frames), skip, length))
+                SizedStream::new(length, Box::pin(trimmed(decompressed(chunks, frames), skip, length))).boxed()
             }
-            _ => sized(length, trimmed(plain(chunks), skip, length)),
+            _ => SizedStream::new(length, Box::pin(trimmed(plain(chunks), skip, length))).boxed(),
         };
         Ok(Some(body))
+    }
+
+    /// Returns how many bytes the body has, or `None` when the blob is gone.
+    async fn length(&self, store: &Store, bytes: &Bytes) -> Result<Option<u64>, Problem> {
+        let (blob, frames) = match (bytes, self) {
+            (Bytes::Part(part), _) => return Ok(Some(part.end.saturating_sub(part.start))),
+            (Bytes::AsStored, Self::Plain { size, .. }) => return Ok(Some(*size)),
+            (Bytes::AsStored, Self::Zstd { blob, frames, .. }) => (*blob, frames),
+        };
+        if !frames.is_empty() {
+            return Ok(Some(frames.iter().copied().map(u64::from).sum()));
+        }
+        // Nobody noted it: mostly it is one chunk, which the body reads again.
+        let mut length = 0;
+        for number in 0.. {
+            match store.chunk(blob, number).await? {
+                Some(chunk) => length += chunk.len() as u64,
+                None => break,
+            }
+            if length % CHUNK_BYTES as u64 != 0 {
+                break;
+            }
+        }
+        Ok((length > 0).then_some(length))
     }
 
     /// Returns the blob, the stored byte to begin at, and how many bytes to pass over after it.
@@ -146,20 +165,13 @@ impl Chunks {
     }
 }
 
-fn sized(length: Option<u64>, stream: impl Stream<Item = Result<body::Bytes, Broken>> + 'static) -> BoxBody {
-    match length {
-        Some(length) => SizedStream::new(length, Box::pin(stream)).boxed(),
-        None => BodyStream::new(Box::pin(stream)).boxed(),
-    }
-}
-
 /// Passes over the first `skip` bytes and ends after `length` more, without reading on.
 fn trimmed(
     stream: impl Stream<Item = Result<body::Bytes, Broken>>,
     skip: u64,
-    length: Option<u64>,
+    length: u64,
 ) -> impl Stream<Item = Result<body::Bytes, Broken>> {
-    let state = (Box::pin(stream), skip, length.unwrap_or(u64::MAX));
+    let state = (Box::pin(stream), skip, length);
     stream::try_unfold(state, |(mut stream, mut skip, mut left)| async move {
         while left > 0 {
             let Some(mut piece) = stream.try_next().await? else { break };

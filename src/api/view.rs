@@ -136,7 +136,7 @@ impl View {
         };
         let report = self.held((Target::Report(key), Cause::Read), || self.store.pipeline(key), judge).await?;
         Ok(match report {
-            Some(report) if report.provenance.source == Source::Hit && held.provenance.source != Source::Stale => {
+            Some(report) if report.provenance.source == Source::Hit => {
                 Held { provenance: Provenance { source: held.provenance.source, ..report.provenance }, ..report }
             }
             Some(report) => report,
@@ -189,13 +189,15 @@ impl View {
             Some(Some(ask)) if ask.since.is_none_or(|since| Timestamp::now().since(since) > max_age) => ask.cause,
             Some(_) => return Ok(before.and_then(|row| answer(row, Source::Hit))),
         };
-        let had = before.is_some();
+        let lacked = before.as_ref().is_none_or(|row| judge(row).ask.is_some_and(|ask| ask.since.is_none()));
         let asked = self.through.ask(target, cause).await;
         // Also when it was asked before: what was read above may be older than the answer.
         let after = read().await?;
         let source = match asked {
-            Asked::Now(Verdict::Answered | Verdict::Unreachable) if !had => Source::Miss,
+            Asked::Now(Verdict::Answered) if lacked => Source::Miss,
             Asked::Now(Verdict::Answered) => Source::Refreshed,
+            // What takes longer than a reader waits may have arrived in part.
+            Asked::Now(Verdict::Unreachable) if before.is_none() => Source::Miss,
             Asked::Before(Verdict::Answered) | Asked::Never => Source::Hit,
             Asked::Now(_) | Asked::Before(_) => Source::Stale,
         };
