@@ -5,6 +5,7 @@
 //! for the whole. A blob that is replaced while it is read stays readable for 10 min (design, section 4.5); a reader
 //! slower than that is cut off.
 
+use std::cell::RefCell;
 use std::io;
 use std::ops::Range;
 
@@ -13,9 +14,12 @@ use actix_web::http::Method;
 use bytes::{self as body, Buf};
 use futures_util::TryStreamExt;
 use futures_util::stream::{self, Stream};
+use tracing::error;
+use zstd::bulk::Decompressor;
 use zstd::stream::raw::{Decoder, InBuffer, Operation, OutBuffer};
 
 use super::answer::Problem;
+use super::bodies::{Bodies, SMALL_BYTES};
 use crate::domain::BlobId;
 use crate::store::{self, CHUNK_BYTES, FRAME_BYTES, Store};
 
@@ -77,10 +81,21 @@ impl File {
     }
 
     /// Returns the body, or `None` when the blob is gone. For HEAD there is a length and no stream.
-    pub(super) async fn open(&self, store: &Store, bytes: Bytes, method: &Method) -> Result<Option<BoxBody>, Problem> {
+    pub(super) async fn open(
+        &self,
+        store: &Store,
+        bodies: &Bodies,
+        bytes: Bytes,
+        method: &Method,
+    ) -> Result<Option<BoxBody>, Problem> {
         let Some(length) = self.length(store, &bytes).await? else { return Ok(None) };
         if method == Method::HEAD {
             return Ok(Some(SizedStream::new(length, stream::empty::<Result<body::Bytes, Broken>>()).boxed()));
+        }
+        if let (Self::Zstd { blob, size, .. }, Bytes::Part(part)) = (self, &bytes)
+            && *size <= SMALL_BYTES
+        {
+            return Ok(small(store, bodies, *blob, *size).await?.map(|whole| slice(&whole, part).boxed()));
         }
         let (blob, from, skip) = self.place(&bytes);
         let Some(chunks) = Chunks::open(store, blob, from).await? else { return Ok(None) };
@@ -135,6 +150,41 @@ impl File {
             }
         }
     }
+}
+
+/// Returns a small log or report whole, or `None` when the blob is gone.
+async fn small(store: &Store, bodies: &Bodies, blob: BlobId, size: u64) -> Result<Option<body::Bytes>, Problem> {
+    if let Some(whole) = bodies.get(blob) {
+        return Ok(Some(whole));
+    }
+    // One frame of raw bytes that fill no chunk: compressed, they fit into one.
+    let Some(chunk) = store.chunk(blob, 0).await? else { return Ok(None) };
+    let size = usize::try_from(size).unwrap_or(usize::MAX);
+    let whole = match decompress(&chunk, size) {
+        Ok(whole) if whole.len() == size => body::Bytes::from(whole),
+        Ok(_) | Err(_) => {
+            error!(blob = blob.0, "a stored log or report cannot be decompressed");
+            return Err(Problem::Unusable);
+        }
+    };
+    bodies.keep(blob, whole.clone());
+    Ok(Some(whole))
+}
+
+/// Decompresses one frame; each thread keeps what that takes.
+fn decompress(frame: &[u8], size: usize) -> io::Result<Vec<u8>> {
+    thread_local! {
+        static DECOMPRESSOR: RefCell<Option<Decompressor<'static>>> = const { RefCell::new(None) };
+    }
+    DECOMPRESSOR.with_borrow_mut(|kept| match kept {
+        Some(decompressor) => decompressor.decompress(frame, size),
+        None => kept.insert(Decompressor::new()?).decompress(frame, size),
+    })
+}
+
+fn slice(whole: &body::Bytes, part: &Range<u64>) -> body::Bytes {
+    let at = |place: u64| usize::try_from(place).unwrap_or(usize::MAX).min(whole.len());
+    whole.slice(at(part.start)..at(part.end))
 }
 
 /// The chunks of one blob, in order, from a byte of it on.

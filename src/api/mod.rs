@@ -12,6 +12,7 @@
 
 mod answer;
 mod blob;
+mod bodies;
 mod coding;
 mod cors;
 mod freshness;
@@ -31,16 +32,31 @@ use actix_web::dev::Handler;
 use actix_web::{FromRequest, HttpRequest, HttpResponse, Resource, Responder, guard, web};
 
 use self::answer::Problem;
+use self::bodies::Bodies;
 pub use self::cors::{Cors, headers};
 pub use self::through::ReadThrough;
 use crate::store::Store;
 
+/// What the routes answer from. Cheap to clone; clones share it.
+#[derive(Debug, Clone)]
+pub struct Api {
+    store: Store,
+    through: ReadThrough,
+    bodies: Bodies,
+}
+
+impl Api {
+    /// Answers from a store, and reads through as told.
+    pub fn new(store: Store, through: ReadThrough) -> Self {
+        Self { store, through, bodies: Bodies::default() }
+    }
+}
+
 /// Adds the routes; wrap them with [`crate::access::reads`]. Every other path below `/api/v4` is 404.
-pub fn routes(config: &mut web::ServiceConfig, store: Store, through: ReadThrough) {
+pub fn routes(config: &mut web::ServiceConfig, api: Api) {
     config.service(
         web::scope("/api/v4")
-            .app_data(web::Data::new(store))
-            .app_data(web::Data::new(through))
+            .app_data(web::Data::new(api))
             .service(read("/projects", projects::list))
             .service(read("/projects/{project}", projects::show))
             .service(read("/projects/{project}/pipelines", pipelines::list))

@@ -79,7 +79,10 @@ pub(super) async fn file(
     let coding = if stored { Coding::Zstd } else { Coding::Identity };
     let validators = Validators::of(&file, coding, provenance.as_of);
     if validators.are_known(headers) {
-        return Ok(Some(begin(StatusCode::NOT_MODIFIED, provenance, &validators).finish()));
+        let mut response = begin(StatusCode::NOT_MODIFIED, provenance, &validators);
+        // The same bytes may have become final.
+        head(&mut response);
+        return Ok(Some(response.finish()));
     }
     let size = file.size();
     let wanted = if validators.allow_a_part(headers) { Wanted::of(headers, size) } else { Wanted::Whole };

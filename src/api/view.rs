@@ -10,20 +10,20 @@ use actix_web::dev::Payload;
 use actix_web::http::Method;
 use actix_web::{FromRequest, HttpMessage, HttpRequest, web};
 
+use super::Api;
 use super::answer::Problem;
 use super::blob::{Bytes, File};
 use super::freshness::{self, JobPart, PipelinePart, Standing};
 use super::provenance::{Held, Listed, Provenance, Source};
-use super::through::{Asked, ReadThrough, Verdict};
+use super::through::{Asked, Verdict};
 use crate::access::{Reader, Seen};
 use crate::domain::{Document, JobKey, PipelineKey, PipelinePhase, ProjectId, Timestamp};
-use crate::store::{self, JobFilter, JobRow, Page, PipelineFilter, PipelineRow, Slice, Store};
+use crate::store::{self, JobFilter, JobRow, Page, PipelineFilter, PipelineRow, Slice};
 use crate::work::{Cause, Target};
 
 /// One reader's view of the cache.
 pub(super) struct View {
-    store: Store,
-    through: ReadThrough,
+    api: Api,
     reader: Reader,
 }
 
@@ -33,12 +33,9 @@ impl FromRequest for View {
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let reader = request.extensions().get::<Reader>().cloned();
-        let store = request.app_data::<web::Data<Store>>();
-        let through = request.app_data::<web::Data<ReadThrough>>();
-        ready(match (reader, store, through) {
-            (Some(reader), Some(store), Some(through)) => {
-                Ok(Self { store: Store::clone(store), through: ReadThrough::clone(through), reader })
-            }
+        let api = request.app_data::<web::Data<Api>>();
+        ready(match (reader, api) {
+            (Some(reader), Some(api)) => Ok(Self { api: Api::clone(api), reader }),
             // No guard let the request in.
             _ => Err(Problem::UnknownPath),
         })
@@ -48,10 +45,10 @@ impl FromRequest for View {
 impl View {
     /// Returns a page of the projects that can be seen.
     pub(super) async fn projects(&self, slice: Slice) -> Result<Listed, Problem> {
-        let page = self.store.projects(slice).await?;
+        let page = self.api.store.projects(slice).await?;
         let page = Page { rows: page.rows.into_iter().map(|(_, document)| document).collect(), total: page.total };
         // Every pass begins by listing them.
-        let passed = self.store.completed_ago("reconcile").await?;
+        let passed = self.api.store.completed_ago("reconcile").await?;
         let as_of = passed.map(|ago| Timestamp::now().minus(ago));
         Ok(Listed { page, provenance: Provenance::hit(as_of), complete: as_of.is_some() })
     }
@@ -61,7 +58,7 @@ impl View {
         let id = match Address::of(text)? {
             Address::Id(id) => id,
             Address::Path(path) => {
-                self.store.project_by_path(path).await?.map(|(id, _)| id).ok_or(Problem::ProjectNotFound)?
+                self.api.store.project_by_path(path).await?.map(|(id, _)| id).ok_or(Problem::ProjectNotFound)?
             }
         };
         self.reader.see(id).await.ok_or(Problem::ProjectNotFound)
@@ -72,7 +69,7 @@ impl View {
         let id = project.project();
         let target = Target::Project(id);
         let held = self
-            .held((target, Cause::Read), || self.store.project(id), |document| Standing::aging(document.as_of))
+            .held((target, Cause::Read), || self.api.store.project(id), |document| Standing::aging(document.as_of))
             .await?;
         held.ok_or(Problem::ProjectNotFound)
     }
@@ -86,12 +83,12 @@ impl View {
         since: Option<Timestamp>,
     ) -> Result<Listed, Problem> {
         let id = project.project();
-        let page = self.store.pipelines(id, filter, slice).await?;
-        let progress = self.store.progress(id).await?;
+        let page = self.api.store.pipelines(id, filter, slice).await?;
+        let progress = self.api.store.progress(id).await?;
         let mut since = since;
         if page.total == 0 || since.is_none() {
             let known = |document: &Document| Standing::last(document.as_of);
-            let document = self.held((Target::Project(id), Cause::Read), || self.store.project(id), known).await?;
+            let document = self.held((Target::Project(id), Cause::Read), || self.api.store.project(id), known).await?;
             let created = document.as_ref().and_then(|document| freshness::created_at(&document.row.text));
             if document.is_none() && page.total == 0 {
                 return Err(Problem::ProjectNotFound);
@@ -113,7 +110,7 @@ impl View {
         let pipeline = id.parse().map_err(|_| Problem::Invalid { name: "pipeline_id", problem: "is invalid" })?;
         let key = PipelineKey { project: project.project(), pipeline };
         let judge = |row: &PipelineRow| freshness::of_pipeline(row, part);
-        match self.held((Target::Pipeline(key), Cause::Read), || self.store.pipeline(key), judge).await? {
+        match self.held((Target::Pipeline(key), Cause::Read), || self.api.store.pipeline(key), judge).await? {
             Some(held) => Ok(held),
             None => Err(self.nothing_in(project).await),
         }
@@ -134,7 +131,7 @@ impl View {
                 Standing::last(looked)
             }
         };
-        let report = self.held((Target::Report(key), Cause::Read), || self.store.pipeline(key), judge).await?;
+        let report = self.held((Target::Report(key), Cause::Read), || self.api.store.pipeline(key), judge).await?;
         Ok(match report {
             Some(report) if report.provenance.source == Source::Hit => {
                 Held { provenance: Provenance { source: held.provenance.source, ..report.provenance }, ..report }
@@ -151,7 +148,7 @@ impl View {
         filter: JobFilter,
         slice: Slice,
     ) -> Result<Listed, Problem> {
-        let page = self.store.pipeline_jobs(pipeline.row.key, filter, slice).await?;
+        let page = self.api.store.pipeline_jobs(pipeline.row.key, filter, slice).await?;
         let provenance = pipeline.provenance;
         let complete = provenance.source != Source::Stale && freshness::lists_all(&pipeline.row);
         Ok(Listed { page, provenance, complete })
@@ -163,7 +160,7 @@ impl View {
         let key = JobKey { project: project.project(), job };
         let judge = |row: &JobRow| freshness::of_job(row, part);
         let miss = if part == JobPart::Document { Cause::Read } else { Cause::Fetch };
-        match self.held((Target::Job(key), miss), || self.store.job(key), judge).await? {
+        match self.held((Target::Job(key), miss), || self.api.store.job(key), judge).await? {
             Some(held) => Ok(held),
             None => Err(self.nothing_in(project).await),
         }
@@ -181,7 +178,7 @@ impl View {
             Some(Held { row, provenance: Provenance { source, as_of } })
         };
         let before = read().await?;
-        let Some(max_age) = self.through.max_age() else {
+        let Some(max_age) = self.api.through.max_age() else {
             return Ok(before.and_then(|row| answer(row, Source::Hit)));
         };
         let cause = match before.as_ref().map(|row| judge(row).ask) {
@@ -190,7 +187,7 @@ impl View {
             Some(_) => return Ok(before.and_then(|row| answer(row, Source::Hit))),
         };
         let lacked = before.as_ref().is_none_or(|row| judge(row).ask.is_some_and(|ask| ask.since.is_none()));
-        let asked = self.through.ask(target, cause).await;
+        let asked = self.api.through.ask(target, cause).await;
         // Also when it was asked before: what was read above may be older than the answer.
         let after = read().await?;
         let source = match asked {
@@ -205,7 +202,7 @@ impl View {
             (Some(row), _) => Ok(answer(row, source)),
             (None, Asked::Now(Verdict::Unreachable) | Asked::Before(Verdict::Unreachable)) => Err(Problem::Unreachable),
             (None, Asked::Now(Verdict::Answered)) => {
-                self.through.has_none(target, cause);
+                self.api.through.has_none(target, cause);
                 Ok(None)
             }
             (None, _) => Ok(None),
@@ -214,12 +211,12 @@ impl View {
 
     /// Begins to read a blob that a row of this view names; `None` when it was replaced meanwhile.
     pub(super) async fn open(&self, file: &File, bytes: Bytes, method: &Method) -> Result<Option<BoxBody>, Problem> {
-        file.open(&self.store, bytes, method).await
+        file.open(&self.api.store, &self.api.bodies, bytes, method).await
     }
 
     /// Returns what GitLab says when there is nothing: whether the project itself is unknown, or only what was asked for.
     async fn nothing_in(&self, project: Seen) -> Problem {
-        match self.store.project(project.project()).await {
+        match self.api.store.project(project.project()).await {
             Ok(Some(_)) => Problem::NotFound,
             Ok(None) => Problem::ProjectNotFound,
             Err(problem) => problem.into(),
