@@ -8,6 +8,8 @@ use crate::domain::{JobId, JobKey, Pipeline, PipelineId, PipelineKey, ProjectId,
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Target {
+    /// A project's document: only readers ask for it alone, passes list it.
+    Project(ProjectId),
     /// A pipeline: its record and its jobs' documents; offers what they still need.
     Pipeline(PipelineKey),
     /// A pipeline's test report: apart from the pipeline, so that a slow report holds no log up.
@@ -20,14 +22,16 @@ impl Target {
     /// Returns the project it belongs to.
     pub fn project(&self) -> ProjectId {
         match self {
+            Self::Project(project) => *project,
             Self::Pipeline(key) | Self::Report(key) => key.project,
             Self::Job(key) => key.project,
         }
     }
 
-    /// Returns `pipeline`, `report` or `job`.
+    /// Returns `project`, `pipeline`, `report` or `job`.
     pub fn kind(&self) -> &'static str {
         match self {
+            Self::Project(_) => "project",
             Self::Pipeline(_) => "pipeline",
             Self::Report(_) => "report",
             Self::Job(_) => "job",
@@ -37,6 +41,7 @@ impl Target {
     /// Returns the target of a stored kind and ids, if there is such a kind.
     pub fn from_parts(kind: &str, project: ProjectId, id: u64) -> Option<Self> {
         match kind {
+            "project" => Some(Self::Project(project)),
             "pipeline" => Some(Self::Pipeline(PipelineKey { project, pipeline: PipelineId(id) })),
             "report" => Some(Self::Report(PipelineKey { project, pipeline: PipelineId(id) })),
             "job" => Some(Self::Job(JobKey { project, job: JobId(id) })),
@@ -44,9 +49,10 @@ impl Target {
         }
     }
 
-    /// Returns the pipeline's or job's id.
+    /// Returns the project's, pipeline's or job's id.
     pub fn id(&self) -> u64 {
         match self {
+            Self::Project(project) => project.0,
             Self::Pipeline(key) | Self::Report(key) => key.pipeline.0,
             Self::Job(key) => key.job.0,
         }
@@ -59,11 +65,18 @@ impl Target {
 pub enum Lane {
     /// Somebody waits for it: events.
     Live,
+    /// A reader waits for it, for some seconds: misses. Not journaled, because whoever still wants it asks again.
+    Reader,
     /// Nobody waits: passes, later looks at logs.
     Backfill,
 }
 
-/// Why a target is worked on.
+impl Lane {
+    /// Every lane, the one that goes first first.
+    pub const ALL: [Self; 3] = [Self::Live, Self::Reader, Self::Backfill];
+}
+
+/// Why a target is worked on; of two causes the first is the stronger one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Cause {
@@ -75,14 +88,24 @@ pub enum Cause {
     Full,
     /// An incremental pass, or a pipeline's work, found that something is missing.
     Planned,
+    /// A reader asked for a log or archive: of a running job the log as far as it goes. Before `Look`, so that it does not use
+    /// up a look that has its time.
+    Fetch,
     /// A log or report that is not settled is looked at again.
     Look,
+    /// A reader asked for a document, or a list, and for nothing that belongs to it.
+    Read,
 }
 
 impl Cause {
     /// Returns whether it asks for what is held but unsettled, or failed, as well as for what is missing.
     pub fn is_thorough(self) -> bool {
         matches!(self, Self::Full | Self::Look)
+    }
+
+    /// Returns whether nobody but readers asks.
+    pub fn is_a_reader_s(self) -> bool {
+        matches!(self, Self::Fetch | Self::Read)
     }
 }
 

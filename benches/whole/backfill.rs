@@ -178,6 +178,6 @@ fn bare_reads_per_second(fake: &FakeGitlab) -> Result<f64, Box<dyn Error>> {
     let head = |path: String| format!("GET {path} HTTP/1.1\r\nHost: gitlab\r\nPRIVATE-TOKEN: {token}\r\n\r\n");
     let requests = requests.into_iter().map(|path| Request::new(head(path).into_bytes(), Vec::new())).collect();
     let address = fake.url().trim_start_matches("http://").parse()?;
-    let done = Load { address, connections: IN_FLIGHT as usize, expected: None }.run(requests)?;
+    let done = Load { address, connections: IN_FLIGHT as usize, expected: None, status: None }.run(requests)?;
     Ok(done.per_second())
 }

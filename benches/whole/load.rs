@@ -31,6 +31,8 @@ pub(crate) struct Load {
     pub(crate) connections: usize,
     /// How the body of every answer begins, if that matters; an answer that is no success ends the load either way.
     pub(crate) expected: Option<&'static str>,
+    /// The status of every answer, if one kind of success is not as good as another.
+    pub(crate) status: Option<u16>,
 }
 
 /// How it went.
@@ -47,7 +49,12 @@ impl Done {
 
     /// Returns what 99 of 100 answers took at most, in milliseconds.
     pub(crate) fn p99_millis(&self) -> f64 {
-        let at = self.latencies.len() * 99 / 100;
+        self.part_millis(99)
+    }
+
+    /// Returns what so many of 100 answers took at most, in milliseconds.
+    pub(crate) fn part_millis(&self, percent: usize) -> f64 {
+        let at = self.latencies.len() * percent / 100;
         self.latencies.get(at).map_or(f64::NAN, |latency| latency.as_secs_f64() * 1000.0)
     }
 }
@@ -71,7 +78,7 @@ impl Load {
         let began = Instant::now();
         let mut connections = JoinSet::new();
         for stream in streams {
-            connections.spawn(converse(stream, requests, next, self.expected));
+            connections.spawn(converse(stream, requests, next, (self.expected, self.status)));
         }
         let mut latencies = Vec::with_capacity(requests.len());
         while let Some(ended) = connections.join_next().await {
@@ -87,7 +94,7 @@ async fn converse(
     mut stream: TcpStream,
     requests: &'static [Request],
     next: &'static AtomicUsize,
-    expected: Option<&'static str>,
+    (expected, wanted): (Option<&'static str>, Option<u16>),
 ) -> Result<Vec<Duration>, Trouble> {
     let mut latencies = Vec::new();
     let (mut out, mut answer) = (Vec::new(), Vec::new());
@@ -100,7 +107,8 @@ async fn converse(
         let (status, body) = read_answer(&mut stream, &mut answer).await?;
         latencies.push(began.elapsed());
         let as_expected = expected.is_none_or(|expected| body.starts_with(expected.as_bytes()));
-        if !(200..300).contains(&status) || !as_expected {
+        let succeeded = wanted.map_or((200..300).contains(&status), |wanted| wanted == status);
+        if !succeeded || !as_expected {
             return Err(format!("answered {status}: {}", String::from_utf8_lossy(body)).into());
         }
     }
@@ -137,5 +145,7 @@ fn head_of(head: &str) -> Result<(u16, usize), Trouble> {
         let (name, value) = line.split_once(':')?;
         name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse().ok())?
     });
-    Ok((status, announced.ok_or("no length")?))
+    // What the reader has already is not sent again, nor is its length.
+    let length = if status == 304 { Some(0) } else { announced };
+    Ok((status, length.ok_or("no length")?))
 }

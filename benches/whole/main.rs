@@ -18,6 +18,7 @@ mod machine;
 #[path = "../../tests/it/rig/mongod.rs"]
 mod mongod;
 mod place;
+mod reads;
 mod webhook;
 
 use std::error::Error;
@@ -29,7 +30,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Takes one kind of figure.
 type Measure = fn(&mut figure::Figures) -> Result<(), Box<dyn Error>>;
 
-const MEASURES: [(&str, Measure); 11] = [
+const MEASURES: [(&str, Measure); 12] = [
     ("cold and warm backfill", backfill::with_latency),
     ("sequential backfill", backfill::one_at_a_time),
     ("unhindered backfill", backfill::without_latency),
@@ -37,6 +38,7 @@ const MEASURES: [(&str, Measure); 11] = [
     ("rate limit", limit::measure),
     ("small webhooks", webhook::small),
     ("large webhooks", webhook::large),
+    ("reads", reads::measure),
     ("latency on mongodb", backfill::with_latency_on_mongodb),
     ("unhindered backfill on mongodb", backfill::without_latency_on_mongodb),
     ("webhooks on mongodb", webhook::small_on_mongodb),

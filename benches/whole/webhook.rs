@@ -113,7 +113,8 @@ impl Deliveries {
             Journaled::Yes => "{\"outcome\":\"accepted\"}",
             Journaled::No => "{\"outcome\":\"ignored\"}",
         };
-        let load = || Load { address: server.address, connections: CONNECTIONS, expected: Some(expected) };
+        let load =
+            || Load { address: server.address, connections: CONNECTIONS, expected: Some(expected), status: None };
         load().run(self.requests(journaled, 0..WARM_UP))?;
         let requests = self.requests(journaled, WARM_UP..WARM_UP + self.number);
         let before = server.usage();

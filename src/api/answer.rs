@@ -39,6 +39,8 @@ pub(super) enum Problem {
     UnknownPath,
     /// Cistern's cache cannot be changed by its readers.
     OnlyReads,
+    /// It is not cached, and GitLab cannot be asked for it now.
+    Unreachable,
     /// The store is away for now, or what was to be read is being replaced.
     Away,
     /// The store cannot be used.
@@ -63,6 +65,9 @@ impl fmt::Display for Problem {
             Self::OnlyReads => {
                 f.write_str("405 Method Not Allowed: Cistern is a cache and can only be read. Use GET or HEAD.")
             }
+            Self::Unreachable => f.write_str(
+                "503 Service Unavailable: this is not cached, and GitLab did not answer in time. Ask again soon.",
+            ),
             Self::Away => f.write_str("503 Service Unavailable: the cache cannot be read right now. Ask again soon."),
             Self::Unusable => f.write_str("500 Internal Server Error: the cache cannot be read. See Cistern's log."),
         }
@@ -75,7 +80,7 @@ impl ResponseError for Problem {
             Self::ProjectNotFound | Self::NotFound | Self::NotHeld(_) | Self::UnknownPath => StatusCode::NOT_FOUND,
             Self::Invalid { .. } | Self::Unsupported(_) => StatusCode::BAD_REQUEST,
             Self::OnlyReads => StatusCode::METHOD_NOT_ALLOWED,
-            Self::Away => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Away | Self::Unreachable => StatusCode::SERVICE_UNAVAILABLE,
             Self::Unusable => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -89,7 +94,7 @@ impl ResponseError for Problem {
             Self::OnlyReads => {
                 response.insert_header((ALLOW, "GET, HEAD"));
             }
-            Self::Away => {
+            Self::Away | Self::Unreachable => {
                 response.insert_header((RETRY_AFTER, RETRY_SECS));
             }
             _ => {}

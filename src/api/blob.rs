@@ -5,39 +5,57 @@
 //! for the whole. A blob that is replaced while it is read stays readable for 10 min (design, section 4.5); a reader
 //! slower than that is cut off.
 
+use std::cell::RefCell;
 use std::io;
+use std::ops::Range;
 
 use actix_web::body::{BoxBody, MessageBody, SizedStream};
 use actix_web::http::Method;
-use bytes::{Buf, Bytes};
+use bytes::{self as body, Buf};
+use futures_util::TryStreamExt;
 use futures_util::stream::{self, Stream};
+use tracing::error;
+use zstd::bulk::Decompressor;
 use zstd::stream::raw::{Decoder, InBuffer, Operation, OutBuffer};
 
 use super::answer::Problem;
+use super::bodies::{Bodies, SMALL_BYTES};
 use crate::domain::BlobId;
-use crate::store::{self, Store};
+use crate::store::{self, CHUNK_BYTES, FRAME_BYTES, Store};
 
 /// Decompressed bytes handed on at once: some 50 µs of work between two looks of the runtime at other readers.
 const PIECE_BYTES: usize = 64 * 1024;
 
-/// A blob as readers see it.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct File {
-    /// The stored bytes.
-    pub(super) blob: BlobId,
-    /// How many bytes readers get.
-    pub(super) size: u64,
-    /// How the stored bytes become those of readers.
-    pub(super) coding: Coding,
+/// A blob as readers see it. What it hashes to tells it from every other.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum File {
+    /// Stored as it is.
+    Plain {
+        /// The stored bytes.
+        blob: BlobId,
+        /// How many they are.
+        size: u64,
+        /// Their SHA-256, if it is known.
+        sha256: Option<[u8; 32]>,
+    },
+    /// Stored as concatenated zstd frames of [`FRAME_BYTES`] each.
+    Zstd {
+        /// The stored bytes.
+        blob: BlobId,
+        /// How many bytes readers get.
+        size: u64,
+        /// The stored length of each frame; empty when it is not known, and then it is one.
+        frames: Vec<u32>,
+    },
 }
 
-/// How a blob is stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Coding {
-    /// As it is.
-    Plain,
-    /// As concatenated zstd frames.
-    Zstd,
+/// Which bytes of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Bytes {
+    /// These of those that readers see.
+    Part(Range<u64>),
+    /// All, as they are stored.
+    AsStored,
 }
 
 /// Why a stream broke off.
@@ -50,34 +68,144 @@ enum Broken {
 }
 
 impl File {
-    /// Returns the body, or `None` when the blob is gone. For HEAD there is a length and no stream.
-    pub(super) async fn open(self, store: &Store, method: &Method) -> Result<Option<BoxBody>, Problem> {
-        if method == Method::HEAD {
-            return Ok(Some(SizedStream::new(self.size, stream::empty::<Result<Bytes, Broken>>()).boxed()));
+    /// Returns how many bytes readers see.
+    pub(super) fn size(&self) -> u64 {
+        match self {
+            Self::Plain { size, .. } | Self::Zstd { size, .. } => *size,
         }
-        let Some(first) = store.chunk(self.blob, 0).await? else { return Ok(None) };
-        let chunks = Chunks { store: store.clone(), blob: self.blob, first: Some(first), next: 1 };
-        let body = match self.coding {
-            Coding::Plain => SizedStream::new(self.size, Box::pin(plain(chunks))).boxed(),
-            Coding::Zstd => {
+    }
+
+    /// Returns whether it is stored in a form that some readers take.
+    pub(super) fn is_zstd(&self) -> bool {
+        matches!(self, Self::Zstd { .. })
+    }
+
+    /// Returns the body, or `None` when the blob is gone. For HEAD there is a length and no stream.
+    pub(super) async fn open(
+        &self,
+        store: &Store,
+        bodies: &Bodies,
+        bytes: Bytes,
+        method: &Method,
+    ) -> Result<Option<BoxBody>, Problem> {
+        let Some(length) = self.length(store, &bytes).await? else { return Ok(None) };
+        if method == Method::HEAD {
+            return Ok(Some(SizedStream::new(length, stream::empty::<Result<body::Bytes, Broken>>()).boxed()));
+        }
+        if let (Self::Zstd { blob, size, .. }, Bytes::Part(part)) = (self, &bytes)
+            && *size <= SMALL_BYTES
+        {
+            return Ok(small(store, bodies, *blob, *size).await?.map(|whole| slice(&whole, part).boxed()));
+        }
+        let (blob, from, skip) = self.place(&bytes);
+        let Some(chunks) = Chunks::open(store, blob, from).await? else { return Ok(None) };
+        let body = match (self, bytes) {
+            (Self::Zstd { .. }, Bytes::Part(_)) => {
                 let frames = Frames::new().map_err(|_| Problem::Away)?;
-                SizedStream::new(self.size, Box::pin(decompressed(chunks, frames))).boxed()
+                SizedStream::new(length, Box::pin(trimmed(decompressed(chunks, frames), skip, length))).boxed()
             }
+            _ => SizedStream::new(length, Box::pin(trimmed(plain(chunks), skip, length))).boxed(),
         };
         Ok(Some(body))
     }
+
+    /// Returns how many bytes the body has, or `None` when the blob is gone.
+    async fn length(&self, store: &Store, bytes: &Bytes) -> Result<Option<u64>, Problem> {
+        let (blob, frames) = match (bytes, self) {
+            (Bytes::Part(part), _) => return Ok(Some(part.end.saturating_sub(part.start))),
+            (Bytes::AsStored, Self::Plain { size, .. }) => return Ok(Some(*size)),
+            (Bytes::AsStored, Self::Zstd { blob, frames, .. }) => (*blob, frames),
+        };
+        if !frames.is_empty() {
+            return Ok(Some(frames.iter().copied().map(u64::from).sum()));
+        }
+        // Nobody noted it: mostly it is one chunk, which the body reads again.
+        let mut length = 0;
+        for number in 0.. {
+            match store.chunk(blob, number).await? {
+                Some(chunk) => length += chunk.len() as u64,
+                None => break,
+            }
+            if length % CHUNK_BYTES as u64 != 0 {
+                break;
+            }
+        }
+        Ok((length > 0).then_some(length))
+    }
+
+    /// Returns the blob, the stored byte to begin at, and how many bytes to pass over after it.
+    fn place(&self, bytes: &Bytes) -> (BlobId, u64, u64) {
+        match (self, bytes) {
+            (Self::Plain { blob, .. }, Bytes::Part(part)) => (*blob, part.start, 0),
+            (Self::Plain { blob, .. } | Self::Zstd { blob, .. }, Bytes::AsStored) => (*blob, 0, 0),
+            (Self::Zstd { blob, frames, .. }, Bytes::Part(part)) => {
+                let frame = usize::try_from(part.start / FRAME_BYTES as u64).unwrap_or(usize::MAX);
+                match frames.get(..frame) {
+                    Some(before) if !frames.is_empty() => {
+                        let from = before.iter().copied().map(u64::from).sum();
+                        (*blob, from, part.start % FRAME_BYTES as u64)
+                    }
+                    _ => (*blob, 0, part.start),
+                }
+            }
+        }
+    }
 }
 
-/// The chunks of one blob, in order.
+/// Returns a small log or report whole, or `None` when the blob is gone.
+async fn small(store: &Store, bodies: &Bodies, blob: BlobId, size: u64) -> Result<Option<body::Bytes>, Problem> {
+    if let Some(whole) = bodies.get(blob) {
+        return Ok(Some(whole));
+    }
+    // One frame of raw bytes that fill no chunk: compressed, they fit into one.
+    let Some(chunk) = store.chunk(blob, 0).await? else { return Ok(None) };
+    let size = usize::try_from(size).unwrap_or(usize::MAX);
+    let whole = match decompress(&chunk, size) {
+        Ok(whole) if whole.len() == size => body::Bytes::from(whole),
+        Ok(_) | Err(_) => {
+            error!(blob = blob.0, "a stored log or report cannot be decompressed");
+            return Err(Problem::Unusable);
+        }
+    };
+    bodies.keep(blob, whole.clone());
+    Ok(Some(whole))
+}
+
+/// Decompresses one frame; each thread keeps what that takes.
+fn decompress(frame: &[u8], size: usize) -> io::Result<Vec<u8>> {
+    thread_local! {
+        static DECOMPRESSOR: RefCell<Option<Decompressor<'static>>> = const { RefCell::new(None) };
+    }
+    DECOMPRESSOR.with_borrow_mut(|kept| match kept {
+        Some(decompressor) => decompressor.decompress(frame, size),
+        None => kept.insert(Decompressor::new()?).decompress(frame, size),
+    })
+}
+
+fn slice(whole: &body::Bytes, part: &Range<u64>) -> body::Bytes {
+    let at = |place: u64| usize::try_from(place).unwrap_or(usize::MAX).min(whole.len());
+    whole.slice(at(part.start)..at(part.end))
+}
+
+/// The chunks of one blob, in order, from a byte of it on.
 struct Chunks {
     store: Store,
     blob: BlobId,
-    first: Option<Bytes>,
+    first: Option<body::Bytes>,
     next: u32,
 }
 
 impl Chunks {
-    async fn next(&mut self) -> Result<Option<Bytes>, store::Error> {
+    /// Returns `None` when the blob is gone.
+    async fn open(store: &Store, blob: BlobId, from: u64) -> Result<Option<Self>, store::Error> {
+        let number = u32::try_from(from / CHUNK_BYTES as u64).unwrap_or(u32::MAX);
+        let Some(mut first) = store.chunk(blob, number).await? else { return Ok(None) };
+        let skip = usize::try_from(from % CHUNK_BYTES as u64).unwrap_or(usize::MAX);
+        first.advance(skip.min(first.len()));
+        Ok(Some(Self { store: store.clone(), blob, first: Some(first), next: number.saturating_add(1) }))
+    }
+
+    async fn next(&mut self) -> Result<Option<body::Bytes>, store::Error> {
         if let Some(first) = self.first.take() {
             return Ok(Some(first));
         }
@@ -87,11 +215,34 @@ impl Chunks {
     }
 }
 
-fn plain(chunks: Chunks) -> impl Stream<Item = Result<Bytes, Broken>> {
+/// Passes over the first `skip` bytes and ends after `length` more, without reading on.
+fn trimmed(
+    stream: impl Stream<Item = Result<body::Bytes, Broken>>,
+    skip: u64,
+    length: u64,
+) -> impl Stream<Item = Result<body::Bytes, Broken>> {
+    let state = (Box::pin(stream), skip, length);
+    stream::try_unfold(state, |(mut stream, mut skip, mut left)| async move {
+        while left > 0 {
+            let Some(mut piece) = stream.try_next().await? else { break };
+            let passed = usize::try_from(skip).unwrap_or(usize::MAX).min(piece.len());
+            piece.advance(passed);
+            skip -= passed as u64;
+            piece.truncate(usize::try_from(left).unwrap_or(usize::MAX));
+            if !piece.is_empty() {
+                left -= piece.len() as u64;
+                return Ok(Some((piece, (stream, skip, left))));
+            }
+        }
+        Ok(None)
+    })
+}
+
+fn plain(chunks: Chunks) -> impl Stream<Item = Result<body::Bytes, Broken>> {
     stream::try_unfold(chunks, |mut chunks| async move { Ok(chunks.next().await?.map(|chunk| (chunk, chunks))) })
 }
 
-fn decompressed(chunks: Chunks, frames: Frames) -> impl Stream<Item = Result<Bytes, Broken>> {
+fn decompressed(chunks: Chunks, frames: Frames) -> impl Stream<Item = Result<body::Bytes, Broken>> {
     stream::try_unfold((chunks, frames), |(mut chunks, mut frames)| async move {
         loop {
             if let Some(piece) = frames.piece()? {
@@ -108,23 +259,23 @@ fn decompressed(chunks: Chunks, frames: Frames) -> impl Stream<Item = Result<Byt
 /// Decompresses concatenated frames piece by piece; chunks end anywhere within a frame.
 struct Frames {
     decoder: Decoder<'static>,
-    input: Bytes,
+    input: body::Bytes,
     /// Whether the decoder is between two frames.
     between: bool,
 }
 
 impl Frames {
     fn new() -> io::Result<Self> {
-        Ok(Self { decoder: Decoder::new()?, input: Bytes::new(), between: true })
+        Ok(Self { decoder: Decoder::new()?, input: body::Bytes::new(), between: true })
     }
 
     /// Takes the next chunk; the one before must be used up.
-    fn feed(&mut self, chunk: Bytes) {
+    fn feed(&mut self, chunk: body::Bytes) {
         self.input = chunk;
     }
 
     /// Returns the next piece, or `None` when it takes another chunk to make one.
-    fn piece(&mut self) -> io::Result<Option<Bytes>> {
+    fn piece(&mut self) -> io::Result<Option<body::Bytes>> {
         let mut piece = vec![0; PIECE_BYTES];
         let mut filled = 0;
         while filled < piece.len() {
@@ -142,7 +293,7 @@ impl Frames {
             }
         }
         piece.truncate(filled);
-        Ok((filled > 0).then(|| Bytes::from(piece)))
+        Ok((filled > 0).then(|| body::Bytes::from(piece)))
     }
 
     /// Checks that the blob did not end within a frame.
@@ -160,7 +311,7 @@ mod tests {
         let mut frames = Frames::new()?;
         let mut whole = Vec::new();
         for chunk in blob.chunks(chunk) {
-            frames.feed(Bytes::copy_from_slice(chunk));
+            frames.feed(body::Bytes::copy_from_slice(chunk));
             while let Some(piece) = frames.piece()? {
                 assert!(piece.len() <= PIECE_BYTES);
                 whole.extend_from_slice(&piece);

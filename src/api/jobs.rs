@@ -2,13 +2,14 @@
 
 use actix_web::http::header::{
     CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ContentDisposition, DispositionParam, DispositionType,
-    HeaderName, X_CONTENT_TYPE_OPTIONS,
+    HeaderName,
 };
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 use serde::Deserialize;
 
 use super::answer::{Problem, REASON};
-use super::blob::{Coding, File};
+use super::blob::File;
+use super::freshness::JobPart;
 use super::provenance::Held;
 use super::reply;
 use super::view::View;
@@ -27,7 +28,7 @@ pub(super) async fn show(
     path: web::Path<(String, String)>,
     view: View,
 ) -> Result<HttpResponse, Problem> {
-    let held = find(&view, &path).await?;
+    let held = find(&view, &path, JobPart::Document).await?;
     Ok(reply::json(&request, held.provenance, held.row.document.text))
 }
 
@@ -39,17 +40,20 @@ pub(super) async fn trace(
 ) -> Result<HttpResponse, Problem> {
     // A log that is replaced between the row and its first byte is looked up once more.
     for _ in 0..2 {
-        let Held { row, .. } = find(&view, &path).await?;
-        let mut response = log_response();
-        match row.log.piece {
-            Piece::Whole => response.insert_header((X_CISTERN_LOG, "settled")),
-            Piece::Live => response.insert_header((X_CISTERN_LOG, "live")),
-            piece => response.insert_header((REASON, reason(&row, piece).as_str())),
+        let Held { mut row, provenance } = find(&view, &path, JobPart::Log).await?;
+        let state = match row.log.piece {
+            Piece::Whole => (X_CISTERN_LOG, "settled"),
+            Piece::Live | Piece::Partial => (X_CISTERN_LOG, "live"),
+            piece => (REASON, reason(&row, piece).as_str()),
         };
-        let Some(blob) = row.log.blob else { return Ok(response.body("")) };
-        let file = File { blob, size: row.log.size, coding: Coding::Zstd };
-        if let Some(body) = view.open(file, request.method()).await? {
-            return Ok(response.body(body));
+        let head = |response: &mut HttpResponseBuilder| {
+            as_text(response);
+            response.insert_header(state);
+        };
+        let Some(blob) = row.log.blob else { return Ok(reply::empty(provenance, head)) };
+        let file = File::Zstd { blob, size: row.log.size, frames: std::mem::take(&mut row.log.frames) };
+        if let Some(answer) = reply::file(&request, provenance, &view, file, head).await? {
+            return Ok(answer);
         }
     }
     Err(Problem::Away)
@@ -62,7 +66,7 @@ pub(super) async fn artifacts(
     view: View,
 ) -> Result<HttpResponse, Problem> {
     for _ in 0..2 {
-        let Held { row, .. } = find(&view, &path).await?;
+        let Held { row, provenance } = find(&view, &path, JobPart::Archive).await?;
         let Some(blob) = row.archive.blob else {
             return Err(match reason(&row, row.archive.piece) {
                 // Nothing is missing from a job that made none.
@@ -74,30 +78,28 @@ pub(super) async fn artifacts(
                 piece => Problem::NotHeld(piece),
             });
         };
-        let file = File { blob, size: row.archive.size, coding: Coding::Plain };
-        if let Some(body) = view.open(file, request.method()).await? {
-            return Ok(HttpResponse::Ok()
+        let file = File::Plain { blob, size: row.archive.size, sha256: row.archive.sha256 };
+        let head = |response: &mut HttpResponseBuilder| {
+            response
                 .insert_header((CONTENT_TYPE, "application/zip"))
-                .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"))
-                .insert_header((CONTENT_DISPOSITION, attachment(&row.document.text)))
-                .body(body));
+                .insert_header((CONTENT_DISPOSITION, attachment(&row.document.text)));
+        };
+        if let Some(answer) = reply::file(&request, provenance, &view, file, head).await? {
+            return Ok(answer);
         }
     }
     Err(Problem::Away)
 }
 
-async fn find(view: &View, path: &(String, String)) -> Result<Held<JobRow>, Problem> {
-    view.job(view.project(&path.0).await?, &path.1).await
+async fn find(view: &View, path: &(String, String), part: JobPart) -> Result<Held<JobRow>, Problem> {
+    view.job(view.project(&path.0).await?, &path.1, part).await
 }
 
 /// Logs hold what a job printed, so a browser must not take them for anything but text.
-fn log_response() -> HttpResponseBuilder {
-    let mut response = HttpResponse::Ok();
+fn as_text(response: &mut HttpResponseBuilder) {
     response
         .insert_header((CONTENT_TYPE, "text/plain; charset=utf-8"))
-        .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .insert_header((CONTENT_SECURITY_POLICY, "sandbox; default-src 'none'"));
-    response
 }
 
 /// Nothing is missing from a job that has not ended, what GitLab deleted with its pipeline will not come, and what has no bytes

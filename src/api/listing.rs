@@ -1,12 +1,14 @@
 //! A page of a list: GitLab's documents side by side, and GitLab's paging headers (contract, section 5.2).
 
-use actix_web::http::header::{CONTENT_TYPE, HeaderName, LINK};
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::http::header::{HeaderName, LINK};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use url::form_urlencoded;
 
+use super::provenance::Listed;
 use super::query::{Paging, Query};
+use super::reply;
 use crate::domain::Document;
-use crate::store::{Page, Slice};
+use crate::store::Slice;
 
 const X_PAGE: HeaderName = HeaderName::from_static("x-page");
 const X_PER_PAGE: HeaderName = HeaderName::from_static("x-per-page");
@@ -14,6 +16,9 @@ const X_PREV_PAGE: HeaderName = HeaderName::from_static("x-prev-page");
 const X_NEXT_PAGE: HeaderName = HeaderName::from_static("x-next-page");
 const X_TOTAL: HeaderName = HeaderName::from_static("x-total");
 const X_TOTAL_PAGES: HeaderName = HeaderName::from_static("x-total-pages");
+
+/// Whether everything that GitLab has of what was asked for is in the list: `true` or `false`.
+const X_CISTERN_COMPLETE: HeaderName = HeaderName::from_static("x-cistern-complete");
 
 /// Parameters that may hold a credential; they are never written into a link.
 const CREDENTIALS: [&str; 3] = ["private_token", "access_token", "job_token"];
@@ -44,25 +49,30 @@ impl Paging {
 }
 
 /// Answers with a page.
-pub(super) fn respond(request: &HttpRequest, query: &Query, paging: Paging, page: &Page<Document>) -> HttpResponse {
-    let Position { prev, next, last } = paging.position(page.total);
-    let number = |number: Option<u64>| number.map(|number| number.to_string()).unwrap_or_default();
-    let mut response = HttpResponse::Ok();
-    response
-        .insert_header((CONTENT_TYPE, "application/json"))
-        .insert_header((X_PAGE, paging.page.to_string()))
-        .insert_header((X_PER_PAGE, paging.per_page.to_string()))
-        .insert_header((X_PREV_PAGE, number(prev)))
-        .insert_header((X_NEXT_PAGE, number(next)))
-        .insert_header((X_TOTAL, page.total.to_string()))
-        .insert_header((X_TOTAL_PAGES, last.to_string()));
-    if let Some(base) = base(request) {
-        let link = |page: u64, rel: &str| format!("<{base}?{}>; rel=\"{rel}\"", parameters(query, paging, page));
-        let around = prev.map(|page| link(page, "prev")).into_iter().chain(next.map(|page| link(page, "next")));
-        let links: Vec<String> = around.chain([link(1, "first"), link(last, "last")]).collect();
-        response.insert_header((LINK, links.join(", ")));
-    }
-    response.body(concatenated(&page.rows))
+pub(super) fn respond(request: &HttpRequest, query: &Query, paging: Paging, listed: &Listed) -> HttpResponse {
+    let Listed { page, provenance, complete } = listed;
+    let body = concatenated(&page.rows);
+    let head = |response: &mut HttpResponseBuilder| {
+        let Position { prev, next, last } = paging.position(page.total);
+        let number = |number: Option<u64>| number.map(|number| number.to_string()).unwrap_or_default();
+        response
+            .insert_header((X_CISTERN_COMPLETE, if *complete { "true" } else { "false" }))
+            .insert_header((X_PAGE, paging.page.to_string()))
+            .insert_header((X_PER_PAGE, paging.per_page.to_string()))
+            .insert_header((X_PREV_PAGE, number(prev)))
+            .insert_header((X_NEXT_PAGE, number(next)))
+            .insert_header((X_TOTAL, page.total.to_string()))
+            .insert_header((X_TOTAL_PAGES, last.to_string()));
+        if let Some(base) = base(request) {
+            let link = |page: u64, rel: &str| format!("<{base}?{}>; rel=\"{rel}\"", parameters(query, paging, page));
+            let around = prev.map(|page| link(page, "prev")).into_iter().chain(next.map(|page| link(page, "next")));
+            let links: Vec<String> = around.chain([link(1, "first"), link(last, "last")]).collect();
+            response.insert_header((LINK, links.join(", ")));
+        }
+    };
+    // The headers tell how long the whole list is.
+    let version = (&body, page.total, complete);
+    reply::versioned(request, *provenance, version, body.as_bytes(), head)
 }
 
 /// Joins documents to a JSON array without reading them.
@@ -108,7 +118,9 @@ mod tests {
     use actix_web::test::TestRequest;
 
     use super::*;
+    use crate::api::provenance::Provenance;
     use crate::domain::Timestamp;
+    use crate::store::Page;
 
     fn header(response: &HttpResponse, name: &HeaderName) -> String {
         response.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or("(none)").to_owned()
@@ -119,7 +131,8 @@ mod tests {
         let query = Query::of(&request);
         let paging = query.paging().expect("valid paging");
         let row = Document { text: r#"{"id":1}"#.into(), as_of: Timestamp::default() };
-        respond(&request, &query, paging, &Page { rows: vec![row; 2], total })
+        let page = Page { rows: vec![row; 2], total };
+        respond(&request, &query, paging, &Listed { page, provenance: Provenance::hit(None), complete: true })
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! Pipelines, their jobs and their test reports (contract, sections 5.4, 5.5 and 5.8).
 
 use actix_web::http::header::CONTENT_TYPE;
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 
 use super::answer::{Problem, REASON};
-use super::blob::{Coding, File};
-use super::provenance::Held;
+use super::blob::File;
+use super::freshness::PipelinePart;
+use super::provenance::{Held, Provenance};
 use super::query::Query;
 use super::view::View;
 use super::{listing, reply};
@@ -45,8 +46,9 @@ pub(super) async fn list(
         ascending: query.choice("sort", "asc", "desc")?.unwrap_or(false),
     };
     let paging = query.paging()?;
-    let page = view.pipelines(view.project(&project).await?, filter, paging.slice()).await?;
-    Ok(listing::respond(&request, &query, paging, &page))
+    let since = query.instant("updated_after").max(query.instant("created_after"));
+    let listed = view.pipelines(view.project(&project).await?, filter, paging.slice(), since).await?;
+    Ok(listing::respond(&request, &query, paging, &listed))
 }
 
 /// Answers with one pipeline, in the shape of the listing (design, section 4.7).
@@ -55,7 +57,7 @@ pub(super) async fn show(
     path: web::Path<(String, String)>,
     view: View,
 ) -> Result<HttpResponse, Problem> {
-    let held = find(&view, &path).await?;
+    let held = view.pipeline(view.project(&path.0).await?, &path.1, PipelinePart::Document).await?;
     Ok(reply::json(&request, held.provenance, held.row.document.text))
 }
 
@@ -68,9 +70,9 @@ pub(super) async fn jobs(
     let query = Query::of(&request);
     let filter = JobFilter { scope: query.statuses("scope")?, include_retried: query.flag("include_retried")? };
     let paging = query.paging()?;
-    let pipeline = find(&view, &path).await?.row;
-    let page = view.pipeline_jobs(&pipeline, filter, paging.slice()).await?;
-    Ok(listing::respond(&request, &query, paging, &page))
+    let pipeline = view.pipeline(view.project(&path.0).await?, &path.1, PipelinePart::Jobs).await?;
+    let listed = view.pipeline_jobs(&pipeline, filter, paging.slice()).await?;
+    Ok(listing::respond(&request, &query, paging, &listed))
 }
 
 /// Answers with the test report.
@@ -81,11 +83,14 @@ pub(super) async fn report(
 ) -> Result<HttpResponse, Problem> {
     // A report that is replaced between the row and its first byte is looked up once more.
     for _ in 0..2 {
-        let Held { row, .. } = find(&view, &path).await?;
-        let Some(blob) = row.report.blob else { return without_report(&row, ZERO_REPORT) };
-        let file = File { blob, size: row.report.size, coding: Coding::Zstd };
-        if let Some(body) = view.open(file, request.method()).await? {
-            return Ok(HttpResponse::Ok().insert_header((CONTENT_TYPE, "application/json")).body(body));
+        let Held { row, provenance } = view.report(view.project(&path.0).await?, &path.1).await?;
+        let Some(blob) = row.report.blob else { return without_report(&request, provenance, &row, ZERO_REPORT) };
+        let file = File::Zstd { blob, size: row.report.size, frames: Vec::new() };
+        let head = |response: &mut HttpResponseBuilder| {
+            response.insert_header((CONTENT_TYPE, "application/json"));
+        };
+        if let Some(answer) = reply::file(&request, provenance, &view, file, head).await? {
+            return Ok(answer);
         }
     }
     Err(Problem::Away)
@@ -97,32 +102,30 @@ pub(super) async fn summary(
     path: web::Path<(String, String)>,
     view: View,
 ) -> Result<HttpResponse, Problem> {
-    let Held { row, provenance } = find(&view, &path).await?;
+    let Held { row, provenance } = view.report(view.project(&path.0).await?, &path.1).await?;
     match &row.report.summary {
         Some(summary) => Ok(reply::json(&request, provenance, summary.to_string())),
-        None => without_report(&row, ZERO_SUMMARY),
+        None => without_report(&request, provenance, &row, ZERO_SUMMARY),
     }
 }
 
 /// A pipeline without JUnit, and one that has not ended, gets GitLab's zeros. A report that should be here and is not
 /// is 404: zeros would say that no test failed.
-fn without_report(row: &PipelineRow, zero: &'static str) -> Result<HttpResponse, Problem> {
-    let zeros = || {
-        let mut response = HttpResponse::Ok();
-        response.insert_header((CONTENT_TYPE, "application/json"));
-        response
-    };
+fn without_report(
+    request: &HttpRequest,
+    provenance: Provenance,
+    row: &PipelineRow,
+    zero: &'static str,
+) -> Result<HttpResponse, Problem> {
     let not_finished = Piece::Absent(Reason::NotFinished);
     match row.report.piece {
-        Piece::Whole | Piece::Live => Ok(zeros().body(zero)),
+        Piece::Whole | Piece::Live => Ok(reply::json(request, provenance, zero)),
         piece if row.gone && !piece.is_final() => Err(Problem::NotHeld(Piece::Absent(Reason::Expired))),
         piece if piece == not_finished || row.status.pipeline_phase() != PipelinePhase::Ended => {
-            Ok(zeros().insert_header((REASON, not_finished.as_str())).body(zero))
+            Ok(reply::document(request, provenance, zero.to_owned(), |response| {
+                response.insert_header((REASON, not_finished.as_str()));
+            }))
         }
         piece => Err(Problem::NotHeld(piece)),
     }
-}
-
-async fn find(view: &View, path: &(String, String)) -> Result<Held<PipelineRow>, Problem> {
-    view.pipeline(view.project(&path.0).await?, &path.1).await
 }

@@ -48,8 +48,8 @@ pub(super) async fn list(request: HttpRequest, view: View) -> Result<HttpRespons
     query.only("order_by", "id")?;
     query.only("sort", "asc")?;
     let paging = query.paging()?;
-    let page = view.projects(paging.slice()).await?;
-    Ok(listing::respond(&request, &query, paging, &page))
+    let listed = view.projects(paging.slice()).await?;
+    Ok(listing::respond(&request, &query, paging, &listed))
 }
 
 /// Answers with one project, by id or by path.

@@ -4,6 +4,7 @@ use actix_web::HttpRequest;
 use url::form_urlencoded;
 
 use super::answer::Problem;
+use crate::domain::Timestamp;
 
 /// The default and largest page (contract, section 5.2). A larger `per_page` is cut, as GitLab does.
 const DEFAULT_PER_PAGE: u64 = 20;
@@ -61,6 +62,11 @@ impl Query {
 
     pub(super) fn owned(&self, name: &str) -> Option<String> {
         self.text(name).map(str::to_owned)
+    }
+
+    /// Returns an instant; what is none is left to whoever filters by it.
+    pub(super) fn instant(&self, name: &str) -> Option<Timestamp> {
+        self.text(name).and_then(Timestamp::parse)
     }
 
     /// Returns whether a parameter is switched on.

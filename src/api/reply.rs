@@ -1,11 +1,136 @@
 //! The answers that are documents and files: one place for what every good answer has.
+//!
+//! Guarantees: whoever has this version already gets a 304; a part is of one version; nothing is compressed twice; no cache
+//! that readers share keeps an answer.
 
-use actix_web::http::header::CONTENT_TYPE;
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::http::StatusCode;
+use actix_web::http::header::{
+    ACCEPT_RANGES, AGE, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderName, HeaderValue,
+    LAST_MODIFIED, RANGE, VARY, X_CONTENT_TYPE_OPTIONS,
+};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 
+use super::answer::Problem;
+use super::blob::{Bytes, File};
+use super::coding::Coding;
 use super::provenance::Provenance;
+use super::range::Wanted;
+use super::validators::Validators;
+use super::view::View;
+use crate::domain::Timestamp;
+
+/// `hit`, `refreshed`, `stale` or `miss`.
+const X_CISTERN_CACHE: HeaderName = HeaderName::from_static("x-cistern-cache");
+
+/// GitLab's clock when GitLab said so.
+const X_CISTERN_AS_OF: HeaderName = HeaderName::from_static("x-cistern-as-of");
+
+/// Answers depend on who asks: they are for nobody else, and asked for again each time.
+const PRIVATE: HeaderValue = HeaderValue::from_static("private, no-cache");
 
 /// Answers with a JSON text.
-pub(super) fn json(_request: &HttpRequest, _provenance: Provenance, text: impl Into<String>) -> HttpResponse {
-    HttpResponse::Ok().insert_header((CONTENT_TYPE, "application/json")).body(text.into())
+pub(super) fn json(request: &HttpRequest, provenance: Provenance, text: impl Into<String>) -> HttpResponse {
+    document(request, provenance, text.into(), |_| {})
+}
+
+/// Answers with a JSON text and headers of its own, which stand for the version too.
+pub(super) fn document(
+    request: &HttpRequest,
+    provenance: Provenance,
+    text: String,
+    head: impl FnOnce(&mut HttpResponseBuilder),
+) -> HttpResponse {
+    versioned(request, provenance, &text, text.as_bytes(), head)
+}
+
+/// As [`document`], where the version is told by more than the text.
+pub(super) fn versioned(
+    request: &HttpRequest,
+    provenance: Provenance,
+    version: impl std::hash::Hash,
+    body: &[u8],
+    head: impl FnOnce(&mut HttpResponseBuilder),
+) -> HttpResponse {
+    let coding = Coding::worthwhile(request.headers(), body.len());
+    let validators = Validators::of(version, coding, provenance.as_of);
+    if validators.are_known(request.headers()) {
+        return begin(StatusCode::NOT_MODIFIED, provenance, &validators).finish();
+    }
+    let mut response = begin(StatusCode::OK, provenance, &validators);
+    response.insert_header((CONTENT_TYPE, "application/json"));
+    head(&mut response);
+    match (coding.encode(body), coding.as_str()) {
+        (Some(coded), Some(word)) => response.insert_header((CONTENT_ENCODING, word)).body(coded),
+        _ => response.body(body.to_vec()),
+    }
+}
+
+/// Answers with a file or the part of it that is asked for; `None` when it was replaced meanwhile.
+pub(super) async fn file(
+    request: &HttpRequest,
+    provenance: Provenance,
+    view: &View,
+    file: File,
+    head: impl FnOnce(&mut HttpResponseBuilder),
+) -> Result<Option<HttpResponse>, Problem> {
+    let headers = request.headers();
+    // A part is of the bytes that readers see, so that it means the same however they are stored.
+    let stored = file.is_zstd() && !headers.contains_key(RANGE) && Coding::accepted(headers) == Coding::Zstd;
+    let coding = if stored { Coding::Zstd } else { Coding::Identity };
+    let validators = Validators::of(&file, coding, provenance.as_of);
+    if validators.are_known(headers) {
+        let mut response = begin(StatusCode::NOT_MODIFIED, provenance, &validators);
+        // The same bytes may have become final.
+        head(&mut response);
+        return Ok(Some(response.finish()));
+    }
+    let size = file.size();
+    let wanted = if validators.allow_a_part(headers) { Wanted::of(headers, size) } else { Wanted::Whole };
+    let (status, bytes) = match &wanted {
+        Wanted::Nothing => {
+            let mut response = begin(StatusCode::RANGE_NOT_SATISFIABLE, provenance, &validators);
+            return Ok(Some(response.insert_header((CONTENT_RANGE, format!("bytes */{size}"))).finish()));
+        }
+        Wanted::Part(part) => (StatusCode::PARTIAL_CONTENT, Bytes::Part(part.clone())),
+        Wanted::Whole if stored => (StatusCode::OK, Bytes::AsStored),
+        Wanted::Whole => (StatusCode::OK, Bytes::Part(0..size)),
+    };
+    let Some(body) = view.open(&file, bytes, request.method()).await? else { return Ok(None) };
+    let mut response = begin(status, provenance, &validators);
+    response.insert_header((ACCEPT_RANGES, "bytes"));
+    head(&mut response);
+    if let Wanted::Part(part) = wanted {
+        let range = format!("bytes {}-{}/{size}", part.start, part.end.saturating_sub(1));
+        response.insert_header((CONTENT_RANGE, range));
+    }
+    if let Some(word) = coding.as_str() {
+        response.insert_header((CONTENT_ENCODING, word));
+    }
+    Ok(Some(response.body(body)))
+}
+
+/// Answers with nothing, because there are no bytes.
+pub(super) fn empty(provenance: Provenance, head: impl FnOnce(&mut HttpResponseBuilder)) -> HttpResponse {
+    let mut response = begin(StatusCode::OK, provenance, &Validators::of((), Coding::Identity, provenance.as_of));
+    head(&mut response);
+    response.body("")
+}
+
+/// Begins an answer with what all of them have.
+fn begin(status: StatusCode, provenance: Provenance, validators: &Validators) -> HttpResponseBuilder {
+    let mut response = HttpResponse::build(status);
+    response
+        .insert_header((X_CISTERN_CACHE, HeaderValue::from_static(provenance.source.as_str())))
+        .insert_header((X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")))
+        .insert_header((CACHE_CONTROL, PRIVATE))
+        .insert_header((VARY, HeaderValue::from_static("Accept-Encoding")))
+        .insert_header((ETAG, validators.tag.as_str()));
+    if let Some(date) = validators.date() {
+        response.insert_header((LAST_MODIFIED, date));
+    }
+    if let Some(as_of) = provenance.as_of {
+        let age = Timestamp::now().since(as_of).as_secs();
+        response.insert_header((AGE, age)).insert_header((X_CISTERN_AS_OF, as_of.to_string()));
+    }
+    response
 }

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use super::{Api, ReadThrough};
 use crate::access::{self, Open};
 use crate::domain::{
     ArchiveRecord, Job, JobId, JobKey, LogRecord, Piece, Pipeline, PipelineId, PipelineKey, Project, ProjectId, Reason,
@@ -56,7 +57,7 @@ impl Cistern {
         let config =
             Config { place: Place::Sqlite(path), lease: Duration::from_secs(30), operations: 50, kind: "test" };
         let store = Store::open(config).await.expect("a store");
-        let shared = store.clone();
+        let shared = Api::new(store.clone(), ReadThrough::off());
         let server = HttpServer::new(move || {
             App::new()
                 .service(access::reads(Open::default(), |config| super::routes(config, shared.clone())))

@@ -1,6 +1,6 @@
-//! What one reader sees of the cache: the only way from a route to the store.
+//! What one reader sees of the cache: the only way from a route to the store, and through it to GitLab.
 //!
-//! Guarantees: nothing of a project is queried before [`crate::access`] let this reader see the project; what is not cached
+//! Guarantees: what is final is answered from the store; what is not good enough is asked for before it is answered; nothing of a project is queried before [`crate::access`] let this reader see the project; what is not cached
 //! and what may not be seen are the same 404.
 
 use std::future::{Ready, ready};
@@ -10,16 +10,20 @@ use actix_web::dev::Payload;
 use actix_web::http::Method;
 use actix_web::{FromRequest, HttpMessage, HttpRequest, web};
 
+use super::Api;
 use super::answer::Problem;
-use super::blob::File;
-use super::provenance::Held;
+use super::blob::{Bytes, File};
+use super::freshness::{self, JobPart, PipelinePart, Standing};
+use super::provenance::{Held, Listed, Provenance, Source};
+use super::through::{Asked, Verdict};
 use crate::access::{Reader, Seen};
-use crate::domain::{Document, JobKey, PipelineKey, ProjectId};
-use crate::store::{JobFilter, JobRow, Page, PipelineFilter, PipelineRow, Slice, Store};
+use crate::domain::{Document, JobKey, PipelineKey, PipelinePhase, ProjectId, Timestamp};
+use crate::store::{self, JobFilter, JobRow, Page, PipelineFilter, PipelineRow, Slice};
+use crate::work::{Cause, Target};
 
 /// One reader's view of the cache.
 pub(super) struct View {
-    store: Store,
+    api: Api,
     reader: Reader,
 }
 
@@ -29,9 +33,9 @@ impl FromRequest for View {
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let reader = request.extensions().get::<Reader>().cloned();
-        let store = request.app_data::<web::Data<Store>>();
-        ready(match (reader, store) {
-            (Some(reader), Some(store)) => Ok(Self { store: Store::clone(store), reader }),
+        let api = request.app_data::<web::Data<Api>>();
+        ready(match (reader, api) {
+            (Some(reader), Some(api)) => Ok(Self { api: Api::clone(api), reader }),
             // No guard let the request in.
             _ => Err(Problem::UnknownPath),
         })
@@ -40,9 +44,13 @@ impl FromRequest for View {
 
 impl View {
     /// Returns a page of the projects that can be seen.
-    pub(super) async fn projects(&self, slice: Slice) -> Result<Page<Document>, Problem> {
-        let page = self.store.projects(slice).await?;
-        Ok(Page { rows: page.rows.into_iter().map(|(_, document)| document).collect(), total: page.total })
+    pub(super) async fn projects(&self, slice: Slice) -> Result<Listed, Problem> {
+        let page = self.api.store.projects(slice).await?;
+        let page = Page { rows: page.rows.into_iter().map(|(_, document)| document).collect(), total: page.total };
+        // Every pass begins by listing them.
+        let passed = self.api.store.completed_ago("reconcile").await?;
+        let as_of = passed.map(|ago| Timestamp::now().minus(ago));
+        Ok(Listed { page, provenance: Provenance::hit(as_of), complete: as_of.is_some() })
     }
 
     /// Finds a project by id or by path. A numeric one need not be cached: a pipeline may be cached before its project is.
@@ -50,7 +58,7 @@ impl View {
         let id = match Address::of(text)? {
             Address::Id(id) => id,
             Address::Path(path) => {
-                self.store.project_by_path(path).await?.map(|(id, _)| id).ok_or(Problem::ProjectNotFound)?
+                self.api.store.project_by_path(path).await?.map(|(id, _)| id).ok_or(Problem::ProjectNotFound)?
             }
         };
         self.reader.see(id).await.ok_or(Problem::ProjectNotFound)
@@ -58,70 +66,157 @@ impl View {
 
     /// Returns a project's document.
     pub(super) async fn document(&self, project: Seen) -> Result<Held<Document>, Problem> {
-        let document = self.store.project(project.project()).await?.ok_or(Problem::ProjectNotFound)?;
-        let as_of = document.as_of;
-        Ok(Held::hit(document, as_of))
+        let id = project.project();
+        let target = Target::Project(id);
+        let held = self
+            .held((target, Cause::Read), || self.api.store.project(id), |document| Standing::aging(document.as_of))
+            .await?;
+        held.ok_or(Problem::ProjectNotFound)
     }
 
-    /// Returns a page of a project's pipelines.
+    /// Returns a page of a project's pipelines; what was asked for begins at `since`, or at the project's beginning.
     pub(super) async fn pipelines(
         &self,
         project: Seen,
         filter: PipelineFilter,
         slice: Slice,
-    ) -> Result<Page<Document>, Problem> {
-        let page = self.store.pipelines(project.project(), filter, slice).await?;
-        if page.total == 0
-            && let problem @ (Problem::ProjectNotFound | Problem::Away | Problem::Unusable) =
-                self.nothing_in(project).await
-        {
-            return Err(problem);
+        since: Option<Timestamp>,
+    ) -> Result<Listed, Problem> {
+        let id = project.project();
+        let page = self.api.store.pipelines(id, filter, slice).await?;
+        let progress = self.api.store.progress(id).await?;
+        let mut since = since;
+        if page.total == 0 || since.is_none() {
+            let known = |document: &Document| Standing::last(document.as_of);
+            let document = self.held((Target::Project(id), Cause::Read), || self.api.store.project(id), known).await?;
+            let created = document.as_ref().and_then(|document| freshness::created_at(&document.row.text));
+            if document.is_none() && page.total == 0 {
+                return Err(Problem::ProjectNotFound);
+            }
+            since = since.or(created);
         }
-        Ok(page)
+        let as_of = progress.map(|progress| progress.full_pass_at.unwrap_or_default().max(progress.watermark));
+        let complete = freshness::covers(progress.as_ref(), since);
+        Ok(Listed { page, provenance: Provenance::hit(as_of), complete })
     }
 
-    /// Returns a pipeline.
-    pub(super) async fn pipeline(&self, project: Seen, id: &str) -> Result<Held<PipelineRow>, Problem> {
+    /// Returns a pipeline, good enough for this part of it.
+    pub(super) async fn pipeline(
+        &self,
+        project: Seen,
+        id: &str,
+        part: PipelinePart,
+    ) -> Result<Held<PipelineRow>, Problem> {
         let pipeline = id.parse().map_err(|_| Problem::Invalid { name: "pipeline_id", problem: "is invalid" })?;
-        match self.store.pipeline(PipelineKey { project: project.project(), pipeline }).await? {
-            Some(row) => {
-                let as_of = row.document.as_of;
-                Ok(Held::hit(row, as_of))
-            }
+        let key = PipelineKey { project: project.project(), pipeline };
+        let judge = |row: &PipelineRow| freshness::of_pipeline(row, part);
+        match self.held((Target::Pipeline(key), Cause::Read), || self.api.store.pipeline(key), judge).await? {
+            Some(held) => Ok(held),
             None => Err(self.nothing_in(project).await),
         }
     }
 
-    /// Returns a page of a pipeline's jobs.
+    /// Returns a pipeline with its test report. That of an unfinished pipeline is not asked for: GitLab would keep it for
+    /// two minutes and answer the end of the pipeline with it (contract, section 5.8).
+    pub(super) async fn report(&self, project: Seen, id: &str) -> Result<Held<PipelineRow>, Problem> {
+        let held = self.pipeline(project, id, PipelinePart::Jobs).await?;
+        let key = held.row.key;
+        let as_of = held.provenance.as_of.unwrap_or_default();
+        let judge = |row: &PipelineRow| {
+            let ended = row.status.pipeline_phase() == PipelinePhase::Ended;
+            let looked = row.report.last_look.unwrap_or(as_of);
+            if ended && !row.report.piece.is_final() && !row.report.piece.is_held() {
+                Standing::lacking(looked, Cause::Read)
+            } else {
+                Standing::last(looked)
+            }
+        };
+        let report = self.held((Target::Report(key), Cause::Read), || self.api.store.pipeline(key), judge).await?;
+        Ok(match report {
+            Some(report) if report.provenance.source == Source::Hit => {
+                Held { provenance: Provenance { source: held.provenance.source, ..report.provenance }, ..report }
+            }
+            Some(report) => report,
+            None => held,
+        })
+    }
+
+    /// Returns a page of the jobs of a pipeline that was asked for with [`PipelinePart::Jobs`].
     pub(super) async fn pipeline_jobs(
         &self,
-        pipeline: &PipelineRow,
+        pipeline: &Held<PipelineRow>,
         filter: JobFilter,
         slice: Slice,
-    ) -> Result<Page<Document>, Problem> {
-        Ok(self.store.pipeline_jobs(pipeline.key, filter, slice).await?)
+    ) -> Result<Listed, Problem> {
+        let page = self.api.store.pipeline_jobs(pipeline.row.key, filter, slice).await?;
+        let provenance = pipeline.provenance;
+        let complete = provenance.source != Source::Stale && freshness::lists_all(&pipeline.row);
+        Ok(Listed { page, provenance, complete })
     }
 
-    /// Returns a job.
-    pub(super) async fn job(&self, project: Seen, id: &str) -> Result<Held<JobRow>, Problem> {
+    /// Returns a job, good enough for this part of it.
+    pub(super) async fn job(&self, project: Seen, id: &str, part: JobPart) -> Result<Held<JobRow>, Problem> {
         let job = id.parse().map_err(|_| Problem::Invalid { name: "job_id", problem: "is invalid" })?;
-        match self.store.job(JobKey { project: project.project(), job }).await? {
-            Some(row) => {
-                let as_of = row.document.as_of;
-                Ok(Held::hit(row, as_of))
-            }
+        let key = JobKey { project: project.project(), job };
+        let judge = |row: &JobRow| freshness::of_job(row, part);
+        let miss = if part == JobPart::Document { Cause::Read } else { Cause::Fetch };
+        match self.held((Target::Job(key), miss), || self.api.store.job(key), judge).await? {
+            Some(held) => Ok(held),
             None => Err(self.nothing_in(project).await),
+        }
+    }
+
+    /// Reads something, and has GitLab asked for it when it is not good enough, or not held (then for `miss`).
+    async fn held<T>(
+        &self,
+        (target, miss): (Target, Cause),
+        read: impl AsyncFn() -> Result<Option<T>, store::Error>,
+        judge: impl Fn(&T) -> Standing,
+    ) -> Result<Option<Held<T>>, Problem> {
+        let answer = |row: T, source| {
+            let as_of = Some(judge(&row).as_of);
+            Some(Held { row, provenance: Provenance { source, as_of } })
+        };
+        let before = read().await?;
+        let Some(max_age) = self.api.through.max_age() else {
+            return Ok(before.and_then(|row| answer(row, Source::Hit)));
+        };
+        let cause = match before.as_ref().map(|row| judge(row).ask) {
+            None => miss,
+            Some(Some(ask)) if ask.since.is_none_or(|since| Timestamp::now().since(since) > max_age) => ask.cause,
+            Some(_) => return Ok(before.and_then(|row| answer(row, Source::Hit))),
+        };
+        let lacked = before.as_ref().is_none_or(|row| judge(row).ask.is_some_and(|ask| ask.since.is_none()));
+        let asked = self.api.through.ask(target, cause).await;
+        // Also when it was asked before: what was read above may be older than the answer.
+        let after = read().await?;
+        let source = match asked {
+            Asked::Now(Verdict::Answered) if lacked => Source::Miss,
+            Asked::Now(Verdict::Answered) => Source::Refreshed,
+            // What takes longer than a reader waits may have arrived in part.
+            Asked::Now(Verdict::Unreachable) if before.is_none() => Source::Miss,
+            Asked::Before(Verdict::Answered) | Asked::Never => Source::Hit,
+            Asked::Now(_) | Asked::Before(_) => Source::Stale,
+        };
+        match (after, asked) {
+            (Some(row), _) => Ok(answer(row, source)),
+            (None, Asked::Now(Verdict::Unreachable) | Asked::Before(Verdict::Unreachable)) => Err(Problem::Unreachable),
+            (None, Asked::Now(Verdict::Answered)) => {
+                self.api.through.has_none(target, cause);
+                Ok(None)
+            }
+            (None, _) => Ok(None),
         }
     }
 
     /// Begins to read a blob that a row of this view names; `None` when it was replaced meanwhile.
-    pub(super) async fn open(&self, file: File, method: &Method) -> Result<Option<BoxBody>, Problem> {
-        file.open(&self.store, method).await
+    pub(super) async fn open(&self, file: &File, bytes: Bytes, method: &Method) -> Result<Option<BoxBody>, Problem> {
+        file.open(&self.api.store, &self.api.bodies, bytes, method).await
     }
 
     /// Returns what GitLab says when there is nothing: whether the project itself is unknown, or only what was asked for.
     async fn nothing_in(&self, project: Seen) -> Problem {
-        match self.store.project(project.project()).await {
+        match self.api.store.project(project.project()).await {
             Ok(Some(_)) => Problem::NotFound,
             Ok(None) => Problem::ProjectNotFound,
             Err(problem) => problem.into(),

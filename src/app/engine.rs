@@ -96,6 +96,7 @@ impl Engine {
             ingest.clone(),
             worker::Config {
                 live: parallel.api_calls,
+                readers: parallel.api_calls,
                 backfill: parallel.api_calls.saturating_mul(TARGETS_PER_PERMIT),
                 schedule: config.schedule.clone(),
             },

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix_web::dev::{Server, ServerHandle};
+use actix_web::middleware::from_fn;
 use actix_web::{App, HttpServer, web};
 use futures_util::FutureExt;
 use tokio::sync::watch;
@@ -16,8 +17,8 @@ use super::{Engine, Running};
 use crate::access::{self, Open};
 use crate::admin::probes::{Reach, Readiness};
 use crate::admin::{self, Status, probes};
-use crate::api;
-use crate::config::Config;
+use crate::api::{self, Api, Cors, ReadThrough};
+use crate::config::{self, Config};
 use crate::domain::Timestamp;
 use crate::telemetry::Registry;
 use crate::webhook::{self, Webhook};
@@ -73,15 +74,22 @@ impl Service {
         let webhook = make_webhook(config, &engine, &mut registry)?;
         let readiness = Arc::new(watch::Sender::new(Readiness::default()));
         let open = Open { allow_open_network: config.access.allow_open_network };
-        let store = engine.store.clone();
         let seen = readiness.subscribe();
+        let through = match config.api {
+            config::Api { read_through: true, max_age } => ReadThrough::new(engine.queue.clone(), max_age),
+            config::Api { read_through: false, .. } => ReadThrough::off(),
+        };
+        let api = Api::new(engine.store.clone(), through);
+        let cors = Cors::new(&config.server.cors_origins);
         let timeout = config.server.drain_timeout;
         let main = HttpServer::new(move || {
-            let (webhook, store, seen) = (webhook.clone(), store.clone(), seen.clone());
+            let (webhook, seen) = (webhook.clone(), seen.clone());
+            let (api, cors) = (api.clone(), cors.clone());
             App::new()
+                .wrap(from_fn(move |request, next| api::headers(cors.clone(), request, next)))
                 .configure(|routes| webhook::routes(routes, webhook))
                 .configure(|routes| probes::routes(routes, seen))
-                .service(access::reads(open, |routes| api::routes(routes, store)))
+                .service(access::reads(open, |routes| api::routes(routes, api)))
                 .default_service(web::to(api::unknown_path))
         });
         let main = run(main

@@ -35,6 +35,8 @@ pub enum Kind {
     Secrets,
     /// Several project ids, paths or patterns.
     Patterns,
+    /// Several origins of web pages: `https://HOST[:PORT]`.
+    Origins,
 }
 
 /// What holds when a setting is given nowhere.
@@ -78,7 +80,7 @@ impl Key {
 
     /// Returns whether it takes several values: commas in flags and the environment, an array in the file.
     pub fn is_list(&self) -> bool {
-        matches!(self.kind, Kind::Secrets | Kind::Patterns)
+        matches!(self.kind, Kind::Secrets | Kind::Patterns | Kind::Origins)
     }
 
     /// Returns the names it can be given by: its own, and for a secret the one that names a file holding it.
@@ -107,6 +109,7 @@ impl Key {
             Kind::Secret => "SECRET",
             Kind::Secrets => "SECRET,…",
             Kind::Patterns => "PROJECT,…",
+            Kind::Origins => "ORIGIN,…",
         };
         word.to_owned()
     }
@@ -136,8 +139,6 @@ pub const LATER: &[&str] = &[
     "access.positive_ttl",
     "access.stale_if_error",
     "access.tokens",
-    "api.max_age",
-    "api.read_through",
     "gitlab.hooks_token",
     "server.public_url",
 ];
@@ -195,6 +196,8 @@ keys! {
         "how long to keep serving, not ready, after the first signal";
     SERVER_DRAIN_TIMEOUT "server.drain_timeout" Kind::Duration, Text("25s"),
         "how long running work may take to end; what is left stays in the journal";
+    SERVER_CORS_ORIGINS "server.cors_origins" Kind::Origins, Unset("none"),
+        "origins whose web pages may read (`https://HOST`), by a browser that can reach the listener";
     PROJECTS_INCLUDE "projects.include" Kind::Patterns, Unset("all the token is a member of"),
         "the projects to cache: ids, paths, `group/**`";
     PROJECTS_EXCLUDE "projects.exclude" Kind::Patterns, Unset("none"), "the projects to leave out; wins over include";
@@ -219,6 +222,9 @@ keys! {
     LIMITS_ARTIFACT_SIZE "limits.artifact_size" Kind::Size, Text("1GiB"), "larger archives are recorded, not fetched";
     LIMITS_REPORT_SIZE "limits.report_size" Kind::Size, Text("64MiB"), "larger reports are recorded, not fetched";
     LIMITS_WEBHOOK_BYTES "limits.webhook_bytes" Kind::Size, Text("64MiB"), "webhook bodies in flight, together";
+    API_READ_THROUGH "api.read_through" Kind::Switch, Text("true"),
+        "what a reader asks for and is not cached, not settled or too old is fetched, and awaited for up to 10 s";
+    API_MAX_AGE "api.max_age" Kind::Duration, Text("30s"), "how old an answer about something unfinished may be";
     ACCESS_MODE "access.mode" Kind::Choice(&["open"]), Unset("`open` on loopback, else none"),
         "who may read; `open`: everybody who reaches it on this machine";
     ACCESS_ALLOW_OPEN_NETWORK "access.allow_open_network" Kind::Switch, Text("false"),

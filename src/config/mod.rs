@@ -7,6 +7,7 @@
 //! What it does not do: it opens nothing but the files that hold configuration and asks nobody, so a good configuration
 //! may still name a GitLab that is away.
 
+mod api;
 mod file;
 mod gitlab;
 pub mod keys;
@@ -25,6 +26,7 @@ mod tests;
 mod units;
 mod webhook;
 
+pub use api::Api;
 pub use gitlab::Gitlab;
 pub use limits::{Limits, Parallel, Sizes};
 pub use log::Log;
@@ -66,6 +68,8 @@ pub struct Config {
     pub reconcile: Reconcile,
     /// How much at once, and how large.
     pub limits: Limits,
+    /// How readers' misses are answered.
+    pub api: Api,
     /// Who may read.
     pub access: Access,
     /// When things are looked at again, already multiplied by `schedule.scale`.
@@ -136,6 +140,7 @@ impl Config {
         let projects = Selection::read(reader);
         let reconcile = Reconcile::read(reader);
         let limits = Limits::read(reader);
+        let api = Api::read(reader);
         let access = Access::read(reader, server.as_ref());
         let scale = reader.required(&keys::SCHEDULE_SCALE, parse_scale);
         let log = Log::read(reader);
@@ -147,6 +152,7 @@ impl Config {
             projects: projects?,
             reconcile: reconcile?,
             limits: limits?,
+            api: api?,
             access: access?,
             schedule: Schedule::scaled(scale?),
             log: log?,

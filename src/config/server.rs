@@ -4,8 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use super::keys::{
-    ACCESS_ALLOW_OPEN_NETWORK, ACCESS_MODE, SERVER_ADMIN_LISTEN, SERVER_DRAIN_DELAY, SERVER_DRAIN_TIMEOUT,
-    SERVER_LISTEN,
+    ACCESS_ALLOW_OPEN_NETWORK, ACCESS_MODE, SERVER_ADMIN_LISTEN, SERVER_CORS_ORIGINS, SERVER_DRAIN_DELAY,
+    SERVER_DRAIN_TIMEOUT, SERVER_LISTEN,
 };
 use super::reader::{Reader, one_of};
 use super::units::Unfit;
@@ -24,6 +24,8 @@ pub struct Server {
     pub drain_delay: Duration,
     /// `server.drain_timeout`: how long running work may take to end.
     pub drain_timeout: Duration,
+    /// `server.cors_origins`: origins whose pages may read, as browsers write them.
+    pub cors_origins: Vec<String>,
 }
 
 /// Who may read.
@@ -48,12 +50,19 @@ impl Server {
         let admin_listen = reader.required(&SERVER_ADMIN_LISTEN, parse_address);
         let drain_delay = reader.duration(&SERVER_DRAIN_DELAY, Duration::ZERO..=LONGEST_DRAIN);
         let drain_timeout = reader.duration(&SERVER_DRAIN_TIMEOUT, Duration::ZERO..=LONGEST_DRAIN);
+        let cors_origins = reader.list(&SERVER_CORS_ORIGINS, parse_origin);
         let (listen, admin_listen) = (listen?, admin_listen?);
         if listen == admin_listen && listen.port() != 0 {
             let unfit = Unfit::new("the same as server.listen", "give the two listeners different ports");
             reader.wrong(&SERVER_ADMIN_LISTEN, unfit);
         }
-        Some(Self { listen, admin_listen, drain_delay: drain_delay?, drain_timeout: drain_timeout? })
+        Some(Self {
+            listen,
+            admin_listen,
+            drain_delay: drain_delay?,
+            drain_timeout: drain_timeout?,
+            cors_origins: cors_origins?,
+        })
     }
 }
 
@@ -83,6 +92,15 @@ fn parse_mode(text: &str) -> Result<Mode, Unfit> {
     }
 }
 
+/// Accepts exactly what a browser writes into `Origin`; `*` and `null` would let pages in that nobody named.
+fn parse_origin(text: &str) -> Result<String, Unfit> {
+    let unfit = || Unfit::new("not an origin", "write it as https://dashboard.example.com, without a path");
+    let url = url::Url::parse(text).map_err(|_| unfit())?;
+    let origin = url.origin().ascii_serialization();
+    let same = text.trim_end_matches('/').eq_ignore_ascii_case(&origin);
+    if matches!(url.scheme(), "http" | "https") && same { Ok(origin) } else { Err(unfit()) }
+}
+
 fn parse_address(text: &str) -> Result<SocketAddr, Unfit> {
     let unfit = || Unfit::new("not an address and port", "write it as 127.0.0.1:8080, 0.0.0.0:8080 or [::]:8080");
     if let Some(port) = text.strip_prefix("localhost:") {
@@ -95,6 +113,16 @@ fn parse_address(text: &str) -> Result<SocketAddr, Unfit> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_origin_is_a_scheme_and_a_host() {
+        let origin = |text: &str| parse_origin(text).ok();
+        assert_eq!(origin("https://Dash.example.com/").as_deref(), Some("https://dash.example.com"));
+        assert_eq!(origin("http://localhost:3000").as_deref(), Some("http://localhost:3000"));
+        for bad in ["", "*", "null", "dash.example.com", "https://dash.example.com/ci", "file:///x", "https://a@b"] {
+            assert_eq!(origin(bad), None, "{bad}");
+        }
+    }
 
     #[test]
     fn an_address_has_a_port() {

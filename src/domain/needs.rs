@@ -37,7 +37,7 @@ pub fn needs(job: &Job, log: &LogRecord, archive: &ArchiveRecord, eagerness: Eag
         return Needs::default();
     }
     let wanted = |piece: Piece| match piece {
-        Piece::Missing => true,
+        Piece::Missing | Piece::Partial => true,
         Piece::Live => eagerness == Eagerness::Unsettled,
         Piece::Absent(Reason::Failed | Reason::NotFinished) => eagerness != Eagerness::Missing,
         Piece::Whole | Piece::Absent(_) => false,
@@ -125,7 +125,7 @@ pub fn needs_report(held: &ReportRecord, build_ids: &[JobId], eagerness: Eagerne
         return true;
     }
     match held.piece {
-        Piece::Missing => true,
+        Piece::Missing | Piece::Partial => true,
         Piece::Live => eagerness == Eagerness::Unsettled,
         Piece::Absent(Reason::Failed | Reason::NotFinished) => eagerness != Eagerness::Missing,
         Piece::Whole | Piece::Absent(_) => false,

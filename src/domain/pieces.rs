@@ -68,6 +68,8 @@ impl Reason {
 pub enum Piece {
     /// Nothing is known of it yet: a gap once the job ended.
     Missing,
+    /// A running job's log as far as it went when a reader asked: served, but as good as missing once the job ended.
+    Partial,
     /// Held and served, but it may still change: an unsettled log, a report whose counts differ.
     Live,
     /// Held and final.
@@ -80,16 +82,22 @@ impl Piece {
     /// Returns whether no later look can improve it.
     pub fn is_final(self) -> bool {
         match self {
-            Self::Missing | Self::Live => false,
+            Self::Missing | Self::Partial | Self::Live => false,
             Self::Whole => true,
             Self::Absent(reason) => !matches!(reason, Reason::NotFinished | Reason::Failed),
         }
+    }
+
+    /// Returns whether there may be bytes of it.
+    pub fn is_held(self) -> bool {
+        matches!(self, Self::Partial | Self::Live | Self::Whole)
     }
 
     /// Returns the word that JSON and the store use.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Missing => "missing",
+            Self::Partial => "partial",
             Self::Live => "live",
             Self::Whole => "whole",
             Self::Absent(reason) => reason.as_str(),
@@ -99,6 +107,7 @@ impl Piece {
     /// Returns the piece of a stored word; an unknown one counts as missing, so that it is fetched again.
     pub fn from_word(word: &str) -> Self {
         match word {
+            "partial" => Self::Partial,
             "live" => Self::Live,
             "whole" => Self::Whole,
             other => Reason::from_word(other).map_or(Self::Missing, Self::Absent),

@@ -39,8 +39,12 @@ impl Ingest {
             found.facts.push(Change::Job(Box::new(job.clone())));
             self.offer_report(task, &job, found);
         }
+        let held = row.as_ref().map_or_else(LogRecord::missing, |row| row.log.clone());
         if !job.ended() {
             found.trouble = (task.cause == Cause::Ended).then_some(Trouble::NotYet);
+            if task.cause == Cause::Fetch && job.started_at.is_some() {
+                found.facts.extend(self.partial_log(task.class(), &job, &held).await?);
+            }
             return Ok(());
         }
         if job.erased {
@@ -49,11 +53,15 @@ impl Ingest {
             }
             return Ok(());
         }
-        let (log, archive) = match row {
-            Some(row) => (row.log, row.archive),
-            None => (LogRecord::missing(), ArchiveRecord::missing()),
-        };
-        self.pieces(task, &job, &log, &archive, found).await
+        let archive = row.map_or_else(ArchiveRecord::missing, |row| row.archive);
+        if task.cause == Cause::Read {
+            // Whoever reads the document does not wait for what belongs to it.
+            if needs(&job, &held, &archive, Eagerness::Missing).any() {
+                found.follow.push(Work::now(task.target, task.follow_lane(), Cause::Planned));
+            }
+            return Ok(());
+        }
+        self.pieces(task, &job, &held, &archive, found).await
     }
 
     /// Returns whether the job ended and nothing of it is missing or unsettled, its part of the report included: then an event
@@ -100,6 +108,7 @@ impl Ingest {
     ) -> Result<(), Trouble> {
         let eagerness = match task.eagerness() {
             Eagerness::Missing if task.cause == Cause::Ended => Eagerness::Failed,
+            Eagerness::Missing if task.cause == Cause::Fetch => Eagerness::Unsettled,
             eagerness => eagerness,
         };
         let needs = needs(job, log, archive, eagerness);
@@ -114,7 +123,7 @@ impl Ingest {
             if !needs.log {
                 return Ok((None, facts));
             }
-            let look = match self.log(task.class(), job, log).await {
+            let look = match self.log(task, job, log).await {
                 Ok(look) => look,
                 Err(trouble) => return Err((trouble, facts)),
             };
@@ -173,7 +182,7 @@ impl Ingest {
     fn offer_report(&self, task: &Task<'_>, job: &Job, found: &mut Found) {
         if job.junit && job.ended() && job.pipeline.phase() != PipelinePhase::Active {
             let target = Target::Report(job.pipeline_key());
-            found.follow.push(Work::now(target, task.lane, Cause::Planned));
+            found.follow.push(Work::now(target, task.follow_lane(), Cause::Planned));
         }
     }
 

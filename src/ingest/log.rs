@@ -3,11 +3,11 @@
 use bytes::Bytes;
 
 use super::blob::{BlobWriter, Complete};
-use super::{Ingest, Trouble, Unit, UnitOutcome};
+use super::{Ingest, Task, Trouble, Unit, UnitOutcome};
 use crate::domain::{Job, LogRecord, Piece, Reason, Timestamp, after_look};
 use crate::gitlab::{Body, Class, Kind};
 use crate::store::{Change, FRAME_BYTES};
-use crate::work::Target;
+use crate::work::{Cause, Target};
 
 /// zstd level of stored logs: higher ones cost six times the time for a fifth of the space.
 const LEVEL: i32 = 1;
@@ -30,15 +30,19 @@ enum Read {
 
 impl Ingest {
     /// Looks at the log of an ended job that ran.
-    pub(super) async fn log(&self, class: Class, job: &Job, held: &LogRecord) -> Result<Look, Trouble> {
+    pub(super) async fn log(&self, task: &Task<'_>, job: &Job, held: &LogRecord) -> Result<Look, Trouble> {
         let too_large = job.trace_size.is_some_and(|size| size > self.config.log_size);
-        let read = if too_large { Read::TooLarge } else { self.read_log(class, job).await? };
+        let read = if too_large { Read::TooLarge } else { self.read_log(task.class(), job).await? };
         let absent = |reason| LogRecord { piece: Piece::Absent(reason), ..LogRecord::missing() };
-        let (record, bytes) = match read {
+        let (mut record, bytes) = match read {
             Read::TooLarge => (absent(Reason::TooLarge), None),
             Read::Forbidden => (absent(Reason::Forbidden), None),
             Read::Whole { size, frames, blob, at } => self.judge(job, held, (size, frames, blob, at)).await,
         };
+        if task.cause == Cause::Fetch {
+            // However often readers look, the looks of the schedule come.
+            record.looks = held.looks.max(1);
+        }
         let outcome = match record.piece {
             Piece::Absent(reason) => UnitOutcome::Absent(reason),
             _ => UnitOutcome::Cached { bytes: record.size, count: 0 },
@@ -46,6 +50,28 @@ impl Ingest {
         let unit = self.unit(Target::Job(job.key), "log", job, outcome);
         let inline = bytes.is_some() || record.blob.is_none();
         Ok(Look { change: Change::Log { key: job.key, record: record.clone(), bytes }, record, unit, inline })
+    }
+
+    /// Reads the log of a running job as far as it goes; `None` when it is too large, or not for our token.
+    pub(super) async fn partial_log(
+        &self,
+        class: Class,
+        job: &Job,
+        held: &LogRecord,
+    ) -> Result<Option<Change>, Trouble> {
+        let Read::Whole { size, frames, blob, at } = self.read_log(class, job).await? else { return Ok(None) };
+        let record = LogRecord { piece: Piece::Partial, size, last_look: Some(at), ..LogRecord::missing() };
+        if size < held.size {
+            if let Complete::Streamed(unneeded) = blob
+                && let Err(error) = self.store.drop_blob(unneeded).await
+            {
+                tracing::debug!(%error, "left a shorter log to the sweep");
+            }
+            let record = LogRecord { size: held.size, frames: held.frames.clone(), blob: held.blob, ..record };
+            return Ok(Some(Change::Log { key: job.key, record, bytes: None }));
+        }
+        let (blob, bytes) = blob.split();
+        Ok(Some(Change::Log { key: job.key, record: LogRecord { frames, blob, ..record }, bytes }))
     }
 
     /// Decides what the look makes of the log, and keeps the held bytes when the look found fewer.

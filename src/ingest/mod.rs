@@ -82,9 +82,15 @@ impl Task<'_> {
         if self.thorough { Cause::Full } else { Cause::Planned }
     }
 
+    /// Returns the lane of what it shows to be needed: a reader waits for what was asked for only.
+    fn follow_lane(&self) -> Lane {
+        if self.lane == Lane::Reader { Lane::Backfill } else { self.lane }
+    }
+
     fn class(&self) -> gitlab::Class {
         match self.lane {
             Lane::Live => gitlab::Class::Live,
+            Lane::Reader => gitlab::Class::Reader,
             Lane::Backfill => gitlab::Class::Backfill,
         }
     }
@@ -125,10 +131,18 @@ impl Ingest {
     /// Works on one target.
     pub async fn run(&self, task: &Task<'_>) -> Result<Found, Trouble> {
         let mut found = Found::default();
+        if let Target::Project(id) = task.target {
+            let project = self.gitlab.project(task.class(), id).await?;
+            if (self.selection)(id, &project.path) {
+                found.facts.push(Change::Project(project));
+            }
+            return Ok(found);
+        }
         if !self.ensure_project(task, &mut found).await? {
             return Ok(found);
         }
         match task.target {
+            Target::Project(_) => {}
             Target::Pipeline(key) => self.pipeline(task, key, &mut found).await?,
             Target::Report(key) => self.report(task, key, &mut found).await?,
             Target::Job(key) => self.job(task, key, &mut found).await?,

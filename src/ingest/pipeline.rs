@@ -128,7 +128,7 @@ impl Survey<'_> {
             self.pieces += u64::from(needs.log) + u64::from(needs.archive);
             self.jobs.push((job.key.job, job.name.clone(), job.phase(), job.junit));
             if needed {
-                found.follow.push(Work::now(Target::Job(job.key), self.task.lane, self.task.follow_cause()));
+                found.follow.push(Work::now(Target::Job(job.key), self.task.follow_lane(), self.task.follow_cause()));
             }
             // An unchanged document is only worth a write when its date decides something: how settled a log is, or that an
             // archive that is no longer listed has expired.
@@ -153,7 +153,11 @@ impl Survey<'_> {
             found.facts.push(Change::Finish(Target::Report(pipeline.key), Vec::new()));
         } else if needs_report(held, &ids, self.task.eagerness()) {
             self.pieces += 1;
-            found.follow.push(Work::now(Target::Report(pipeline.key), self.task.lane, self.task.follow_cause()));
+            found.follow.push(Work::now(
+                Target::Report(pipeline.key),
+                self.task.follow_lane(),
+                self.task.follow_cause(),
+            ));
         }
     }
 }

@@ -131,6 +131,22 @@ impl Lease {
         Ok(())
     }
 
+    /// Returns whether nobody but readers asked, and no journal entry stands for it.
+    pub fn is_a_miss(&self) -> bool {
+        self.cause().is_a_reader_s() && self.entries().is_empty()
+    }
+
+    /// Commits what was found of a reader's miss and forgets the rest: what GitLab would not give now is neither tried
+    /// again nor a failure, because nobody but a reader asked for it.
+    pub async fn forget(self, outcome: Outcome, found: Part) -> Result<(), Error> {
+        let Part { facts, follow, committed } = found;
+        if facts.is_empty() && follow.is_empty() {
+            self.end(Done { outcome, follow });
+            return Ok(());
+        }
+        self.end_with(outcome, facts, follow, committed).await
+    }
+
     /// Sets the target aside as failed for good.
     pub async fn fail(self, problem: String, found: Part) -> Result<(), Error> {
         let Part { mut facts, follow, committed } = found;
@@ -150,8 +166,8 @@ impl Lease {
         follow: Vec<Work>,
         committed: Option<Box<dyn FnOnce() + Send>>,
     ) -> Result<(), Error> {
-        // A pass that waits runs what is due itself; everything else has to survive this process.
-        let unattended = !self.taken.waited_for || !self.entries().is_empty();
+        // A pass that waits runs what is due itself; everything else has to survive this process. A reader runs nothing.
+        let unattended = !self.taken.waited_for || !self.entries().is_empty() || self.cause().is_a_reader_s();
         let now = Timestamp::now();
         let journaled: Vec<Work> = follow.iter().filter(|work| unattended || work.due > now).cloned().collect();
         self.commit(facts, journaled).await?;

@@ -123,7 +123,7 @@ impl Queue {
         let entries = inner.store.entries(limit).await.inspect_err(|_| inner.spilled.unknown())?;
         match entries.last() {
             Some(last) if entries.len() as u64 == limit => match last.lane {
-                Lane::Live => inner.spilled.unknown(),
+                Lane::Live | Lane::Reader => inner.spilled.unknown(),
                 // What follows in working order is due later.
                 Lane::Backfill => inner.spilled.note(last.due),
             },
@@ -145,11 +145,11 @@ impl Queue {
         Ok(())
     }
 
-    /// Returns how many live targets are due: what a share of the permits is wanted for.
+    /// Returns how many targets are due: what a share of the permits is wanted for.
     pub fn due_targets(&self) -> usize {
         let state = self.state();
         let now = Timestamp::now();
-        [Lane::Live, Lane::Backfill]
+        Lane::ALL
             .into_iter()
             .filter(|lane| state.next_due(*lane).is_some_and(|due| due <= now))
             .map(|lane| state.depth(lane).0)

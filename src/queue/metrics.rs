@@ -13,6 +13,7 @@ impl Lane {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Live => "live",
+            Self::Reader => "reader",
             Self::Backfill => "backfill",
         }
     }

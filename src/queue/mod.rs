@@ -1,4 +1,4 @@
-//! The bounded work queue: two lanes, one item per target, the journal behind it (design, section 4.1).
+//! The bounded work queue: three lanes, one item per target, the journal behind it (design, section 4.1).
 //!
 //! Guarantees: `Accepted` and `Coalesced` are answered only when a committed journal entry stands for the hint and no
 //! worker has started that entry (law 4). A lease remembers which entries it took and finishing deletes exactly those,
@@ -31,6 +31,9 @@ use state::{Claim, State};
 use crate::domain::{ProjectId, Schedule, Timestamp};
 use crate::store::{Change, Entry, Error, Store};
 use crate::work::{Cause, Lane, Target, Work};
+
+/// Readers' misses may have this part of the queue's room: they cannot wait in the journal as all others can.
+const READERS_PART: usize = 4;
 
 /// How much the queue holds and how it waits.
 #[derive(Debug, Clone)]
@@ -192,6 +195,31 @@ impl Queue {
         outcome
     }
 
+    /// Takes a reader's miss and returns where its outcome will arrive. One that is known already is joined, also while it
+    /// runs. Not journaled: who still wants it asks again. `None`, without waiting, when it would not be worked on
+    /// `within` this time, or so many misses wait that events would lose their room.
+    pub fn fetch(&self, target: Target, cause: Cause, within: Duration) -> Option<oneshot::Receiver<Done>> {
+        let (told, outcome) = oneshot::channel();
+        let now = Timestamp::now();
+        let work = Work::now(target, Lane::Reader, cause);
+        {
+            let mut state = self.state();
+            let told = match state.join(target, cause, told) {
+                Ok(()) => return Some(outcome),
+                Err(told) => told,
+            };
+            let held = state.held_until().is_some_and(|until| until > now.plus(within));
+            let most = (self.inner.config.capacity / READERS_PART).max(1);
+            let claim = Claim::new(&work, now);
+            if held || !state.has_fewer(Lane::Reader, most) || !self.has_room(&mut state, target, &claim) {
+                return None;
+            }
+            state.insert(target, claim, Some(told));
+        }
+        self.inner.changed.notify_waiters();
+        Some(outcome)
+    }
+
     /// Marks a project for an early sweep. The mark is written as soon as the store answers.
     pub fn mark(&self, project: ProjectId) {
         self.inner.marks.lock().unwrap_or_else(PoisonError::into_inner).insert(project);
@@ -235,9 +263,9 @@ impl Queue {
     }
 
     /// Returns, for each lane, how many targets wait and when the first is due, and the journal's length.
-    pub fn depths(&self) -> ([Depth; 2], u64) {
+    pub fn depths(&self) -> ([Depth; 3], u64) {
         let state = self.state();
-        let depths = [Lane::Live, Lane::Backfill].map(|lane| {
+        let depths = Lane::ALL.map(|lane| {
             let (targets, next_due) = state.depth(lane);
             Depth { lane, targets, next_due }
         });

@@ -147,7 +147,7 @@ impl State {
     /// Makes room for a new target that is more pressing than another which the journal holds and nobody waits for: that
     /// one is forgotten. Returns when the forgotten one is due; `None` (and nothing changed) when there is none.
     pub(super) fn displace(&mut self, lane: Lane, due: Timestamp) -> Option<Timestamp> {
-        let place = [Lane::Backfill, Lane::Live].into_iter().find_map(|of| {
+        let place = Lane::ALL.into_iter().rev().find_map(|of| {
             let last = self.of_lane(of).rev().take(LOOKED_AT).find(|(.., target)| {
                 let item = self.items.get(target);
                 item.is_some_and(|item| item.waiters.is_empty() && !item.claim.entries.is_empty())
@@ -176,6 +176,27 @@ impl State {
             }
             (true, next @ None) => *next = Some(Next { claim, waiters: waiter.into_iter().collect() }),
         });
+    }
+
+    /// Has somebody wait for the run that is under way, if it was asked for no less than `cause`; returns them if not.
+    pub(super) fn join(
+        &mut self,
+        target: Target,
+        cause: Cause,
+        waiter: oneshot::Sender<Done>,
+    ) -> Result<(), oneshot::Sender<Done>> {
+        match self.items.get_mut(&target) {
+            Some(item) if item.running && item.claim.cause <= cause => {
+                item.waiters.push(waiter);
+                Ok(())
+            }
+            _ => Err(waiter),
+        }
+    }
+
+    /// Returns whether fewer than `most` targets of a lane wait.
+    pub(super) fn has_fewer(&self, lane: Lane, most: usize) -> bool {
+        self.of_lane(lane).take(most).count() < most
     }
 
     /// Returns whether this entry is answered for in memory.
@@ -265,7 +286,8 @@ impl State {
         let lowest = Target::Pipeline(PipelineKey { project: ProjectId(0), pipeline: PipelineId(0) });
         let first = |lane| (lane, Timestamp::from_millis(i64::MIN), 0, lowest);
         let end = match lane {
-            Lane::Live => Bound::Excluded(first(Lane::Backfill)),
+            Lane::Live => Bound::Excluded(first(Lane::Reader)),
+            Lane::Reader => Bound::Excluded(first(Lane::Backfill)),
             Lane::Backfill => Bound::Unbounded,
         };
         self.waiting.range((Bound::Included(first(lane)), end))

@@ -89,7 +89,7 @@ pub(super) fn failed(ended: bool, expected: bool, piece: Piece) -> Piece {
 /// Returns the streamed blob that is offered; a piece that holds nothing points to none.
 pub(super) fn offered(has_bytes: bool, blob: &mut Option<BlobId>, piece: Piece) -> Option<BlobId> {
     let offered = if has_bytes { None } else { *blob };
-    if has_bytes || !matches!(piece, Piece::Live | Piece::Whole) {
+    if has_bytes || !piece.is_held() {
         *blob = None;
     }
     offered
@@ -143,7 +143,7 @@ pub(super) enum Verdict {
 /// Returns the job row's `open`: 2 a piece is missing, 1 the log is live or a piece failed (work for full passes), 0 nothing
 /// to do.
 pub(super) fn open(expected: Expected, log: Piece, archive: Piece) -> i64 {
-    let missing = |piece: Piece| matches!(piece, Piece::Missing | Piece::Absent(Reason::NotFinished));
+    let missing = |piece: Piece| matches!(piece, Piece::Missing | Piece::Partial | Piece::Absent(Reason::NotFinished));
     let unsettled = |piece: Piece| !piece.is_final();
     if !expected.ended {
         0
@@ -199,18 +199,19 @@ fn log_rank(record: &LogRecord) -> (u8, u64) {
         Piece::Missing => 0,
         Piece::Absent(Reason::NotFinished) => 1,
         Piece::Absent(Reason::Failed) => 2,
-        Piece::Live if record.size == 0 => 3,
-        Piece::Absent(Reason::NoLog) => 4,
-        Piece::Absent(Reason::Expired) => 5,
-        Piece::Absent(Reason::TooLarge) => 6,
-        Piece::Live => 7,
-        Piece::Absent(Reason::Forbidden) => 8,
-        Piece::Whole => 9,
-        Piece::Absent(Reason::Pruned) => 10,
-        Piece::Absent(Reason::Erased) => 11,
+        // Every verdict on the ended job's log goes before it, so that it does not stay missing.
+        Piece::Partial => 3,
+        Piece::Live if record.size == 0 => 4,
+        Piece::Absent(Reason::NoLog) => 5,
+        Piece::Absent(Reason::Expired) => 6,
+        Piece::Absent(Reason::TooLarge) => 7,
+        Piece::Live => 8,
+        Piece::Absent(Reason::Forbidden) => 9,
+        Piece::Whole => 10,
+        Piece::Absent(Reason::Pruned) => 11,
+        Piece::Absent(Reason::Erased) => 12,
     };
-    let held = matches!(record.piece, Piece::Live | Piece::Whole);
-    (rank, if held { record.size } else { 0 })
+    (rank, if record.piece.is_held() { record.size } else { 0 })
 }
 
 fn archive_rank(piece: Piece) -> u8 {
@@ -218,7 +219,7 @@ fn archive_rank(piece: Piece) -> u8 {
         Piece::Missing => 0,
         Piece::Absent(Reason::NotFinished) => 1,
         Piece::Absent(Reason::Failed) => 2,
-        Piece::Live => 3,
+        Piece::Partial | Piece::Live => 3,
         Piece::Absent(Reason::NoLog) => 4,
         Piece::Absent(Reason::Expired) => 5,
         Piece::Absent(Reason::TooLarge) => 6,

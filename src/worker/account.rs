@@ -55,6 +55,9 @@ impl Workers {
         let attempt = lease.attempt();
         let words = lease.target().in_words();
         let problem = trouble.to_string();
+        if lease.is_a_miss() {
+            return self.end_a_miss(lease, part, trouble.remedy(), problem).await;
+        }
         match trouble.remedy() {
             Remedy::Gone => lease.finish(Outcome::Gone, part).await,
             Remedy::Nothing => {
@@ -87,6 +90,30 @@ impl Workers {
                 Ok(())
             }
         }
+    }
+
+    /// A reader is told at once, and nothing is left behind.
+    async fn end_a_miss(
+        &self,
+        lease: Lease,
+        part: Part,
+        remedy: Remedy,
+        problem: String,
+    ) -> Result<(), crate::store::Error> {
+        tracing::debug!(target = %lease.target().in_words(), error = %problem, "could not answer a reader");
+        let outcome = match remedy {
+            Remedy::Gone => Outcome::Gone,
+            Remedy::Nothing => Outcome::Failed(problem),
+            Remedy::Later | Remedy::Person | Remedy::Soon | Remedy::Store | Remedy::NotBefore { .. } => {
+                Outcome::Postponed(problem)
+            }
+        };
+        match remedy {
+            Remedy::NotBefore { until, everyone: true } => self.queue.hold(until),
+            Remedy::Store => self.queue.hold(Timestamp::now().plus(STORE_PAUSE)),
+            _ => {}
+        }
+        lease.forget(outcome, part).await
     }
 
     /// The store does not answer: everyone waits a moment, nothing counts as tried, the journal has the entries.

@@ -26,6 +26,8 @@ use crate::work::Lane;
 pub struct Config {
     /// Live targets: each may use a permit of its own, so `limits.api_calls`.
     pub live: usize,
+    /// Readers' misses, beside them.
+    pub readers: usize,
     /// Backfill targets: several for each permit, so that permits are never idle while a target writes to the store.
     pub backfill: usize,
     /// Waiting times after failures.
@@ -60,7 +62,7 @@ impl Workers {
             let changed = self.queue.changed();
             tokio::pin!(changed);
             changed.as_mut().enable();
-            for lane in [Lane::Live, Lane::Backfill] {
+            for lane in Lane::ALL {
                 while *running.of(lane) < self.places(lane)
                     && let Some(lease) = self.queue.take(lane)
                 {
@@ -68,7 +70,7 @@ impl Workers {
                     tasks.spawn(self.clone().work(lease));
                 }
             }
-            let due = [Lane::Live, Lane::Backfill]
+            let due = Lane::ALL
                 .into_iter()
                 .filter(|lane| *running.of(*lane) < self.places(*lane))
                 .filter_map(|lane| self.queue.next_due(lane))
@@ -107,6 +109,7 @@ impl Workers {
     fn places(&self, lane: Lane) -> usize {
         match lane {
             Lane::Live => self.config.live,
+            Lane::Reader => self.config.readers,
             Lane::Backfill => self.config.backfill,
         }
     }
@@ -116,6 +119,7 @@ impl Workers {
 #[derive(Debug, Default)]
 struct Running {
     live: usize,
+    readers: usize,
     backfill: usize,
 }
 
@@ -123,6 +127,7 @@ impl Running {
     fn of(&mut self, lane: Lane) -> &mut usize {
         match lane {
             Lane::Live => &mut self.live,
+            Lane::Reader => &mut self.readers,
             Lane::Backfill => &mut self.backfill,
         }
     }

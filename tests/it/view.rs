@@ -6,7 +6,7 @@ use std::time::Duration;
 use actix_web::dev::ServerHandle;
 use actix_web::{App, HttpServer};
 use cistern::access::{self, Open};
-use cistern::api;
+use cistern::api::{self, Api, ReadThrough};
 use cistern::domain::{JobId, JobKey, Piece, PipelineId, PipelineKey, ProjectId, Reason};
 use cistern::loopback::{self, Answer};
 use cistern::store::{Config, JobRow, PipelineRow, Store};
@@ -63,7 +63,7 @@ impl Rig {
         let place = self.config(store).store.place;
         let config = Config { place, lease: Duration::from_secs(30), operations: 8, kind: "view" };
         let store = Store::open(config).await.expect("a store");
-        let shared = store.clone();
+        let shared = Api::new(store.clone(), ReadThrough::off());
         let server = HttpServer::new(move || {
             App::new().service(access::reads(Open::default(), |config| api::routes(config, shared.clone())))
         })

@@ -351,7 +351,7 @@ fn document(owner: i64, entry: &Entry) -> EntryDocument {
         target: integer(entry.target.id()),
         lane: match entry.lane {
             Lane::Live => 0,
-            Lane::Backfill => 1,
+            Lane::Reader | Lane::Backfill => 1,
         },
         cause: entry.cause,
         due: date(entry.due),

@@ -18,7 +18,7 @@ use super::reach::Collections;
 use super::schema::{JOBS, JOBS_OF_PIPELINE, PIPELINES, PROJECTS};
 use super::trouble::Trouble;
 use super::values::{date, integer};
-use crate::domain::{Piece, Project};
+use crate::domain::Project;
 use crate::store::Change;
 use crate::work::Target;
 
@@ -254,7 +254,7 @@ fn claims(orders: &[Order], trusted: &[i64]) -> BTreeMap<i64, (Of, u64)> {
             Change::Report { key, record, .. } => (Of::Report(*key), record.piece, record.blob, record.size),
             _ => return None,
         };
-        let holds = matches!(piece, Piece::Live | Piece::Whole);
+        let holds = piece.is_held();
         Some((blob.filter(|blob| holds && !trusted.contains(&blob.0))?.0, (of, length)))
     });
     offers.collect()

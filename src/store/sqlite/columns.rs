@@ -82,6 +82,7 @@ pub(super) fn pipeline_phase(phase: PipelinePhase) -> i64 {
 /// Returns kind, project and id of a target as parameters.
 pub(super) fn target(target: &Target) -> (i64, i64, i64) {
     let kind = match target {
+        Target::Project(_) => 5,
         Target::Pipeline(_) => 1,
         Target::Job(_) => 2,
         Target::Report(_) => 3,
@@ -95,6 +96,7 @@ pub(super) fn read_target(row: &Row<'_>, first: usize) -> rusqlite::Result<Targe
     let id = natural(row.get(first + 2)?);
     Ok(match row.get::<_, i64>(first)? {
         1 => Target::Pipeline(PipelineKey { project, pipeline: PipelineId(id) }),
+        5 => Target::Project(project),
         3 => Target::Report(PipelineKey { project, pipeline: PipelineId(id) }),
         _ => Target::Job(JobKey { project, job: JobId(id) }),
     })
@@ -104,7 +106,8 @@ pub(super) fn read_target(row: &Row<'_>, first: usize) -> rusqlite::Result<Targe
 pub(super) fn lane(lane: Lane) -> i64 {
     match lane {
         Lane::Live => 0,
-        Lane::Backfill => 1,
+        // Readers' misses are not journaled; one that were would have nobody waiting for it any more.
+        Lane::Reader | Lane::Backfill => 1,
     }
 }
 
@@ -118,7 +121,7 @@ pub(super) fn cause(cause: Cause) -> i64 {
     match cause {
         Cause::Ended => 0,
         Cause::Changed => 1,
-        Cause::Planned => 2,
+        Cause::Planned | Cause::Fetch | Cause::Read => 2,
         Cause::Look => 3,
         Cause::Full => 4,
     }

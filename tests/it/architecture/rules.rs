@@ -29,7 +29,7 @@ pub(super) const MODULES: &[Module] = &[
     module("reconcile", &["domain", "gitlab", "queue", "store", "work"]),
     module("worker", &["domain", "ingest", "queue", "store", "work"]),
     // Readers reach GitLab only by offered work.
-    module("api", &["access", "domain", "store"]),
+    module("api", &["access", "domain", "queue", "store", "work"]),
     module("access", &["domain"]),
     module("admin", &[]),
     module("loopback", &[]),

@@ -94,7 +94,7 @@ async fn every_promised_metric_exists_and_no_label_is_open() {
     assert_eq!(events, BTreeSet::from(["job", "other", "pipeline", "unknown", "unreadable"]));
     let outcomes = values(&samples, "cistern_webhook_requests_total", "outcome");
     assert_eq!(outcomes, BTreeSet::from(["accepted", "ignored", "not_an_object", "refused"]));
-    assert_eq!(values(&samples, "cistern_queue_targets", "lane"), BTreeSet::from(["backfill", "live"]));
+    assert_eq!(values(&samples, "cistern_queue_targets", "lane"), BTreeSet::from(["backfill", "live", "reader"]));
     assert!(values(&samples, "cistern_ingest_total", "kind").contains("log"));
     assert!(values(&samples, "cistern_ingest_total", "outcome").contains("cached"));
     for (name, label, value) in samples

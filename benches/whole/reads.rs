@@ -1,0 +1,162 @@
+//! Answering readers from the cache, beside a GitLab that takes its time for the same questions.
+
+use std::error::Error;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use cistern::demo::fake::{FakeGitlab, JobSpec, Log, Options, PipelineSpec, World};
+use cistern::domain::{JobId, PipelineId, ProjectId};
+use tempfile::TempDir;
+
+use super::child::{self, Server};
+use super::figure::Figures;
+use super::load::{Done, Load, Request};
+use super::place::Place;
+
+/// Connections that stay open.
+const CONNECTIONS: usize = 64;
+
+/// How long each call to GitLab takes.
+const LATENCY: Duration = Duration::from_millis(80);
+
+/// Bytes of each log.
+const LOG_BYTES: usize = 20_000;
+
+/// Pipelines, and jobs of each: as many distinct logs as their product.
+const PIPELINES: usize = 100;
+const JOBS: usize = 100;
+
+/// Sent before anything is counted.
+const WARM_UP: usize = 500;
+
+/// How a reader makes himself known; others than nobody come with the modes of access.
+#[derive(Clone, Copy)]
+struct Mode {
+    name: &'static str,
+    /// Lines of each request's head.
+    head: &'static str,
+}
+
+const MODES: [Mode; 1] = [Mode { name: "open", head: "" }];
+
+/// A cached job, its log, a list: with and without their version being known, one and very many.
+pub(crate) fn measure(figures: &mut Figures) -> Result<(), Box<dyn Error>> {
+    let filled = Filled::new()?;
+    for mode in MODES {
+        let server = Server::start(&filled.fake, &filled.store)?;
+        let job = filled.job_path(filled.jobs[0]);
+        let list = format!("/api/v4/projects/{}/pipelines/{}/jobs?per_page=100", filled.project, filled.pipeline);
+        for (what, path, number) in [
+            ("a job", job.clone(), 60_000),
+            ("a log of 20 kB", format!("{job}/trace"), 60_000),
+            ("a list of 100 jobs", list, 10_000),
+        ] {
+            let name = format!("reads of {what}, cached, {CONNECTIONS} connections, access.mode = {}", mode.name);
+            filled.compare(figures, &name, &server, mode, &path, number)?;
+        }
+        let paths: Vec<String> = filled.jobs.iter().map(|job| format!("{}/trace", filled.job_path(*job))).collect();
+        let distinct = load(server.address, 200).run(requests(mode, &paths, "", 60_000))?;
+        figures.plain("reads of 10,000 logs of 20 kB, one after the other", distinct.per_second(), "requests/s");
+        add_times(figures, &distinct);
+        figures.plain("… peak memory of all these reads", server.usage().peak_bytes as f64 / 1e6, "MB");
+    }
+    Ok(())
+}
+
+/// A store that holds everything of a made-up GitLab.
+struct Filled {
+    fake: FakeGitlab,
+    store: String,
+    project: ProjectId,
+    pipeline: PipelineId,
+    jobs: Vec<JobId>,
+    _directory: TempDir,
+}
+
+impl Filled {
+    fn new() -> Result<Self, Box<dyn Error>> {
+        let directory = TempDir::new()?;
+        let mut world = World::new();
+        let project = world.add_project("group/app");
+        let mut jobs = Vec::new();
+        let mut last = None;
+        for number in 0..PIPELINES {
+            let pipeline = world.add_pipeline(project, PipelineSpec::default());
+            for part in 0..JOBS {
+                let log = Log::generated(LOG_BYTES, (number * JOBS + part) as u64, true);
+                let job = world.add_job(pipeline, JobSpec::new(&format!("unit {part}/{JOBS}")).log(log));
+                world.start_job(job);
+                world.finish_job(job, "success");
+                world.archive_trace(job);
+                jobs.push(job);
+            }
+            last = Some(pipeline);
+        }
+        let pipeline = last.ok_or("there is a pipeline")?;
+        let store = Place::File.url(directory.path(), "cistern.db");
+        let fake = FakeGitlab::start(world, Options { latency: LATENCY, ..Options::default() })?;
+        child::backfill(&fake, &store, &["--limits-api-calls", "200"])?;
+        Ok(Self { fake, store, project, pipeline, jobs, _directory: directory })
+    }
+
+    fn job_path(&self, job: JobId) -> String {
+        format!("/api/v4/projects/{}/jobs/{job}", self.project)
+    }
+
+    /// Measures reads of one path, the same with its version known, and the same at GitLab.
+    fn compare(
+        &self,
+        figures: &mut Figures,
+        name: &str,
+        server: &Server,
+        mode: Mode,
+        path: &str,
+        number: usize,
+    ) -> Result<(), Box<dyn Error>> {
+        let paths = [path.to_owned()];
+        load(server.address, 200).run(requests(mode, &paths, "", WARM_UP))?;
+        let gitlab = self.fake.url().trim_start_matches("http://").parse()?;
+        let token = format!("PRIVATE-TOKEN: {}\r\n", self.fake.token());
+        let theirs = load(gitlab, 200).run(requests(MODES[0], &paths, &token, 10 * CONNECTIONS))?;
+        let before = server.usage();
+        let ours = load(server.address, 200).run(requests(mode, &paths, "", number))?;
+        let cpu = server.usage().cpu_seconds - before.cpu_seconds;
+        let what = "the same at a GitLab that takes 80 ms for each call";
+        figures.against(name, ours.per_second(), "requests/s", theirs.per_second(), what);
+        add_times(figures, &ours);
+        figures.plain("… processor time", cpu * 1e6 / number as f64, "µs/request");
+        let known = format!("If-None-Match: {}\r\n", tag_of(server.address, mode, path)?);
+        let unchanged = load(server.address, 304).run(requests(mode, &paths, &known, number))?;
+        figures.plain("… whose version is known (304)", unchanged.per_second(), "requests/s");
+        add_times(figures, &unchanged);
+        Ok(())
+    }
+}
+
+fn add_times(figures: &mut Figures, done: &Done) {
+    figures.plain("… p50", done.part_millis(50), "ms");
+    figures.plain("… p99", done.p99_millis(), "ms");
+}
+
+fn load(address: SocketAddr, status: u16) -> Load {
+    Load { address, connections: CONNECTIONS, expected: None, status: Some(status) }
+}
+
+fn requests(mode: Mode, paths: &[String], more: &str, number: usize) -> Vec<Request> {
+    let heads: Vec<Vec<u8>> = paths
+        .iter()
+        .map(|path| format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n{}{more}\r\n", mode.head).into())
+        .collect();
+    heads.iter().cycle().take(number).map(|head| Request::new(head.clone(), Vec::new())).collect()
+}
+
+/// Returns the version of an answer.
+fn tag_of(address: SocketAddr, mode: Mode, path: &str) -> Result<String, Box<dyn Error>> {
+    use std::io::{Read, Write};
+    let mut stream = std::net::TcpStream::connect(address)?;
+    write!(stream, "HEAD {path} HTTP/1.0\r\nHost: localhost\r\n{}\r\n", mode.head)?;
+    let mut head = String::new();
+    stream.read_to_string(&mut head)?;
+    let tag = head.lines().find_map(|line| line.strip_prefix("etag: "));
+    Ok(tag.ok_or("an answer has a version")?.to_owned())
+}

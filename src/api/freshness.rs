@@ -1,0 +1,124 @@
+//! How good what is held is for what was asked: pure decisions of the design's sections 2 and 4.4.
+
+use serde::Deserialize;
+
+use crate::domain::{JobPhase, Piece, PipelinePhase, Timestamp};
+use crate::store::{JobRow, PipelineRow, Progress};
+use crate::work::Cause;
+
+/// What of a job is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum JobPart {
+    Document,
+    Log,
+    Archive,
+}
+
+/// What of a pipeline is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum PipelinePart {
+    Document,
+    Jobs,
+}
+
+/// How good something is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Standing {
+    /// GitLab's clock when GitLab said so.
+    pub(super) as_of: Timestamp,
+    /// What GitLab is asked to make it better; `None` when it is final.
+    pub(super) ask: Option<Ask>,
+}
+
+/// What GitLab is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Ask {
+    pub(super) cause: Cause,
+    /// Since when what is held is good enough for a while; `None`: it lacks something.
+    pub(super) since: Option<Timestamp>,
+}
+
+impl Standing {
+    pub(super) fn last(as_of: Timestamp) -> Self {
+        Self { as_of, ask: None }
+    }
+
+    /// Something that changes without our knowing when.
+    pub(super) fn aging(as_of: Timestamp) -> Self {
+        Self { as_of, ask: Some(Ask { cause: Cause::Read, since: Some(as_of) }) }
+    }
+
+    pub(super) fn lacking(as_of: Timestamp, cause: Cause) -> Self {
+        Self { as_of, ask: Some(Ask { cause, since: None }) }
+    }
+}
+
+/// Judges a job. An ended one is final but for its pieces (law 5), one that GitLab deleted as a whole.
+pub(super) fn of_job(row: &JobRow, part: JobPart) -> Standing {
+    let as_of = row.document.as_of;
+    if row.gone {
+        return Standing::last(as_of);
+    }
+    let ended = row.status.job_phase() == JobPhase::Ended;
+    match part {
+        JobPart::Document if ended => Standing::last(as_of),
+        JobPart::Document => Standing::aging(as_of),
+        JobPart::Log => {
+            let looked = row.log.last_look.filter(|_| row.log.piece.is_held());
+            match (row.log.piece, looked) {
+                (piece, _) if piece.is_final() => Standing::last(row.log.last_look.unwrap_or(as_of)),
+                (Piece::Partial, Some(look)) if ended => Standing::lacking(look, Cause::Fetch),
+                (_, Some(look)) => Standing { as_of: look, ask: Some(Ask { cause: Cause::Fetch, since: Some(look) }) },
+                (_, None) => Standing::lacking(as_of, Cause::Fetch),
+            }
+        }
+        JobPart::Archive if !ended => Standing::aging(as_of),
+        JobPart::Archive if row.archive.piece.is_final() || !lists_archive(&row.document.text) => Standing::last(as_of),
+        JobPart::Archive => Standing::lacking(as_of, Cause::Fetch),
+    }
+}
+
+/// Judges a pipeline. One that ended is taken for final once its jobs were listed since: a retry that reopens it is an
+/// event, or found by a pass.
+pub(super) fn of_pipeline(row: &PipelineRow, part: PipelinePart) -> Standing {
+    if row.gone {
+        return Standing::last(row.document.as_of);
+    }
+    let ended = row.status.pipeline_phase() == PipelinePhase::Ended;
+    match (part, row.jobs_listed_at) {
+        (PipelinePart::Document, _) if ended => Standing::last(row.document.as_of),
+        (PipelinePart::Document, _) => Standing::aging(row.document.as_of),
+        (PipelinePart::Jobs, Some(listed)) if ended && lists_all(row) => Standing::last(listed),
+        (PipelinePart::Jobs, Some(listed)) => Standing::aging(listed),
+        (PipelinePart::Jobs, None) => Standing::lacking(row.document.as_of, Cause::Read),
+    }
+}
+
+/// Returns whether a pipeline's jobs were listed to the end since it last changed, as far as is known.
+pub(super) fn lists_all(row: &PipelineRow) -> bool {
+    // GitLab's `Date` has whole seconds, `updated_at` has not.
+    let second = |at: Timestamp| at.as_millis().div_euclid(1000);
+    row.jobs_listed_at.is_some_and(|listed| second(listed) >= second(row.updated_at))
+}
+
+/// Returns whether the passes have covered everything of a project from `since` on.
+pub(super) fn covers(progress: Option<&Progress>, since: Option<Timestamp>) -> bool {
+    progress.zip(since).is_some_and(|(progress, since)| progress.covered_since <= since)
+}
+
+/// Returns when a project was created, by its document.
+pub(super) fn created_at(document: &str) -> Option<Timestamp> {
+    #[derive(Deserialize)]
+    struct Created {
+        created_at: Timestamp,
+    }
+    serde_json::from_str::<Created>(document).ok().map(|project| project.created_at)
+}
+
+fn lists_archive(document: &str) -> bool {
+    #[derive(Deserialize)]
+    struct Listing {
+        artifacts_file: Option<serde::de::IgnoredAny>,
+    }
+    serde_json::from_str::<Listing>(document).is_ok_and(|job| job.artifacts_file.is_some())
+}

@@ -1,0 +1,166 @@
+//! Versions, codings, HEAD, other origins, and readers who go away.
+
+use std::io::Read;
+
+use cistern::demo::fake::{Archive, ArtifactDelivery, JobSpec, Junit, Log, Options, PipelineSpec, World};
+use flate2::read::GzDecoder;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::{Answer, ask, get};
+use crate::rig::{Rig, Serving, eventually};
+
+/// A Cistern that has everything of a pipeline with a log of `log_bytes`, a report and an archive; returns its paths.
+async fn filled(log_bytes: usize) -> (Rig, Serving, Vec<String>) {
+    let mut world = World::new();
+    let project = world.add_project("group/app");
+    let pipeline = world.add_pipeline(project, PipelineSpec::default());
+    let archive = Archive::zip([("x", &[7; 50_000][..])]).expect("an archive");
+    let spec = JobSpec::new("unit")
+        .log(Log::generated(log_bytes, 7, true))
+        .junit(Junit::generated(400, 3, 7))
+        .archive(archive);
+    let job = world.add_job(pipeline, spec);
+    for number in 0..8 {
+        let other = world.add_job(pipeline, JobSpec::new(&format!("lint {number}")));
+        world.finish_job(other, "success");
+    }
+    world.finish_job(job, "success");
+    world.archive_trace(job);
+    let rig = Rig::with(world, Options { artifacts: ArtifactDelivery::Direct, ..Options::default() });
+    let rig = rig.set("server.cors_origins", "https://dash.example.com");
+    let serving = rig.serve(super::STORE).await;
+    serving.idle().await;
+    let base = format!("/api/v4/projects/{project}");
+    let pipeline = format!("{base}/pipelines/{pipeline}");
+    let paths = vec![
+        format!("{base}/jobs/{job}/trace"),
+        format!("{base}/jobs/{job}/artifacts"),
+        format!("{pipeline}/test_report"),
+        base.clone(),
+        format!("{base}/jobs/{job}"),
+        format!("{pipeline}/test_report_summary"),
+        pipeline.clone(),
+        format!("{pipeline}/jobs"),
+        format!("{base}/pipelines"),
+        "/api/v4/projects".to_owned(),
+    ];
+    (rig, serving, paths)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_a_version_already_is_told_so_in_every_coding() {
+    let (_rig, serving, paths) = filled(700_000).await;
+    for path in &paths {
+        let mut tags = Vec::new();
+        for coding in ["identity", "gzip", "zstd", "gzip, deflate, br, zstd"] {
+            let answer = ask(serving.address(), "GET", path, &[("Accept-Encoding", coding)]).await;
+            assert_eq!(answer.status, 200, "{path}");
+            let (tag, date) = (answer.header("etag").to_owned(), answer.header("last-modified").to_owned());
+            assert!(tag.starts_with('"') && tag.len() > 10 && date.ends_with("GMT"), "{path}: {}", answer.head);
+            for condition in [("If-None-Match", tag.as_str()), ("If-Modified-Since", date.as_str())] {
+                let known = ask(serving.address(), "GET", path, &[("Accept-Encoding", coding), condition]).await;
+                assert_eq!((known.status, known.body.len()), (304, 0), "{path} {condition:?}");
+                assert_eq!(known.header("etag"), tag, "{path}");
+                assert_eq!(known.header("cache-control"), "private, no-cache");
+            }
+            let other = ask(serving.address(), "GET", path, &[("If-None-Match", "\"0\"")]).await;
+            assert_eq!(other.status, 200);
+            tags.push((answer.header("content-encoding").to_owned(), tag));
+        }
+        tags.sort();
+        tags.dedup();
+        let codings = tags.iter().map(|(coding, _)| coding).collect::<std::collections::BTreeSet<_>>();
+        assert_eq!(codings.len(), tags.len(), "{path}: one version of each coding, {tags:?}");
+        let distinct = tags.iter().map(|(_, tag)| tag).collect::<std::collections::BTreeSet<_>>();
+        assert_eq!(distinct.len(), tags.len(), "{path}: {tags:?}");
+    }
+    serving.stop().await;
+}
+
+fn decoded(answer: &Answer) -> Vec<u8> {
+    match answer.header("content-encoding") {
+        "" => answer.body.clone(),
+        "gzip" => {
+            let mut whole = Vec::new();
+            GzDecoder::new(answer.body.as_slice()).read_to_end(&mut whole).expect("gzip");
+            whole
+        }
+        "zstd" => zstd::stream::decode_all(answer.body.as_slice()).expect("zstd"),
+        other => panic!("{other}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_coding_holds_the_same_and_head_tells_it_without_a_body() {
+    let (_rig, serving, paths) = filled(700_000).await;
+    for (number, path) in paths.iter().enumerate() {
+        let plain = get(serving.address(), path).await;
+        assert_eq!(plain.header("vary").split(',').next(), Some("Accept-Encoding"), "{}", plain.head);
+        for coding in ["gzip", "zstd"] {
+            let accept = [("Accept-Encoding", coding)];
+            let answer = ask(serving.address(), "GET", path, &accept).await;
+            assert!(decoded(&answer) == plain.body, "{path} {coding}");
+            let head = ask(serving.address(), "HEAD", path, &accept).await;
+            assert_eq!((head.status, head.body.len()), (answer.status, 0), "{path}");
+            for name in ["etag", "content-encoding", "content-type", "content-length", "x-cistern-cache"] {
+                assert_eq!(head.header(name), answer.header(name), "{path} {name}");
+            }
+            assert_eq!(answer.header("x-content-type-options"), "nosniff");
+            let smaller = answer.body.len() < plain.body.len() / 2;
+            match (number, coding) {
+                // Stored compressed: sent so to who takes it, and never compressed again.
+                (0 | 2, "zstd") => assert!(smaller && answer.header("content-encoding") == "zstd", "{path}"),
+                (0..=2, _) => assert_eq!(answer.header("content-encoding"), "", "{path}"),
+                (4 | 7, _) => assert!(
+                    answer.body.len() < plain.body.len() && answer.header("content-encoding") == coding,
+                    "{path}"
+                ),
+                _ => {}
+            }
+        }
+    }
+    serving.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_pages_of_the_named_origins_may_read() {
+    let (_rig, serving, paths) = filled(1000).await;
+    let from = async |method: &str, origin: &str| {
+        let asked = [("Origin", origin), ("Access-Control-Request-Method", "GET")];
+        ask(serving.address(), method, &paths[4], &asked).await
+    };
+    let first = from("OPTIONS", "https://dash.example.com").await;
+    assert_eq!((first.status, first.header("access-control-allow-methods")), (204, "GET, HEAD"));
+    let answer = from("GET", "https://dash.example.com").await;
+    assert_eq!(answer.header("access-control-allow-origin"), "https://dash.example.com");
+    assert!(answer.header("access-control-expose-headers").contains("X-Cistern-Cache"));
+    assert!(answer.header("access-control-allow-credentials").is_empty());
+    for other in ["https://evil.example.com", "null", "https://dash.example.com.evil.example"] {
+        assert_eq!(from("OPTIONS", other).await.status, 405);
+        let answer = from("GET", other).await;
+        assert_eq!((answer.status, answer.header("access-control-allow-origin")), (200, ""), "{other}");
+    }
+    let missing = get(serving.address(), "/nothing").await;
+    assert_eq!((missing.status, missing.header("x-content-type-options")), (404, "nosniff"));
+    serving.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn readers_who_go_away_leave_nothing_behind() {
+    let (_rig, serving, paths) = filled(20_000_000).await;
+    for _ in 0..20 {
+        let mut stream = TcpStream::connect(serving.address()).await.expect("a connection");
+        let request = format!("GET {} HTTP/1.1\r\nHost: localhost\r\n\r\n", paths[0]);
+        stream.write_all(request.as_bytes()).await.expect("sent");
+        let mut some = [0; 10_000];
+        stream.read_exact(&mut some).await.expect("a beginning");
+    }
+    let idle = async || {
+        let metrics = serving.admin("/metrics").await;
+        metrics.lines().any(|line| line == "cistern_store_in_flight 0")
+    };
+    eventually(idle).await;
+    assert_eq!(get(serving.address(), &paths[0]).await.body.len(), 20_000_000);
+    serving.stop().await;
+}
