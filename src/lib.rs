@@ -16,6 +16,7 @@ pub mod demo;
 pub mod domain;
 pub mod gitlab;
 pub mod ingest;
+pub mod log;
 pub mod loopback;
 pub mod progress;
 pub mod queue;

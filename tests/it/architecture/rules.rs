@@ -18,6 +18,8 @@ pub(super) const MODULES: &[Module] = &[
     // Pure data: nothing of ours, so that everything can build on it.
     module("domain", &[]),
     module("work", &["domain"]),
+    // What a job can make us read is judged without IO, so that it can be tried with anything.
+    module("log", &[]),
     // An event is a hint (law 1): its receiver can neither read facts from GitLab nor write them.
     module("webhook", &["domain", "queue", "work"]),
     module("queue", &["domain", "store", "work"]),
