@@ -10,6 +10,7 @@ pub mod access;
 pub mod admin;
 pub mod api;
 pub mod app;
+pub mod archive;
 pub mod cli;
 pub mod config;
 pub mod demo;

@@ -20,6 +20,7 @@ pub(super) const MODULES: &[Module] = &[
     module("work", &["domain"]),
     // What a job can make us read is judged without IO, so that it can be tried with anything.
     module("log", &[]),
+    module("archive", &[]),
     // An event is a hint (law 1): its receiver can neither read facts from GitLab nor write them.
     module("webhook", &["domain", "queue", "work"]),
     module("queue", &["domain", "store", "work"]),
