@@ -6,6 +6,7 @@ use super::blob::{BlobWriter, Complete};
 use super::{Ingest, Trouble, Unit, UnitOutcome};
 use crate::domain::{Job, LogRecord, Piece, Reason, Timestamp, after_look};
 use crate::gitlab::{Body, Class, Kind};
+use crate::log::Indexer;
 use crate::store::{Change, FRAME_BYTES};
 use crate::work::Target;
 
@@ -23,9 +24,17 @@ pub(super) struct Look {
 
 /// A log as it was read.
 enum Read {
-    Whole { size: u64, frames: Vec<u32>, blob: Complete, at: Timestamp },
+    Whole(Stored, Timestamp),
     TooLarge,
     Forbidden,
+}
+
+/// A log that is complete in the store, but for the transaction that publishes it.
+struct Stored {
+    size: u64,
+    frames: Vec<u32>,
+    index: Box<[u8]>,
+    blob: Complete,
 }
 
 impl Ingest {
@@ -37,7 +46,7 @@ impl Ingest {
         let (record, bytes) = match read {
             Read::TooLarge => (absent(Reason::TooLarge), None),
             Read::Forbidden => (absent(Reason::Forbidden), None),
-            Read::Whole { size, frames, blob, at } => self.judge(job, held, (size, frames, blob, at)).await,
+            Read::Whole(stored, at) => self.judge(job, held, stored, at).await,
         };
         let outcome = match record.piece {
             Piece::Absent(reason) => UnitOutcome::Absent(reason),
@@ -53,7 +62,8 @@ impl Ingest {
         &self,
         job: &Job,
         held: &LogRecord,
-        (size, frames, blob, at): (u64, Vec<u32>, Complete, Timestamp),
+        Stored { size, frames, index, blob }: Stored,
+        at: Timestamp,
     ) -> (LogRecord, Option<Bytes>) {
         let mut record = after_look(job, held, size, at, &self.config.schedule);
         if size < held.size {
@@ -63,11 +73,12 @@ impl Ingest {
                 tracing::debug!(%error, "left a shorter log to the sweep");
             }
             record.piece = if record.piece.is_final() { Piece::Whole } else { Piece::Live };
-            let kept = LogRecord { size: held.size, frames: held.frames.clone(), blob: held.blob, ..record };
-            return (kept, None);
+            let (frames, index) = (held.frames.clone(), held.index.clone());
+            return (LogRecord { size: held.size, frames, index, blob: held.blob, ..record }, None);
         }
         let (blob, bytes) = blob.split();
         record.frames = frames;
+        record.index = index;
         record.blob = blob;
         (record, bytes)
     }
@@ -77,8 +88,10 @@ impl Ingest {
             Ok(body) => body,
             // No log: documented as 404, in the code an empty 200 (contract, section 5.6).
             Err(error) if matches!(error.kind, Kind::NotFound) => {
-                let blob = Complete::Inline(Bytes::new());
-                return Ok(Read::Whole { size: 0, frames: Vec::new(), blob, at: Timestamp::now() });
+                return Ok(Read::Whole(
+                    FrameWriter::new(BlobWriter::new(&self.store)).finish().await?,
+                    Timestamp::now(),
+                ));
             }
             Err(error) if matches!(error.kind, Kind::Forbidden) => return Ok(Read::Forbidden),
             Err(error) => return Err(error.into()),
@@ -86,10 +99,7 @@ impl Ingest {
         let mut writer = FrameWriter::new(BlobWriter::new(&self.store));
         let at = body.as_of();
         match copy(body, &mut writer, self.config.log_size).await {
-            Ok(true) => {
-                let (size, frames, blob) = writer.finish().await?;
-                Ok(Read::Whole { size, frames, blob, at })
-            }
+            Ok(true) => Ok(Read::Whole(writer.finish().await?, at)),
             Ok(false) => {
                 writer.blob.abandon().await;
                 Ok(Read::TooLarge)
@@ -113,17 +123,18 @@ async fn copy(mut body: Body, writer: &mut FrameWriter<'_>, limit: u64) -> Resul
     Ok(true)
 }
 
-/// Cuts a log into independent zstd frames, so that a part can be read without the rest.
+/// Cuts a log into independent zstd frames, so that a part can be read without the rest, and notes where its parts are.
 struct FrameWriter<'a> {
     blob: BlobWriter<'a>,
     raw: Vec<u8>,
     frames: Vec<u32>,
+    indexer: Indexer,
     size: u64,
 }
 
 impl<'a> FrameWriter<'a> {
     fn new(blob: BlobWriter<'a>) -> Self {
-        Self { blob, raw: Vec::new(), frames: Vec::new(), size: 0 }
+        Self { blob, raw: Vec::new(), frames: Vec::new(), indexer: Indexer::default(), size: 0 }
     }
 
     async fn write(&mut self, mut piece: &[u8]) -> Result<(), Trouble> {
@@ -141,17 +152,19 @@ impl<'a> FrameWriter<'a> {
 
     async fn end_frame(&mut self) -> Result<(), Trouble> {
         let frame = compress(&self.raw)?;
+        self.indexer.push(&self.raw);
         self.raw.clear();
         self.frames.push(u32::try_from(frame.len()).unwrap_or(u32::MAX));
         self.blob.write(&frame).await?;
         Ok(())
     }
 
-    async fn finish(mut self) -> Result<(u64, Vec<u32>, Complete), Trouble> {
+    async fn finish(mut self) -> Result<Stored, Trouble> {
         if !self.raw.is_empty() {
             self.end_frame().await?;
         }
-        Ok((self.size, self.frames, self.blob.finish().await?))
+        let index = if self.size == 0 { Box::default() } else { self.indexer.finish().encode() };
+        Ok(Stored { size: self.size, frames: self.frames, index, blob: self.blob.finish().await? })
     }
 }
 

@@ -27,7 +27,7 @@ pub(super) const MODULES: &[Module] = &[
     module("store", &["domain", "work"]),
     module("gitlab", &["domain"]),
     // One path for one effect (law 2): the only module that knows both GitLab and how job facts are written.
-    module("ingest", &["domain", "gitlab", "store", "work"]),
+    module("ingest", &["archive", "domain", "gitlab", "log", "store", "work"]),
     // Finds and offers work; how work is done is not its business.
     module("reconcile", &["domain", "gitlab", "queue", "store", "work"]),
     module("worker", &["domain", "ingest", "queue", "store", "work"]),

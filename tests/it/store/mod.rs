@@ -154,7 +154,8 @@ fn log_of(piece: Piece, size: usize) -> (LogRecord, Option<Bytes>) {
     let held = matches!(piece, Piece::Live | Piece::Whole);
     let frames = if held && size > 0 { vec![u32::try_from(size).expect("small")] } else { Vec::new() };
     let size = if held { size } else { 0 };
-    let record = LogRecord { piece, size: size as u64, frames, ..LogRecord::missing() };
+    let index = frames.iter().map(|length| *length as u8).collect();
+    let record = LogRecord { piece, size: size as u64, frames, index, ..LogRecord::missing() };
     (record, held.then(|| Bytes::from(vec![b'x'; size])))
 }
 
