@@ -19,6 +19,7 @@ pub mod gitlab;
 pub mod ingest;
 pub mod log;
 pub mod loopback;
+pub mod parts;
 pub mod progress;
 pub mod queue;
 pub mod reconcile;

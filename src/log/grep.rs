@@ -110,7 +110,7 @@ pub struct Found<'a> {
     pub matched: bool,
     /// The line is longer than shown.
     pub cut: bool,
-    /// Lines were left out between the one shown before and this one.
+    /// Context was asked for, and lines were left out between the one shown before and this one.
     pub gap: bool,
 }
 
@@ -215,7 +215,8 @@ impl Search {
 
     fn show(&mut self, line: (u64, u64, &[u8], bool), matched: bool, each: &mut impl FnMut(Found<'_>)) {
         let (number, offset, text, cut) = line;
-        let gap = self.last_shown.is_some_and(|last| last + 1 != number);
+        let in_context = self.grep.options.before + self.grep.options.after > 0;
+        let gap = in_context && self.last_shown.is_some_and(|last| last + 1 != number);
         self.last_shown = Some(number);
         each(Found { number, offset, text, matched, cut, gap });
     }

@@ -26,6 +26,8 @@ pub(super) const MODULES: &[Module] = &[
     module("queue", &["domain", "store", "work"]),
     module("store", &["domain", "work"]),
     module("gitlab", &["domain"]),
+    // Joins what is where with who has the bytes; readers of every kind use it.
+    module("parts", &["archive", "domain", "log", "store"]),
     // One path for one effect (law 2): the only module that knows both GitLab and how job facts are written.
     module("ingest", &["archive", "domain", "gitlab", "log", "store", "work"]),
     // Finds and offers work; how work is done is not its business.

@@ -1,11 +1,13 @@
 //! What every store promises, tried against real files and a real `mongod`: one suite for both, so that neither can drift.
 
+mod archive_parts;
 mod blobs;
 mod database;
 mod facts;
 mod file;
 mod gaps;
 mod journal;
+mod log_parts;
 mod opening;
 mod processes;
 mod slots;
