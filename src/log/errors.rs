@@ -24,7 +24,7 @@ const MARKS: usize = 20;
 const QUOTE_BYTES: usize = 1024;
 
 /// Words that lines with errors have, in what compilers, test runners, shells and package managers write.
-const MARK: &str = r"(?x)
+const MARK: &str = r"(?x-u)
     (?i: \b(error|errors|fatal|panic|panicked|exception|segmentation\ fault|traceback)\b ) | (?i: \bfail(ed|ure|ures)?\b )
     | (?i: command\ not\ found | no\ such\ file | permission\ denied | undefined\ reference | out\ of\ memory | cannot\ find )
     | npm\ ERR! | ^E\  | \bFAIL\b | Caused\ by:";

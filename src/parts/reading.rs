@@ -88,7 +88,8 @@ impl Reading {
         self.media_type
     }
 
-    /// Returns the answer, in pieces of some 100 KiB that are read when they are asked for.
+    /// Returns the answer, frame after frame; a frame is read when its piece is asked for. A piece is what becomes of 256 KiB: no
+    /// more than that for plain text, 3 MiB for HTML of nothing but colours.
     pub fn into_stream(self) -> impl Stream<Item = Result<Bytes, Error>> + Send + 'static {
         stream::try_unfold(self.work, |mut work| async move { Ok(work.next().await?.map(|piece| (piece, work))) })
     }
