@@ -109,7 +109,13 @@ async fn upload(store: &Store, id: u64, bytes: &Bytes) -> Result<JobKey, Box<dyn
         async move { store.put_chunk(blob, number, chunk).await }
     });
     stream::iter(puts).buffer_unordered(cistern::store::CHUNKS_AT_ONCE).try_collect::<Vec<()>>().await?;
-    let record = ArchiveRecord { piece: Piece::Whole, blob: Some(blob), size: bytes.len() as u64, sha256: None };
+    let record = ArchiveRecord {
+        piece: Piece::Whole,
+        blob: Some(blob),
+        size: bytes.len() as u64,
+        sha256: None,
+        index: Box::default(),
+    };
     store.apply(vec![Change::Job(Box::new(job(key)?)), Change::Archive { key, record, bytes: None }]).await?;
     Ok(key)
 }

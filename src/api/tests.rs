@@ -294,6 +294,7 @@ async fn archives_are_served_as_files_or_say_why_not() {
         blob: Some(blob(&cistern.store, &zip).await),
         size: zip.len() as u64,
         sha256: None,
+        index: Box::default(),
     };
     let absent = ArchiveRecord { piece: Piece::Absent(Reason::Expired), ..ArchiveRecord::missing() };
     cistern

@@ -150,6 +150,8 @@ pub struct LogRecord {
     pub size: u64,
     /// The compressed length of each frame, in order; every frame but the last holds [`crate::store::FRAME_BYTES`].
     pub frames: Vec<u32>,
+    /// Where its lines and sections are, as [`crate::log::Index`] encodes it; empty when that was not found out.
+    pub index: Box<[u8]>,
     /// How many times it was looked at.
     pub looks: u32,
     /// When it was first looked at; the later looks are counted from here.
@@ -170,6 +172,7 @@ impl LogRecord {
             blob: None,
             size: 0,
             frames: Vec::new(),
+            index: Box::default(),
             looks: 0,
             first_look: None,
             last_look: None,
@@ -190,12 +193,14 @@ pub struct ArchiveRecord {
     pub size: u64,
     /// Its SHA-256.
     pub sha256: Option<[u8; 32]>,
+    /// Where its directory is, as [`crate::archive::Location`] encodes it; empty when that was not found out.
+    pub index: Box<[u8]>,
 }
 
 impl ArchiveRecord {
     /// Returns the record of an archive that nobody fetched yet.
     pub fn missing() -> Self {
-        Self { piece: Piece::Missing, blob: None, size: 0, sha256: None }
+        Self { piece: Piece::Missing, blob: None, size: 0, sha256: None, index: Box::default() }
     }
 }
 

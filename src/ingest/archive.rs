@@ -1,10 +1,11 @@
 //! A job's archive: streamed as it comes, checked against the size GitLab lists.
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes, BytesMut};
 use sha2::{Digest, Sha256};
 
 use super::blob::BlobWriter;
 use super::{Ingest, Trouble, Unit, UnitOutcome};
+use crate::archive::{Location, TAIL_BYTES};
 use crate::domain::{ArchiveFile, ArchiveRecord, Job, Piece, Reason};
 use crate::gitlab::{Body, Class, Kind};
 use crate::store::Change;
@@ -47,9 +48,12 @@ impl Ingest {
     async fn read_archive(&self, body: Body, listed: &ArchiveFile) -> Result<(ArchiveRecord, Option<Bytes>), Trouble> {
         let mut writer = BlobWriter::new(&self.store);
         match copy(body, &mut writer, listed).await {
-            Ok(sha256) => {
+            Ok((sha256, tail)) => {
                 let (blob, bytes) = writer.finish().await?.split();
-                let record = ArchiveRecord { piece: Piece::Whole, blob, size: listed.size, sha256: Some(sha256) };
+                // What is no good is found again, and named, by whoever reads it.
+                let index = Location::find(&tail, listed.size).map(Location::encode).unwrap_or_default();
+                let record =
+                    ArchiveRecord { piece: Piece::Whole, blob, size: listed.size, sha256: Some(sha256), index };
                 Ok((record, bytes))
             }
             Err(trouble) => {
@@ -76,9 +80,14 @@ impl Ingest {
     }
 }
 
-/// Copies a body that must have the listed size and begin like a zip; returns its SHA-256.
-async fn copy(mut body: Body, writer: &mut BlobWriter<'_>, listed: &ArchiveFile) -> Result<[u8; 32], Trouble> {
+/// Copies a body that must have the listed size and begin like a zip; returns its SHA-256 and its last bytes.
+async fn copy(
+    mut body: Body,
+    writer: &mut BlobWriter<'_>,
+    listed: &ArchiveFile,
+) -> Result<([u8; 32], BytesMut), Trouble> {
     let mut hash = Sha256::new();
+    let mut tail = BytesMut::new();
     let mut start = Vec::with_capacity(4);
     let mut size = 0;
     while let Some(piece) = body.chunk().await? {
@@ -88,6 +97,9 @@ async fn copy(mut body: Body, writer: &mut BlobWriter<'_>, listed: &ArchiveFile)
         }
         start.extend(piece.iter().take(4 - start.len()));
         hash.update(&piece);
+        tail.extend_from_slice(&piece);
+        let passed = tail.len().saturating_sub(TAIL_BYTES);
+        tail.advance(passed);
         writer.write(&piece).await?;
     }
     if size != listed.size {
@@ -97,5 +109,5 @@ async fn copy(mut body: Body, writer: &mut BlobWriter<'_>, listed: &ArchiveFile)
     if !ZIP_STARTS.contains(&start.as_slice()) {
         return Err(Trouble::Incomplete("what GitLab sent as an archive is no zip".to_owned()));
     }
-    Ok(hash.finalize().into())
+    Ok((hash.finalize().into(), tail))
 }

@@ -6,6 +6,7 @@ use super::blob::{BlobWriter, Complete};
 use super::{Ingest, Task, Trouble, Unit, UnitOutcome};
 use crate::domain::{Job, LogRecord, Piece, Reason, Timestamp, after_look};
 use crate::gitlab::{Body, Class, Kind};
+use crate::log::Indexer;
 use crate::store::{Change, FRAME_BYTES};
 use crate::work::{Cause, Target};
 
@@ -23,9 +24,17 @@ pub(super) struct Look {
 
 /// A log as it was read.
 enum Read {
-    Whole { size: u64, frames: Vec<u32>, blob: Complete, at: Timestamp },
+    Whole(Stored, Timestamp),
     TooLarge,
     Forbidden,
+}
+
+/// A log that is complete in the store, but for the transaction that publishes it.
+struct Stored {
+    size: u64,
+    frames: Vec<u32>,
+    index: Box<[u8]>,
+    blob: Complete,
 }
 
 impl Ingest {
@@ -37,7 +46,7 @@ impl Ingest {
         let (mut record, bytes) = match read {
             Read::TooLarge => (absent(Reason::TooLarge), None),
             Read::Forbidden => (absent(Reason::Forbidden), None),
-            Read::Whole { size, frames, blob, at } => self.judge(job, held, (size, frames, blob, at)).await,
+            Read::Whole(stored, at) => self.judge(job, held, stored, at).await,
         };
         if task.cause == Cause::Fetch {
             // However often readers look, the looks of the schedule come.
@@ -59,43 +68,39 @@ impl Ingest {
         job: &Job,
         held: &LogRecord,
     ) -> Result<Option<Change>, Trouble> {
-        let Read::Whole { size, frames, blob, at } = self.read_log(class, job).await? else { return Ok(None) };
-        let record = LogRecord { piece: Piece::Partial, size, last_look: Some(at), ..LogRecord::missing() };
-        if size < held.size {
-            if let Complete::Streamed(unneeded) = blob
-                && let Err(error) = self.store.drop_blob(unneeded).await
-            {
-                tracing::debug!(%error, "left a shorter log to the sweep");
-            }
-            let record = LogRecord { size: held.size, frames: held.frames.clone(), blob: held.blob, ..record };
-            return Ok(Some(Change::Log { key: job.key, record, bytes: None }));
-        }
-        let (blob, bytes) = blob.split();
-        Ok(Some(Change::Log { key: job.key, record: LogRecord { frames, blob, ..record }, bytes }))
+        let Read::Whole(stored, at) = self.read_log(class, job).await? else { return Ok(None) };
+        let mut record = LogRecord { piece: Piece::Partial, last_look: Some(at), ..LogRecord::missing() };
+        let bytes = self.keep_longer(held, stored, &mut record).await.1;
+        Ok(Some(Change::Log { key: job.key, record, bytes }))
     }
 
     /// Decides what the look makes of the log, and keeps the held bytes when the look found fewer.
-    async fn judge(
-        &self,
-        job: &Job,
-        held: &LogRecord,
-        (size, frames, blob, at): (u64, Vec<u32>, Complete, Timestamp),
-    ) -> (LogRecord, Option<Bytes>) {
-        let mut record = after_look(job, held, size, at, &self.config.schedule);
+    async fn judge(&self, job: &Job, held: &LogRecord, stored: Stored, at: Timestamp) -> (LogRecord, Option<Bytes>) {
+        let mut record = after_look(job, held, stored.size, at, &self.config.schedule);
+        let (newer, bytes) = self.keep_longer(held, stored, &mut record).await;
+        if !newer {
+            record.piece = if record.piece.is_final() { Piece::Whole } else { Piece::Live };
+        }
+        (record, bytes)
+    }
+
+    /// Lets a record have the bytes of the look, or the held ones when those are more (law 6). Returns whether it has those of
+    /// the look, and the bytes that travel with the change.
+    async fn keep_longer(&self, held: &LogRecord, stored: Stored, record: &mut LogRecord) -> (bool, Option<Bytes>) {
+        let Stored { size, frames, index, blob } = stored;
         if size < held.size {
             if let Complete::Streamed(unneeded) = blob
                 && let Err(error) = self.store.drop_blob(unneeded).await
             {
                 tracing::debug!(%error, "left a shorter log to the sweep");
             }
-            record.piece = if record.piece.is_final() { Piece::Whole } else { Piece::Live };
-            let kept = LogRecord { size: held.size, frames: held.frames.clone(), blob: held.blob, ..record };
-            return (kept, None);
+            (record.size, record.blob) = (held.size, held.blob);
+            (record.frames, record.index) = (held.frames.clone(), held.index.clone());
+            return (false, None);
         }
         let (blob, bytes) = blob.split();
-        record.frames = frames;
-        record.blob = blob;
-        (record, bytes)
+        (record.size, record.blob, record.frames, record.index) = (size, blob, frames, index);
+        (true, bytes)
     }
 
     async fn read_log(&self, class: Class, job: &Job) -> Result<Read, Trouble> {
@@ -103,8 +108,10 @@ impl Ingest {
             Ok(body) => body,
             // No log: documented as 404, in the code an empty 200 (contract, section 5.6).
             Err(error) if matches!(error.kind, Kind::NotFound) => {
-                let blob = Complete::Inline(Bytes::new());
-                return Ok(Read::Whole { size: 0, frames: Vec::new(), blob, at: Timestamp::now() });
+                return Ok(Read::Whole(
+                    FrameWriter::new(BlobWriter::new(&self.store)).finish().await?,
+                    Timestamp::now(),
+                ));
             }
             Err(error) if matches!(error.kind, Kind::Forbidden) => return Ok(Read::Forbidden),
             Err(error) => return Err(error.into()),
@@ -112,10 +119,7 @@ impl Ingest {
         let mut writer = FrameWriter::new(BlobWriter::new(&self.store));
         let at = body.as_of();
         match copy(body, &mut writer, self.config.log_size).await {
-            Ok(true) => {
-                let (size, frames, blob) = writer.finish().await?;
-                Ok(Read::Whole { size, frames, blob, at })
-            }
+            Ok(true) => Ok(Read::Whole(writer.finish().await?, at)),
             Ok(false) => {
                 writer.blob.abandon().await;
                 Ok(Read::TooLarge)
@@ -139,17 +143,18 @@ async fn copy(mut body: Body, writer: &mut FrameWriter<'_>, limit: u64) -> Resul
     Ok(true)
 }
 
-/// Cuts a log into independent zstd frames, so that a part can be read without the rest.
+/// Cuts a log into independent zstd frames, so that a part can be read without the rest, and notes where its parts are.
 struct FrameWriter<'a> {
     blob: BlobWriter<'a>,
     raw: Vec<u8>,
     frames: Vec<u32>,
+    indexer: Indexer,
     size: u64,
 }
 
 impl<'a> FrameWriter<'a> {
     fn new(blob: BlobWriter<'a>) -> Self {
-        Self { blob, raw: Vec::new(), frames: Vec::new(), size: 0 }
+        Self { blob, raw: Vec::new(), frames: Vec::new(), indexer: Indexer::default(), size: 0 }
     }
 
     async fn write(&mut self, mut piece: &[u8]) -> Result<(), Trouble> {
@@ -167,17 +172,19 @@ impl<'a> FrameWriter<'a> {
 
     async fn end_frame(&mut self) -> Result<(), Trouble> {
         let frame = compress(&self.raw)?;
+        self.indexer.push(&self.raw);
         self.raw.clear();
         self.frames.push(u32::try_from(frame.len()).unwrap_or(u32::MAX));
         self.blob.write(&frame).await?;
         Ok(())
     }
 
-    async fn finish(mut self) -> Result<(u64, Vec<u32>, Complete), Trouble> {
+    async fn finish(mut self) -> Result<Stored, Trouble> {
         if !self.raw.is_empty() {
             self.end_frame().await?;
         }
-        Ok((self.size, self.frames, self.blob.finish().await?))
+        let index = if self.size == 0 { Box::default() } else { self.indexer.finish().encode() };
+        Ok(Stored { size: self.size, frames: self.frames, index, blob: self.blob.finish().await? })
     }
 }
 

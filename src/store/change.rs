@@ -91,7 +91,7 @@ pub enum Change {
     /// held is not given up for `no_log`, `expired` or `too_large`. With `bytes` they become a new blob in the same
     /// transaction; otherwise `record.blob` names one that was streamed before. The blob that is no longer pointed to (the old
     /// one, or the refused new one) is released. Naming the blob that is held, without `bytes`, notes another look; empty
-    /// `frames` then mean the held ones. The job must be stored.
+    /// `frames` then mean the held ones, with their `index`. The job must be stored.
     Log {
         /// Whose log.
         key: JobKey,

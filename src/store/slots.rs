@@ -100,6 +100,7 @@ pub(super) fn offered(has_bytes: bool, blob: &mut Option<BlobId>, piece: Piece) 
 pub(super) fn publish_log(held: &LogRecord, record: &mut LogRecord, same_blob: bool) -> Verdict {
     if same_blob && record.frames.is_empty() {
         record.frames.clone_from(&held.frames);
+        record.index.clone_from(&held.index);
     }
     let looks = held.looks.max(record.looks);
     let first_look = match (held.first_look, record.first_look) {

@@ -2,10 +2,14 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
+use cistern::archive::Location;
 use cistern::demo::fake::{
     Archive, ArtifactDelivery, Endpoint, Fault, FaultKind, JobSpec, Options, PipelineSpec, World,
 };
 use cistern::domain::{JobId, Piece, ProjectId, Reason};
+use cistern::parts::ArchiveReader;
+use futures_util::TryStreamExt;
 use sha2::{Digest, Sha256};
 
 use crate::rig::{Rig, until};
@@ -162,4 +166,22 @@ async fn archives_that_are_too_large_or_forbidden_have_their_reasons() {
     rig.fake.reset_counters();
     rig.backfill(STORE).await;
     assert_eq!(rig.fake.requests().of(Endpoint::Artifacts), 0, "a reason is final");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_archive_is_stored_with_the_place_of_its_directory() {
+    for archive in [small(), large()] {
+        let (rig, project, job) = one_job(archive, ArtifactDelivery::Redirect);
+        assert!(rig.backfill(STORE).await.is_clean());
+        let view = rig.view(STORE).await;
+        let record = view.job(project, job).await.archive;
+        assert!(Location::decode(&record.index, record.size).is_some());
+        let mut reader = ArchiveReader::open(&view.store, &record).await.expect("opened");
+        let path = reader.directory().entries()[0].path.clone();
+        let file = reader.file(&path, 1 << 30).await.expect("found");
+        let size = file.size();
+        let content: Vec<Bytes> = file.stream(0..size).expect("readable").try_collect().await.expect("sound");
+        assert_eq!(content.concat().len() as u64, size);
+        view.close().await;
+    }
 }

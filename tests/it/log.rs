@@ -5,7 +5,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use cistern::demo::fake::{Endpoint, JobSpec, Log, PipelineSpec, World};
 use cistern::domain::{JobId, LogNote, LogRecord, Piece, ProjectId, Reason, Timestamp};
+use cistern::log::{Index, Part, Request};
+use cistern::parts::LogReader;
 use cistern::store::FRAME_BYTES;
+use futures_util::TryStreamExt;
 
 use crate::rig::{Rig, eventually, until};
 
@@ -236,4 +239,27 @@ async fn a_large_log_comes_back_byte_for_byte_and_its_frames_add_up() {
         assert_eq!(settled(&rig, project, job).await.piece, Piece::Whole);
         assert_eq!(rig.behind(STORE).await.kept_blobs().await, 1);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_is_stored_with_the_index_of_its_parts() {
+    let generated = JobSpec::new("unit").log(Log::generated(900_000, 3, true));
+    let (rig, project, job) = one_job(generated);
+    let (record, bytes) = look(&rig, project, job).await;
+    let index = Index::decode(&record.index).expect("an index");
+    assert_eq!(index.lines.lines(), bytes.split_inclusive(|byte| *byte == b'\n').count() as u64);
+    let names: Vec<_> = index.sections.all.iter().map(|section| &*section.name).collect();
+    assert_eq!(names, ["prepare_executor", "get_sources", "step_script"]);
+
+    // A later look at the same bytes keeps it.
+    rig.fake.with(|world| world.archive_trace(job));
+    let settled = settled(&rig, project, job).await;
+    assert_eq!((settled.piece, &settled.index), (Piece::Whole, &record.index));
+    let view = rig.view(STORE).await;
+    let request = Request { part: Part::Tail(3), ..Request::default() };
+    let tail = LogReader::new(&view.store, &settled).read(request).await.expect("read");
+    let tail: Vec<Bytes> = tail.into_stream().try_collect().await.expect("read");
+    let tail = tail.concat();
+    assert!(bytes.ends_with(&tail) && tail.iter().filter(|byte| **byte == b'\n').count() <= 3);
+    view.close().await;
 }

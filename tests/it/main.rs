@@ -7,6 +7,7 @@ mod condition;
 mod converge;
 mod fake;
 mod freshness;
+mod fuzz;
 mod log;
 mod network;
 mod passes;

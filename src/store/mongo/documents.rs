@@ -6,7 +6,7 @@
 use mongodb::bson::{Binary, DateTime, spec::BinarySubtype};
 use serde::{Deserialize, Serialize};
 
-use super::values::{date, integer, natural, small, time};
+use super::values::{bytes, date, integer, natural, small, some_bytes, time};
 use crate::domain::{
     ArchiveRecord, BlobId, Document, Job, JobId, JobKey, LogNote, LogRecord, Piece, Pipeline, PipelineId, PipelineKey,
     PipelinePhase, ProjectId, ReportRecord, Status,
@@ -56,6 +56,9 @@ pub(super) struct LogPart {
     pub(super) size: i64,
     /// The compressed length of each frame, u32 little-endian.
     frames: Binary,
+    /// Missing in what was stored before there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    index: Option<Binary>,
     looks: i64,
     first_look: Option<DateTime>,
     last_look: Option<DateTime>,
@@ -69,6 +72,8 @@ pub(super) struct ArchivePart {
     pub(super) blob: Option<i64>,
     pub(super) size: i64,
     sha256: Option<Binary>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    index: Option<Binary>,
 }
 
 /// A document of `pipelines`.
@@ -236,6 +241,7 @@ impl LogPart {
             blob: record.blob.map(|blob| blob.0),
             size: integer(record.size),
             frames: Binary { subtype: BinarySubtype::Generic, bytes },
+            index: some_bytes(&record.index),
             looks: i64::from(record.looks),
             first_look: record.first_look.map(date),
             last_look: record.last_look.map(date),
@@ -251,6 +257,7 @@ impl LogPart {
             blob: self.blob.map(BlobId),
             size: natural(self.size),
             frames: frames.iter().copied().map(u32::from_le_bytes).collect(),
+            index: bytes(self.index.as_ref()),
             looks: small(self.looks),
             first_look: self.first_look.map(time),
             last_look: self.last_look.map(time),
@@ -268,6 +275,7 @@ impl ArchivePart {
             blob: record.blob.map(|blob| blob.0),
             size: integer(record.size),
             sha256: record.sha256.map(binary),
+            index: some_bytes(&record.index),
         }
     }
 
@@ -277,6 +285,7 @@ impl ArchivePart {
             blob: self.blob.map(BlobId),
             size: natural(self.size),
             sha256: self.sha256.as_ref().and_then(|binary| binary.bytes.as_slice().try_into().ok()),
+            index: bytes(self.index.as_ref()),
         }
     }
 }

@@ -1,6 +1,7 @@
-//! How numbers and times of the domain are written into BSON and read back.
+//! How numbers, times and bytes of the domain are written into BSON and read back.
 
-use mongodb::bson::DateTime;
+use mongodb::bson::spec::BinarySubtype;
+use mongodb::bson::{Binary, DateTime};
 
 use crate::domain::Timestamp;
 
@@ -27,4 +28,14 @@ pub(super) fn date(time: Timestamp) -> DateTime {
 /// Returns a stored time.
 pub(super) fn time(date: DateTime) -> Timestamp {
     Timestamp::from_millis(date.timestamp_millis())
+}
+
+/// Returns bytes as MongoDB holds them; none when there are none.
+pub(super) fn some_bytes(bytes: &[u8]) -> Option<Binary> {
+    (!bytes.is_empty()).then(|| Binary { subtype: BinarySubtype::Generic, bytes: bytes.into() })
+}
+
+/// Returns stored bytes.
+pub(super) fn bytes(stored: Option<&Binary>) -> Box<[u8]> {
+    stored.map(|binary| binary.bytes.clone().into()).unwrap_or_default()
 }

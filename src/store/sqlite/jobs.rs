@@ -15,7 +15,7 @@ use crate::store::{Error, JobFilter, JobRow, Page, Slice};
 /// The columns that [`read_log`] reads, in its order.
 macro_rules! log_columns {
     () => {
-        "log_piece, log_blob, log_size, log_frames, log_looks, log_first_look, log_last_look, log_mismatch_since, log_note"
+        "log_piece, log_blob, log_size, log_frames, log_looks, log_first_look, log_last_look, log_mismatch_since, log_note, log_index"
     };
 }
 pub(super) use log_columns;
@@ -23,10 +23,13 @@ pub(super) use log_columns;
 /// The columns that [`read_archive`] reads, in its order.
 macro_rules! archive_columns {
     () => {
-        "archive_piece, archive_blob, archive_size, archive_sha256"
+        "archive_piece, archive_blob, archive_size, archive_sha256, archive_index"
     };
 }
 pub(super) use archive_columns;
+
+/// How many columns a log has.
+pub(super) const LOG_COLUMNS: usize = 10;
 
 macro_rules! job_columns {
     () => {
@@ -130,6 +133,7 @@ pub(super) fn read_log(row: &Row<'_>, first: usize) -> rusqlite::Result<LogRecor
         last_look: columns::time(row, first + 6)?,
         mismatch_since: columns::time(row, first + 7)?,
         note: row.get::<_, Option<Box<str>>>(first + 8)?.and_then(|word| LogNote::from_word(&word)),
+        index: row.get::<_, Vec<u8>>(first + 9)?.into(),
     })
 }
 
@@ -140,19 +144,20 @@ pub(super) fn read_archive(row: &Row<'_>, first: usize) -> rusqlite::Result<Arch
         blob: row.get::<_, Option<i64>>(first + 1)?.map(BlobId),
         size: natural(row.get(first + 2)?),
         sha256: row.get(first + 3)?,
+        index: row.get::<_, Vec<u8>>(first + 4)?.into(),
     })
 }
 
 fn read_job(row: &Row<'_>) -> rusqlite::Result<JobRow> {
     Ok(JobRow {
         log: read_log(row, 0)?,
-        archive: read_archive(row, 9)?,
-        key: JobKey { project: ProjectId(natural(row.get(13)?)), job: JobId(natural(row.get(14)?)) },
-        pipeline: PipelineId(natural(row.get(15)?)),
-        name: row.get(16)?,
-        status: columns::status(row, 17)?,
-        document: columns::document(row, 18, 19)?,
-        junit: row.get(20)?,
-        gone: row.get(21)?,
+        archive: read_archive(row, LOG_COLUMNS)?,
+        key: JobKey { project: ProjectId(natural(row.get(15)?)), job: JobId(natural(row.get(16)?)) },
+        pipeline: PipelineId(natural(row.get(17)?)),
+        name: row.get(18)?,
+        status: columns::status(row, 19)?,
+        document: columns::document(row, 20, 21)?,
+        junit: row.get(22)?,
+        gone: row.get(23)?,
     })
 }

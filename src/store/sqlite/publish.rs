@@ -6,7 +6,7 @@ use deadpool_sqlite::rusqlite::{Connection, OptionalExtension, Row, params};
 use super::apply::Touched;
 use super::blobs;
 use super::columns::{self, integer};
-use super::jobs::{archive_columns, log_columns, read_archive, read_log};
+use super::jobs::{LOG_COLUMNS, archive_columns, log_columns, read_archive, read_log};
 use super::trouble::Trouble;
 use crate::domain::{ArchiveRecord, JobKey, LogRecord, Piece, PipelineId};
 use crate::store::slots::{self, Expected, Verdict};
@@ -42,7 +42,7 @@ pub(super) fn log(
     connection
         .prepare_cached(
             "UPDATE jobs SET log_piece = ?3, log_blob = ?4, log_size = ?5, log_frames = ?6, log_looks = ?7,
-                 log_first_look = ?8, log_last_look = ?9, log_mismatch_since = ?10, log_note = ?11, open = ?12
+                 log_first_look = ?8, log_last_look = ?9, log_mismatch_since = ?10, log_note = ?11, log_index = ?12, open = ?13
              WHERE project = ?1 AND id = ?2",
         )?
         .execute(params![
@@ -57,6 +57,7 @@ pub(super) fn log(
             columns::millis(record.last_look),
             columns::millis(record.mismatch_since),
             record.note.map(crate::domain::LogNote::as_str),
+            record.index,
             open,
         ])?;
     touched.job(key, job.pipeline);
@@ -82,7 +83,8 @@ pub(super) fn archive(
     let (project, id) = columns::job(key);
     connection
         .prepare_cached(
-            "UPDATE jobs SET archive_piece = ?3, archive_blob = ?4, archive_size = ?5, archive_sha256 = ?6, open = ?7
+            "UPDATE jobs SET archive_piece = ?3, archive_blob = ?4, archive_size = ?5, archive_sha256 = ?6, archive_index = ?7,
+                 open = ?8
              WHERE project = ?1 AND id = ?2",
         )?
         .execute(params![
@@ -92,6 +94,7 @@ pub(super) fn archive(
             record.blob.map(|blob| blob.0),
             integer(record.size),
             record.sha256,
+            record.index,
             open,
         ])?;
     touched.job(key, job.pipeline);
@@ -111,10 +114,11 @@ pub(super) fn set_pieces(
         .prepare_cached(
             "UPDATE jobs SET log_piece = ?3, archive_piece = ?4, open = ?5,
                  log_blob = iif(?3 = 'erased', NULL, log_blob), log_size = iif(?3 = 'erased', 0, log_size),
-                 log_frames = iif(?3 = 'erased', x'', log_frames),
+                 log_frames = iif(?3 = 'erased', x'', log_frames), log_index = iif(?3 = 'erased', x'', log_index),
                  archive_blob = iif(?4 = 'erased', NULL, archive_blob),
                  archive_size = iif(?4 = 'erased', 0, archive_size),
-                 archive_sha256 = iif(?4 = 'erased', NULL, archive_sha256)
+                 archive_sha256 = iif(?4 = 'erased', NULL, archive_sha256),
+                 archive_index = iif(?4 = 'erased', x'', archive_index)
              WHERE project = ?1 AND id = ?2",
         )?
         .execute(params![project, id, log.as_str(), archive.as_str(), open])?;
@@ -154,9 +158,9 @@ fn held(connection: &Connection, key: JobKey) -> Result<(Held, Facts), Trouble> 
         ", ended, started, archived, pipeline FROM jobs WHERE project = ?1 AND id = ?2"
     );
     let read = |row: &Row<'_>| {
-        let held = Held { log: read_log(row, 0)?, archive: read_archive(row, 9)? };
-        let expected = Expected { ended: row.get(13)?, log: row.get(14)?, archive: row.get(15)? };
-        Ok((held, Facts { expected, pipeline: PipelineId(columns::natural(row.get(16)?)) }))
+        let held = Held { log: read_log(row, 0)?, archive: read_archive(row, LOG_COLUMNS)? };
+        let expected = Expected { ended: row.get(15)?, log: row.get(16)?, archive: row.get(17)? };
+        Ok((held, Facts { expected, pipeline: PipelineId(columns::natural(row.get(18)?)) }))
     };
     let row = connection.prepare_cached(SQL)?.query_row(columns::job(key), read).optional()?;
     row.ok_or(Trouble::NoSuchRow("job"))

@@ -18,13 +18,18 @@ pub(super) const MODULES: &[Module] = &[
     // Pure data: nothing of ours, so that everything can build on it.
     module("domain", &[]),
     module("work", &["domain"]),
+    // What a job can make us read is judged without IO, so that it can be tried with anything.
+    module("log", &[]),
+    module("archive", &[]),
     // An event is a hint (law 1): its receiver can neither read facts from GitLab nor write them.
     module("webhook", &["domain", "queue", "work"]),
     module("queue", &["domain", "store", "work"]),
     module("store", &["domain", "work"]),
     module("gitlab", &["domain"]),
+    // Joins what is where with who has the bytes; readers of every kind use it.
+    module("parts", &["archive", "domain", "log", "store"]),
     // One path for one effect (law 2): the only module that knows both GitLab and how job facts are written.
-    module("ingest", &["domain", "gitlab", "store", "work"]),
+    module("ingest", &["archive", "domain", "gitlab", "log", "store", "work"]),
     // Finds and offers work; how work is done is not its business.
     module("reconcile", &["domain", "gitlab", "queue", "store", "work"]),
     module("worker", &["domain", "ingest", "queue", "store", "work"]),

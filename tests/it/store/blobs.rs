@@ -10,7 +10,8 @@ async fn a_streamed_blob_reads_back_chunk_by_chunk(engine: Engine) {
         rig.store.put_chunk(blob, number, chunk.clone()).await.expect("stored");
     }
     let size = CHUNK_BYTES as u64 + 10;
-    let record = ArchiveRecord { piece: Piece::Whole, blob: Some(blob), size, sha256: Some([1; 32]) };
+    let record =
+        ArchiveRecord { piece: Piece::Whole, blob: Some(blob), size, sha256: Some([1; 32]), index: Box::default() };
     rig.store.apply(vec![Change::Archive { key: JOB, record, bytes: None }]).await.expect("published");
     assert_eq!(rig.store.chunk(blob, 0).await.expect("read").as_ref(), Some(&chunks[0]));
     assert_eq!(rig.store.chunk(blob, 1).await.expect("read").as_ref(), Some(&chunks[1]));

@@ -82,7 +82,8 @@ async fn a_file_of_an_earlier_version_is_migrated() {
     let rig = Rig::with_job(Engine::Sqlite).await;
     rig.store.close().await.expect("closed");
     rig.behind.sql(
-        "ALTER TABLE leases DROP COLUMN completed; ALTER TABLE pipelines DROP COLUMN gone; PRAGMA user_version = 1",
+        "ALTER TABLE jobs DROP COLUMN log_index; ALTER TABLE jobs DROP COLUMN archive_index;
+          ALTER TABLE leases DROP COLUMN completed; ALTER TABLE pipelines DROP COLUMN gone; PRAGMA user_version = 1",
     );
     let store = rig.open(Duration::from_secs(30)).await;
     assert_eq!(store.completed_ago("reconcile").await.expect("read"), None);

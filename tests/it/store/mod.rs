@@ -1,11 +1,13 @@
 //! What every store promises, tried against real files and a real `mongod`: one suite for both, so that neither can drift.
 
+mod archive_parts;
 mod blobs;
 mod database;
 mod facts;
 mod file;
 mod gaps;
 mod journal;
+mod log_parts;
 mod opening;
 mod processes;
 mod slots;
@@ -154,7 +156,8 @@ fn log_of(piece: Piece, size: usize) -> (LogRecord, Option<Bytes>) {
     let held = matches!(piece, Piece::Live | Piece::Whole);
     let frames = if held && size > 0 { vec![u32::try_from(size).expect("small")] } else { Vec::new() };
     let size = if held { size } else { 0 };
-    let record = LogRecord { piece, size: size as u64, frames, ..LogRecord::missing() };
+    let index = frames.iter().map(|length| *length as u8).collect();
+    let record = LogRecord { piece, size: size as u64, frames, index, ..LogRecord::missing() };
     (record, held.then(|| Bytes::from(vec![b'x'; size])))
 }
 

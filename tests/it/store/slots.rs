@@ -28,7 +28,8 @@ async fn what_a_document_alone_decides_is_no_gap(engine: Engine) {
 
 async fn an_erased_job_loses_what_was_held_whatever_comes_later(engine: Engine) {
     let rig = Rig::with_job(engine).await;
-    let archive = ArchiveRecord { piece: Piece::Whole, size: 3, sha256: Some([9; 32]), blob: None };
+    let archive =
+        ArchiveRecord { piece: Piece::Whole, size: 3, sha256: Some([9; 32]), blob: None, index: [7; 24].into() };
     let zip = Change::Archive { key: JOB, record: archive.clone(), bytes: Some(Bytes::from_static(b"zip")) };
     rig.store.apply(vec![publish(Piece::Whole, 10), zip.clone()]).await.expect("stored");
     let held = rig.store.job(JOB).await.expect("read").expect("stored");
@@ -43,6 +44,7 @@ async fn an_erased_job_loses_what_was_held_whatever_comes_later(engine: Engine) 
     let row = rig.store.job(JOB).await.expect("read").expect("stored");
     assert_eq!((row.log.piece, row.archive.piece), (Piece::Absent(Reason::Erased), Piece::Absent(Reason::Erased)));
     assert_eq!((row.log.blob, row.log.size, row.archive.blob), (None, 0, None));
+    assert!(row.log.index.is_empty() && row.archive.index.is_empty(), "it would tell what was erased");
     rig.behind.age_replaced_blobs().await;
     assert_eq!(rig.store.sweep_blobs().await.expect("swept"), 2);
     assert_eq!((rig.behind.blobs().await, rig.behind.chunks().await), (0, 0));
@@ -55,7 +57,7 @@ async fn another_look_at_the_same_log_only_changes_the_bookkeeping(engine: Engin
     let look = LogRecord { looks: 2, first_look: Some(at(1)), last_look: Some(at(9)), ..held.clone() };
     rig.store.apply(vec![Change::Log { key: JOB, record: look.clone(), bytes: None }]).await.expect("stored");
     assert_eq!(rig.log().await, look);
-    let settled = LogRecord { piece: Piece::Whole, frames: Vec::new(), ..look.clone() };
+    let settled = LogRecord { piece: Piece::Whole, frames: Vec::new(), index: Box::default(), ..look.clone() };
     rig.store.apply(vec![Change::Log { key: JOB, record: settled, bytes: None }]).await.expect("stored");
     assert_eq!(rig.log().await, LogRecord { piece: Piece::Whole, ..look });
     assert_eq!(rig.behind.blobs().await, 1);

@@ -1,0 +1,254 @@
+//! The sections that a runner marks in its log.
+//!
+//! `section_start:<unix seconds>:<name>[<options>]\r ESC[0K` begins one and `section_end:<unix seconds>:<name>\r ESC[0K` ends it
+//! (contract, section 5.6); what of that shape a script prints counts as well, as it does for GitLab. A marker may stand behind
+//! a time stamp and other sequences, and two may share a line. An end closes the innermost open section of its name; one that
+//! closes nothing is passed over; what is never closed ends with the log.
+
+use super::escape::without_sequences;
+use super::timestamps::Stamp;
+
+/// Sections kept of one log.
+pub const MAX_SECTIONS: usize = 1_000;
+
+/// The longest name of a section; a longer one is no marker.
+pub const MAX_NAME_BYTES: usize = 128;
+
+/// How deeply sections may be nested; deeper ones are left out.
+pub const MAX_DEPTH: usize = 32;
+
+/// The longest list of options.
+const MAX_OPTIONS_BYTES: usize = 256;
+
+/// Enough of a line's beginning to tell whether anything but stamps and sequences is before a marker.
+const HEAD_BYTES: usize = 128;
+
+const WORD: &[u8] = b"section_";
+const TAIL: &[u8] = b"\r\x1b[0K";
+
+/// A part of a log with a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Section {
+    /// Its name: ASCII letters, digits, `_`, `.` and `-`.
+    pub name: Box<str>,
+    /// When it began, in Unix seconds, as the log says.
+    pub started: u64,
+    /// When it ended; `None` when the log does not say.
+    pub ended: Option<u64>,
+    /// How many sections it is within.
+    pub depth: u32,
+    /// The line with its beginning.
+    pub first_line: u64,
+    /// Its last line.
+    pub last_line: u64,
+    /// A viewer shows only its first line until asked.
+    pub collapsed: bool,
+}
+
+impl Section {
+    /// Returns how long it took in seconds; 0 when the log has it end before it began.
+    pub fn seconds(&self) -> Option<u64> {
+        self.ended.map(|ended| ended.saturating_sub(self.started))
+    }
+}
+
+/// The sections of a log, in the order of their beginnings.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Sections {
+    /// The sections.
+    pub all: Vec<Section>,
+    /// There were more, or deeper ones, than are kept.
+    pub truncated: bool,
+}
+
+impl Sections {
+    /// Returns the first section of a name.
+    pub fn find(&self, name: &str) -> Option<&Section> {
+        self.all.iter().find(|section| &*section.name == name)
+    }
+}
+
+/// Finds the sections of a log that comes in pieces. It holds less than 1 KiB of text.
+#[derive(Debug, Default)]
+pub struct SectionScanner {
+    found: Sections,
+    /// Places of open sections in `found`, outermost first.
+    open: Vec<usize>,
+    /// What may be the beginning of a marker.
+    held: Vec<u8>,
+    /// Line breaks so far.
+    breaks: u64,
+    /// The beginning of the current line, without markers.
+    head: Vec<u8>,
+}
+
+struct Marker {
+    begins: bool,
+    at: u64,
+    name: Box<str>,
+    collapsed: bool,
+    /// How long it is.
+    length: usize,
+}
+
+enum Parsed {
+    Marker(Marker),
+    Other,
+    /// More is needed to tell.
+    Unfinished,
+}
+
+impl SectionScanner {
+    /// Takes the next piece.
+    pub fn push(&mut self, piece: &[u8]) {
+        let mut text = std::mem::take(&mut self.held);
+        text.extend_from_slice(piece);
+        let finder = memchr::memmem::Finder::new(WORD);
+        let (mut done, mut from) = (0, 0);
+        while let Some(found) = finder.find(&text[from..]) {
+            let at = from + found;
+            match Marker::parse(&text[at..]) {
+                Parsed::Marker(marker) => {
+                    self.pass(&text[done..at]);
+                    from = at + marker.length;
+                    done = from;
+                    self.take(marker);
+                }
+                Parsed::Other => from = at + WORD.len(),
+                Parsed::Unfinished => {
+                    self.pass(&text[done..at]);
+                    self.held = text.split_off(at);
+                    return;
+                }
+            }
+        }
+        // The word itself may have been cut.
+        let keep = (text.len().saturating_sub(WORD.len() - 1)).max(from);
+        self.pass(&text[done..keep]);
+        self.held = text.split_off(keep);
+    }
+
+    /// Returns the sections of the whole log.
+    pub fn finish(mut self) -> Sections {
+        let rest = std::mem::take(&mut self.held);
+        self.pass(&rest);
+        let lines = (self.breaks + u64::from(!self.head.is_empty())).max(1);
+        for open in std::mem::take(&mut self.open) {
+            let section = &mut self.found.all[open];
+            section.last_line = lines.max(section.first_line);
+        }
+        self.found
+    }
+
+    /// Counts what is no marker.
+    fn pass(&mut self, text: &[u8]) {
+        let line = match memchr::memrchr(b'\n', text) {
+            Some(end) => {
+                self.breaks += memchr::memchr_iter(b'\n', text).count() as u64;
+                self.head.clear();
+                &text[end + 1..]
+            }
+            None => text,
+        };
+        let room = HEAD_BYTES - self.head.len();
+        self.head.extend_from_slice(&line[..line.len().min(room)]);
+    }
+
+    fn take(&mut self, marker: Marker) {
+        let line = self.breaks + 1;
+        if marker.begins {
+            if self.found.all.len() == MAX_SECTIONS || self.open.len() == MAX_DEPTH {
+                self.found.truncated = true;
+                return;
+            }
+            self.open.push(self.found.all.len());
+            self.found.all.push(Section {
+                name: marker.name,
+                started: marker.at,
+                ended: None,
+                depth: u32::try_from(self.open.len() - 1).unwrap_or(u32::MAX),
+                first_line: line,
+                last_line: line,
+                collapsed: marker.collapsed,
+            });
+        } else if let Some(place) = self.open.iter().rposition(|open| self.found.all[*open].name == marker.name) {
+            let section = &mut self.found.all[self.open.remove(place)];
+            section.ended = Some(marker.at);
+            // An end at a line's very beginning is written where the line after the section begins.
+            let at_beginning = self.head.len() < HEAD_BYTES && without_sequences(Stamp::strip(&self.head)).is_empty();
+            section.last_line = if at_beginning { line - 1 } else { line }.max(section.first_line);
+        }
+    }
+}
+
+impl Marker {
+    /// Reads a marker at the beginning of a text that begins with [`WORD`].
+    fn parse(text: &[u8]) -> Parsed {
+        let mut rest = &text[WORD.len()..];
+        let begins = match take(&mut rest, b"start:") {
+            Some(true) => true,
+            None => return Parsed::Unfinished,
+            Some(false) => match take(&mut rest, b"end:") {
+                Some(true) => false,
+                None => return Parsed::Unfinished,
+                Some(false) => return Parsed::Other,
+            },
+        };
+        // 12 digits reach the year 33658.
+        let Some(digits) = span(&mut rest, 12, |byte| byte.is_ascii_digit()) else { return unfinished(rest) };
+        let at = digits.iter().fold(0, |number, digit| number * 10 + u64::from(digit - b'0'));
+        match take(&mut rest, b":") {
+            Some(true) => {}
+            Some(false) => return Parsed::Other,
+            None => return Parsed::Unfinished,
+        }
+        let is_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
+        let Some(name) = span(&mut rest, MAX_NAME_BYTES, is_name) else { return unfinished(rest) };
+        let mut options: &[u8] = b"";
+        if take(&mut rest, b"[") == Some(true) {
+            let is_option = |byte: u8| byte >= b' ' && byte != b']' && byte < 0x7f;
+            options = span(&mut rest, MAX_OPTIONS_BYTES, is_option).unwrap_or_default();
+            match take(&mut rest, b"]") {
+                Some(true) => {}
+                Some(false) => return Parsed::Other,
+                None => return Parsed::Unfinished,
+            }
+        }
+        match take(&mut rest, TAIL) {
+            Some(true) => {}
+            Some(false) => return Parsed::Other,
+            None => return Parsed::Unfinished,
+        }
+        let collapsed = options.split(|byte| *byte == b',').any(|option| option.trim_ascii() == b"collapsed=true");
+        let name = String::from_utf8_lossy(name).into();
+        Parsed::Marker(Self { begins, at, name, collapsed, length: text.len() - rest.len() })
+    }
+}
+
+/// Takes a word off a text: whether it begins with it, `None` when it is too short to tell.
+fn take(rest: &mut &[u8], word: &[u8]) -> Option<bool> {
+    if let Some(after) = rest.strip_prefix(word) {
+        *rest = after;
+        return Some(true);
+    }
+    if word.starts_with(rest) { None } else { Some(false) }
+}
+
+/// Takes at least one and at most `most` bytes off a text; `None` when there is none or the text ends before they do.
+fn span<'a>(rest: &mut &'a [u8], most: usize, fits: impl Fn(u8) -> bool) -> Option<&'a [u8]> {
+    let length = rest.iter().take(most).take_while(|byte| fits(**byte)).count();
+    if length == 0 {
+        return None;
+    }
+    let (taken, after) = rest.split_at(length);
+    *rest = after;
+    Some(taken)
+}
+
+/// Nothing more was there to read, or something else.
+fn unfinished(rest: &[u8]) -> Parsed {
+    if rest.is_empty() { Parsed::Unfinished } else { Parsed::Other }
+}
+
+#[cfg(test)]
+mod tests;
