@@ -71,8 +71,7 @@ pub(super) fn respond(request: &HttpRequest, query: &Query, paging: Paging, list
         }
     };
     // The headers tell how long the whole list is.
-    let version = (&body, page.total, complete);
-    reply::versioned(request, *provenance, version, body.as_bytes(), head)
+    reply::versioned(request, *provenance, (page.total, complete), body, head)
 }
 
 /// Joins documents to a JSON array without reading them.

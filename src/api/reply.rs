@@ -40,28 +40,28 @@ pub(super) fn document(
     text: String,
     head: impl FnOnce(&mut HttpResponseBuilder),
 ) -> HttpResponse {
-    versioned(request, provenance, &text, text.as_bytes(), head)
+    versioned(request, provenance, (), text, head)
 }
 
 /// As [`document`], where the version is told by more than the text.
 pub(super) fn versioned(
     request: &HttpRequest,
     provenance: Provenance,
-    version: impl std::hash::Hash,
-    body: &[u8],
+    more: impl std::hash::Hash,
+    body: String,
     head: impl FnOnce(&mut HttpResponseBuilder),
 ) -> HttpResponse {
     let coding = Coding::worthwhile(request.headers(), body.len());
-    let validators = Validators::of(version, coding, provenance.as_of);
+    let validators = Validators::of((&body, more), coding, provenance.as_of);
     if validators.are_known(request.headers()) {
         return begin(StatusCode::NOT_MODIFIED, provenance, &validators).finish();
     }
     let mut response = begin(StatusCode::OK, provenance, &validators);
     response.insert_header((CONTENT_TYPE, "application/json"));
     head(&mut response);
-    match (coding.encode(body), coding.as_str()) {
+    match (coding.encode(body.as_bytes()), coding.as_str()) {
         (Some(coded), Some(word)) => response.insert_header((CONTENT_ENCODING, word)).body(coded),
-        _ => response.body(body.to_vec()),
+        _ => response.body(body),
     }
 }
 

@@ -1,5 +1,6 @@
 //! How an operation reaches the writer thread or a reading connection, and how it is counted.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
 use deadpool_sqlite::rusqlite::{self, Connection};
@@ -56,6 +57,30 @@ impl Sqlite {
                 Ok(outcome) => outcome,
                 Err(InteractError::Panic(_)) => Err(Trouble::Panicked),
                 Err(InteractError::Cancelled) => return Err(Error::new(operation.1, Kind::Closed)),
+            },
+            Err(PoolError::Closed) => return Err(Error::new(operation.1, Kind::Closed)),
+            Err(PoolError::Backend(error)) => Err(Trouble::Sql(error)),
+            Err(error) => Err(Trouble::Abandoned(error.to_string())),
+        };
+        self.settle(operation, begin, outcome)
+    }
+
+    /// Takes a look at one row on this thread. It holds the thread up for some pages, which are mostly in memory; handing it
+    /// to another thread costs several times as much, and is what reads by key would mainly do.
+    pub(super) async fn look<T>(
+        &self,
+        operation: Operation,
+        work: impl FnOnce(&Connection) -> Result<T, Trouble>,
+    ) -> Result<T, Error> {
+        let begin = Instant::now();
+        let _permit = self.permit(operation).await?;
+        let _in_flight = self.inner.metrics.enter();
+        let outcome = match self.inner.readers.get().await {
+            Ok(connection) => match connection.lock() {
+                Ok(connection) => {
+                    catch_unwind(AssertUnwindSafe(|| work(&connection))).unwrap_or(Err(Trouble::Panicked))
+                }
+                Err(_) => Err(Trouble::Panicked),
             },
             Err(PoolError::Closed) => return Err(Error::new(operation.1, Kind::Closed)),
             Err(PoolError::Backend(error)) => Err(Trouble::Sql(error)),

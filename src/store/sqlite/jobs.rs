@@ -112,7 +112,7 @@ impl Sqlite {
 
     pub(in crate::store) async fn job(&self, key: JobKey) -> Result<Option<JobRow>, Error> {
         const SQL: &str = concat!("SELECT ", job_columns!(), " FROM jobs WHERE project = ?1 AND id = ?2");
-        self.read(Operation("job", "read a job"), move |connection| {
+        self.look(Operation("job", "read a job"), |connection| {
             Ok(connection.prepare_cached(SQL)?.query_row(columns::job(key), read_job).optional()?)
         })
         .await

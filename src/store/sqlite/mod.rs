@@ -20,6 +20,7 @@ mod processes;
 mod progress;
 mod projects;
 mod publish;
+mod readers;
 mod reports;
 mod schema;
 mod states;
@@ -32,15 +33,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use deadpool_sqlite::{Hook, HookError, Pool, Runtime};
+use deadpool::managed::Pool;
 use tokio::sync::{Semaphore, oneshot};
 
 use self::writer::{Lanes, Order, Urgency};
 use super::metrics::Metrics;
 use super::{Config, Error, Kind, Owner};
-
-/// Reading connections at most: more would only wait for the same disk and cores.
-const READERS: usize = 8;
 
 /// An open SQLite file. Clones share it.
 #[derive(Debug, Clone)]
@@ -53,7 +51,7 @@ struct Inner {
     owner: Owner,
     lanes: Lanes,
     writer: Mutex<Option<JoinHandle<()>>>,
-    readers: Pool,
+    readers: Pool<readers::Manager>,
     permits: Semaphore,
     metrics: Metrics,
     runtime: tokio::runtime::Handle,
@@ -72,7 +70,7 @@ impl Drop for Inner {
 impl Sqlite {
     pub(super) async fn open(path: PathBuf, config: &Config) -> Result<Self, Error> {
         const OPERATION: &str = "open the store";
-        let readers = readers(&path, config);
+        let readers = readers::pool(&path, config);
         let serves = config.kind == "serve";
         let opened = tokio::task::spawn_blocking(move || {
             schema::check_place(&path)?;
@@ -151,15 +149,4 @@ fn lock(path: &Path) -> Result<File, Kind> {
         ))),
         Err(TryLockError::Error(error)) => Err(Kind::Unusable(format!("{} cannot be locked: {error}", name.display()))),
     }
-}
-
-fn readers(path: &Path, config: &Config) -> Result<Pool, deadpool_sqlite::BuildError> {
-    let address = schema::read_only_address(path);
-    let manager = deadpool_sqlite::Manager::from_config(&deadpool_sqlite::Config::new(address), Runtime::Tokio1);
-    let prepare = Hook::sync_fn(|connection, _| {
-        // Settings only, no IO: no need for a blocking thread.
-        let connection = connection.lock().map_err(|_| HookError::message("a new connection is poisoned"))?;
-        schema::prepare_reader(&connection).map_err(HookError::Backend)
-    });
-    Pool::builder(manager).max_size(config.operations.clamp(1, READERS)).post_create(prepare).build()
 }

@@ -55,7 +55,7 @@ impl Sqlite {
             report_columns!(),
             " FROM pipelines WHERE project = ?1 AND id = ?2"
         );
-        self.read(Operation("pipeline", "read a pipeline"), move |connection| {
+        self.look(Operation("pipeline", "read a pipeline"), |connection| {
             let found = connection
                 .prepare_cached(SQL)?
                 .query_row(columns::pipeline(key), |row| {
