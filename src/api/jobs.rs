@@ -59,7 +59,11 @@ pub(super) async fn artifacts(
         let Some(blob) = row.archive.blob else {
             return Err(match reason(&row, row.archive.piece) {
                 // Nothing is missing from a job that made none.
-                Piece::Missing if listed_archive(&row.document.text).is_none() => Problem::NotFound,
+                Piece::Missing | Piece::Absent(Reason::Expired)
+                    if row.archive.piece == Piece::Missing && listed_archive(&row.document.text).is_none() =>
+                {
+                    Problem::NotFound
+                }
                 piece => Problem::NotHeld(piece),
             });
         };
@@ -94,9 +98,11 @@ fn log_response() -> HttpResponseBuilder {
     response
 }
 
-/// Nothing is missing from a job that has not ended, and what has no bytes is not held, whatever its slot says.
+/// Nothing is missing from a job that has not ended, what GitLab deleted with its pipeline will not come, and what has no bytes
+/// is not held, whatever its slot says.
 fn reason(row: &JobRow, piece: Piece) -> Piece {
     match piece {
+        _ if row.gone && !piece.is_final() => Piece::Absent(Reason::Expired),
         Piece::Absent(_) => piece,
         _ if row.status.job_phase() != JobPhase::Ended => Piece::Absent(Reason::NotFinished),
         _ => Piece::Missing,

@@ -117,6 +117,7 @@ fn without_report(row: &PipelineRow, zero: &'static str) -> Result<HttpResponse,
     let not_finished = Piece::Absent(Reason::NotFinished);
     match row.report.piece {
         Piece::Whole | Piece::Live => Ok(zeros().body(zero)),
+        piece if row.gone && !piece.is_final() => Err(Problem::NotHeld(Piece::Absent(Reason::Expired))),
         piece if piece == not_finished || row.status.pipeline_phase() != PipelinePhase::Ended => {
             Ok(zeros().insert_header((REASON, not_finished.as_str())).body(zero))
         }

@@ -354,6 +354,25 @@ async fn reports_are_gitlabs_json_zero_or_missing() {
 }
 
 #[actix_web::test]
+async fn what_gitlab_deleted_with_its_pipeline_has_expired() {
+    let cistern = Cistern::start().await;
+    let made_none = job_with(52, "lint", "success", Value::Null);
+    cistern.apply(vec![project(), pipeline(5, "running", "push"), job(50, "build", "failed"), made_none]).await;
+    cistern.apply(vec![Change::Gone(PipelineKey { project: PROJECT, pipeline: PipelineId(5) })]).await;
+    let expected = [
+        ("jobs/50/trace", 200, Some("expired")),
+        ("jobs/50/artifacts", 404, Some("expired")),
+        ("jobs/52/artifacts", 404, None),
+        ("pipelines/5/test_report", 404, Some("expired")),
+    ];
+    for (path, status, reason) in expected {
+        let answer = cistern.get(&format!("/api/v4/projects/7/{path}")).await;
+        assert_eq!((answer.status, answer.header("x-cistern-reason")), (status, reason), "{path}");
+    }
+    cistern.stop().await;
+}
+
+#[actix_web::test]
 async fn other_paths_methods_and_a_closed_store_are_explained() {
     let cistern = Cistern::start().await;
     for path in ["/nothing", "/api/v4/version", "/api/v4/projects/7/issues", "/api/v4/projects/group/name"] {

@@ -21,10 +21,20 @@ impl Ingest {
         {
             return Ok(());
         }
-        let (job, fetched) = self.job_facts(task, key, row.as_ref()).await?;
+        let (job, fetched) = match self.job_facts(task, key, row.as_ref()).await {
+            Err(Trouble::Gone) => {
+                // Its pipeline may be gone with it: then nothing of either is missed.
+                let whole =
+                    row.filter(|row| !row.gone).map(|row| PipelineKey { project: key.project, pipeline: row.pipeline });
+                found.follow.extend(whole.map(|key| Work::now(Target::Pipeline(key), task.lane, task.follow_cause())));
+                found.trouble = Some(Trouble::Gone);
+                return Ok(());
+            }
+            read => read?,
+        };
         if fetched {
             if self.store.pipeline(job.pipeline_key()).await?.is_none() {
-                found.facts.push(Change::Pipeline(job.pipeline.clone()));
+                found.facts.push(Change::Sketch(job.pipeline.clone()));
             }
             found.facts.push(Change::Job(Box::new(job.clone())));
             self.offer_report(task, &job, found);

@@ -14,20 +14,10 @@ use crate::work::{Cause, Target, Work};
 impl Ingest {
     /// Stores a pipeline and its jobs' documents, and offers the jobs and the report that still need something.
     pub(super) async fn pipeline(&self, task: &Task<'_>, key: PipelineKey, found: &mut Found) -> Result<(), Trouble> {
-        let not_there = |error: gitlab::Error| match (&error.kind, task.cause) {
-            (Kind::NotFound, Cause::Ended) => Trouble::NotYet,
-            (Kind::NotFound, _) => Trouble::Gone,
-            _ => error.into(),
-        };
         let class = task.class();
-        let (pipeline, first) = match task.listed {
-            Some(listed) => (listed.clone(), self.gitlab.jobs(class, key, None).await.map_err(not_there)?),
-            // One after the other: jobs that are read later than their pipeline are read again when it has changed since;
-            // jobs that are older than it would never be.
-            None => {
-                let pipeline = self.gitlab.pipeline(class, key).await.map_err(not_there)?;
-                (pipeline, self.gitlab.jobs(class, key, None).await.map_err(not_there)?)
-            }
+        let (pipeline, first) = match self.first_look(task, key).await {
+            Ok(read) => read,
+            Err(error) => return self.not_there(task, key, error, found).await,
         };
         found.facts.push(Change::Pipeline(pipeline.clone()));
         let held: HashMap<JobId, JobRow> =
@@ -45,7 +35,10 @@ impl Ingest {
                 // A page is one transaction, so that neither memory nor a transaction grows with the pipeline.
                 Some(next) => {
                     self.store.apply(std::mem::take(&mut found.facts)).await?;
-                    page = self.gitlab.jobs(class, key, Some(&next)).await.map_err(not_there)?;
+                    page = match self.gitlab.jobs(class, key, Some(&next)).await {
+                        Ok(page) => page,
+                        Err(error) => return self.not_there(task, key, error, found).await,
+                    };
                 }
             }
         };
@@ -62,6 +55,56 @@ impl Ingest {
             found.trouble = Some(Trouble::Unreadable(malformed));
         }
         Ok(())
+    }
+
+    async fn first_look(&self, task: &Task<'_>, key: PipelineKey) -> Result<(Pipeline, Listing<Job>), gitlab::Error> {
+        // One after the other: jobs that are read later than their pipeline are read again when it has changed since;
+        // jobs that are older than it would never be.
+        let pipeline = match task.listed {
+            Some(listed) => listed.clone(),
+            None => self.gitlab.pipeline(task.class(), key).await?,
+        };
+        Ok((pipeline, self.gitlab.jobs(task.class(), key, None).await?))
+    }
+
+    /// Ends the look at a pipeline that GitLab did not answer about: after an event it may not know it yet; otherwise it may
+    /// have deleted it, and then nothing of it is missed any more.
+    async fn not_there(
+        &self,
+        task: &Task<'_>,
+        key: PipelineKey,
+        error: gitlab::Error,
+        found: &mut Found,
+    ) -> Result<(), Trouble> {
+        found.trouble = Some(match (&error.kind, task.cause) {
+            (Kind::NotFound, Cause::Ended) => Trouble::NotYet,
+            (Kind::NotFound, _) => Trouble::Gone,
+            _ => return Err(error.into()),
+        });
+        let held = self.store.pipeline(key).await?;
+        if task.cause != Cause::Ended && held.is_some_and(|row| !row.gone) && self.is_deleted(task.class(), key).await?
+        {
+            tracing::debug!(project.id = %key.project, pipeline.id = %key.pipeline, "GitLab deleted a pipeline");
+            found.facts.push(Change::Gone(key));
+        }
+        Ok(())
+    }
+
+    /// Returns whether the project is there, with CI, and the pipeline is not: where the project itself is hidden from our token,
+    /// or deleted, its pipelines are not shown to us, but may come back with it (contract, section 8).
+    async fn is_deleted(&self, class: gitlab::Class, key: PipelineKey) -> Result<bool, Trouble> {
+        let not_found = |error: &gitlab::Error| matches!(error.kind, Kind::NotFound);
+        match self.gitlab.project(class, key.project).await {
+            Ok(project) if project.ci_enabled => {}
+            Ok(_) => return Ok(false),
+            Err(error) if not_found(&error) => return Ok(false),
+            Err(error) => return Err(error.into()),
+        }
+        match self.gitlab.pipeline(class, key).await {
+            Ok(_) => Ok(false),
+            Err(error) if not_found(&error) => Ok(true),
+            Err(error) => Err(error.into()),
+        }
     }
 }
 

@@ -65,11 +65,12 @@ fn needs_listed(pipeline: &Pipeline, stored: Option<&PipelineState>, policy: &Po
     let audited = policy.full
         && policy.now.since(pipeline.updated_at) <= policy.audit_window
         && state.jobs_listed_at.is_some_and(|at| policy.now.since(at) >= policy.audit_every);
-    changed || audited || needs_stored(state, policy)
+    // It was not deleted after all.
+    state.gone || changed || audited || needs_stored(state, policy)
 }
 
 fn needs_stored(state: &PipelineState, policy: &Policy) -> bool {
-    if state.failed && !policy.full {
+    if state.gone || (state.failed && !policy.full) {
         return false;
     }
     let unfinished = state.status.pipeline_phase() != PipelinePhase::Ended;

@@ -74,10 +74,15 @@ pub enum Change {
     /// Inserts or replaces a project's document if this one is not older.
     Project(Project),
     /// Inserts or replaces a pipeline's document: the later `updated_at`, then ended over not ended, then the later
-    /// `as_of`; pipelines can reopen. Of two equal ones the newcomer stays.
+    /// `as_of`; pipelines can reopen. Of two equal ones the newcomer stays. Whichever does, the pipeline is not gone.
     Pipeline(Pipeline),
+    /// Inserts a pipeline's document as one of its jobs tells it, which lacks keys, if none is stored.
+    Sketch(Pipeline),
     /// Records that a pipeline's jobs were listed to the end, at this `Date` of GitLab. The pipeline must be stored.
     JobsListed(PipelineKey, Timestamp),
+    /// Notes that GitLab deleted a pipeline: from now on it is neither unfinished nor missed, until GitLab shows it again. Nothing
+    /// happens when it is not stored.
+    Gone(PipelineKey),
     /// Inserts or replaces a job's document: ended over not ended, then the later `as_of`, then the newcomer. Moves the slots
     /// that the document alone decides: `erased` (releasing the blobs), `no_log` when an ended job never started, `expired`
     /// when an ended job's archive expired before anybody fetched it.
@@ -146,7 +151,12 @@ impl Change {
         match self {
             Self::Append(_) | Self::Start(_) | Self::Postpone(..) | Self::Finish(..) | Self::Fail { .. } => true,
             Self::Mark(_) | Self::Unmark(..) => true,
-            Self::Project(_) | Self::Pipeline(_) | Self::JobsListed(..) | Self::Job(_) => false,
+            Self::Project(_)
+            | Self::Pipeline(_)
+            | Self::Sketch(_)
+            | Self::JobsListed(..)
+            | Self::Gone(_)
+            | Self::Job(_) => false,
             Self::Log { .. } | Self::Archive { .. } | Self::Report { .. } => false,
         }
     }

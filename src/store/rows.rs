@@ -27,6 +27,8 @@ pub struct JobRow {
     pub log: LogRecord,
     /// Its archive.
     pub archive: ArchiveRecord,
+    /// GitLab deleted its pipeline: what is not held will never be.
+    pub gone: bool,
 }
 
 /// A stored pipeline.
@@ -44,6 +46,8 @@ pub struct PipelineRow {
     pub jobs_listed_at: Option<Timestamp>,
     /// Its test report.
     pub report: ReportRecord,
+    /// GitLab deleted it: what is not held will never be.
+    pub gone: bool,
 }
 
 /// What a pass must know of a stored pipeline to decide whether it needs work.
@@ -63,6 +67,8 @@ pub struct PipelineState {
     pub live: bool,
     /// Whether it was set aside as failed itself: left to full passes, until GitLab shows a change.
     pub failed: bool,
+    /// Whether GitLab deleted it, as far as we know: it needs nothing, unless GitLab lists it all the same.
+    pub gone: bool,
 }
 
 /// Which rows of a list, counted from 0.

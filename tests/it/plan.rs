@@ -59,6 +59,7 @@ impl Row {
             missing: false,
             live: false,
             failed: false,
+            gone: false,
         }
     }
 }

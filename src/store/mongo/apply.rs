@@ -239,7 +239,7 @@ fn large_summary(record: &mut ReportRecord) -> Option<String> {
 fn text_bytes(change: &Change) -> usize {
     match change {
         Change::Project(project) => project.document.text.len(),
-        Change::Pipeline(pipeline) => pipeline.document.text.len(),
+        Change::Pipeline(pipeline) | Change::Sketch(pipeline) => pipeline.document.text.len(),
         Change::Job(job) => job.document.text.len(),
         _ => 0,
     }
@@ -247,14 +247,14 @@ fn text_bytes(change: &Change) -> usize {
 
 fn weight(change: &Change) -> usize {
     let payload = match change {
-        Change::Project(_) | Change::Pipeline(_) | Change::Job(_) => text_bytes(change),
+        Change::Project(_) | Change::Pipeline(_) | Change::Sketch(_) | Change::Job(_) => text_bytes(change),
         Change::Log { bytes, .. } | Change::Archive { bytes, .. } | Change::Report { bytes, .. } => {
             bytes.as_ref().map_or(0, bytes::Bytes::len)
         }
         Change::Append(entries) => entries.len() * CHANGE_BYTES,
         Change::Start(ids) | Change::Postpone(ids, _) | Change::Finish(_, ids) => ids.len() * 16,
         Change::Fail { entries, .. } => entries.len() * 16,
-        Change::JobsListed(..) | Change::Mark(_) | Change::Unmark(..) => 0,
+        Change::JobsListed(..) | Change::Gone(_) | Change::Mark(_) | Change::Unmark(..) => 0,
     };
     payload + CHANGE_BYTES
 }

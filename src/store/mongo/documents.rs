@@ -90,6 +90,9 @@ pub(super) struct PipelineDocument {
     pub(super) jobs_listed_at: Option<DateTime>,
     /// A job of it was stored that delivered JUnit; never taken back.
     pub(super) junit: bool,
+    /// GitLab deleted it: nothing is missed.
+    #[serde(default)]
+    pub(super) gone: bool,
     pub(super) report: ReportPart,
     doc: Box<str>,
     #[serde(rename = "rev")]
@@ -209,7 +212,8 @@ impl JobDocument {
         JobKey { project: ProjectId(natural(self.project)), job: JobId(natural(self.id)) }
     }
 
-    pub(super) fn into_row(self) -> JobRow {
+    /// Returns the row; `gone` says whether its pipeline is.
+    pub(super) fn into_row(self, gone: bool) -> JobRow {
         JobRow {
             key: self.key(),
             pipeline: PipelineId(natural(self.pipeline)),
@@ -219,6 +223,7 @@ impl JobDocument {
             status: Status(self.status),
             document: Document { text: self.doc, as_of: time(self.as_of) },
             junit: self.junit,
+            gone,
         }
     }
 }
@@ -292,6 +297,7 @@ impl PipelineDocument {
             as_of: date(pipeline.document.as_of),
             jobs_listed_at: None,
             junit: false,
+            gone: false,
             report: ReportPart::new(&ReportRecord::missing()),
             doc: pipeline.document.text.clone(),
             revision: 0,
@@ -330,6 +336,10 @@ impl PipelineDocument {
         let report = Piece::from_word(&self.report.piece);
         let missing = matches!(report, Piece::Missing | Piece::Absent(NotFinished));
         let bit = |holds: bool, bit: i64| if holds { bit } else { 0 };
+        if self.gone {
+            self.open = 0;
+            return;
+        }
         self.open = bit(matches!(report, Piece::Live | Piece::Absent(Failed)), LIVE)
             + bit(self.jobs_listed_at.is_none(), UNLISTED)
             + bit(self.phase() != PipelinePhase::Ended, NOT_ENDED)
@@ -345,6 +355,7 @@ impl PipelineDocument {
             updated_at: time(self.updated_at),
             document: Document { text: self.doc, as_of: time(self.as_of) },
             jobs_listed_at: self.jobs_listed_at.map(time),
+            gone: self.gone,
         }
     }
 }

@@ -150,7 +150,9 @@ pub(super) fn fail(desk: &mut Desk<JobDocument>, key: JobKey) {
 pub(super) fn pipeline(desk: &mut Desk<PipelineDocument>, pipeline: &Pipeline) {
     let sheet = desk.sheet(integer(pipeline.key.pipeline.0));
     let document = sheet.now.get_or_insert_with(|| PipelineDocument::new(pipeline));
-    if document.describe(pipeline) || sheet.read.is_none() {
+    // However old the document is, it was not deleted.
+    let was_gone = std::mem::take(&mut document.gone);
+    if document.describe(pipeline) || was_gone || sheet.read.is_none() {
         document.reckon();
         sheet.changed = true;
     }
@@ -164,6 +166,16 @@ pub(super) fn jobs_listed(desk: &mut Desk<PipelineDocument>, key: PipelineKey, a
     document.reckon();
     sheet.changed = true;
     Ok(())
+}
+
+/// Notes that GitLab deleted a pipeline.
+pub(super) fn gone(desk: &mut Desk<PipelineDocument>, key: PipelineKey) {
+    let sheet = desk.sheet(integer(key.pipeline.0));
+    if let Some(document) = &mut sheet.now {
+        document.gone = true;
+        document.reckon();
+        sheet.changed = true;
+    }
 }
 
 /// Notes that a job of a pipeline delivered JUnit, so that its report is missed. Nothing happens when it is not stored.

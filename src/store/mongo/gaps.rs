@@ -12,7 +12,7 @@ use super::journal::{FailureDocument, failure_id};
 use super::query::Query;
 use super::reach::Collections;
 use super::schema::{FAILURES, JOBS, JOBS_OPEN, PIPELINES, PIPELINES_OPEN};
-use super::states::unreported;
+use super::states::{gone, unreported};
 use super::trouble::Trouble;
 use super::values::{integer, natural};
 use crate::domain::{JobId, JobKey, Piece, PipelineId, PipelineKey, PipelinePhase, ProjectId, Reason, Status};
@@ -80,9 +80,20 @@ async fn of_jobs(collections: &Collections, mut of: Document, limit: usize) -> R
     let found = Query::of(of).fields(open_job()).sort(doc! { "project": 1, "pipeline": 1, "_id": 1 }).index(JOBS_OPEN);
     let mut found = collections.cursor::<OpenJob>(JOBS, found).await?;
     let mut gaps = Vec::new();
-    while gaps.len() < limit
-        && let Some(job) = found.try_next().await?
-    {
+    let mut checked = 0;
+    loop {
+        let next = if gaps.len() < limit { found.try_next().await? } else { None };
+        let Some(job) = next else {
+            // What GitLab deleted before it was fetched makes room for more.
+            let deleted = gone(collections, gaps[checked..].iter().map(|gap: &Gap| integer(gap.pipeline.0))).await?;
+            let before = gaps.len();
+            gaps.retain(|gap| !deleted.contains(&integer(gap.pipeline.0)));
+            if before < limit || gaps.len() == before {
+                break;
+            }
+            checked = gaps.len();
+            continue;
+        };
         for (kind, expected, piece) in
             [("log", job.started, job.log.piece()), ("archive", job.archived, job.archive.piece())]
         {
@@ -125,7 +136,7 @@ async fn of_pipelines(collections: &Collections, mut of: Document, limit: usize)
 }
 
 /// Failures that no missing piece shows: of a job or pipeline that is not stored, or that misses nothing we know of. The
-/// failed report of a pipeline that goes on is not missed: there will be another.
+/// failed report of a pipeline that goes on is not missed: there will be another. Nothing is missed of one that is gone.
 async fn of_failures(
     collections: &Collections,
     of: Document,
@@ -154,11 +165,14 @@ async fn of_failures(
         .filter(|found| Status(found.status.clone()).pipeline_phase() == PipelinePhase::Active)
         .map(|found| found.id)
         .collect();
+    let known = jobs.values().map(|job| job.pipeline).chain(of_pipelines.iter().map(|failure| failure.target));
+    let deleted = gone(collections, known).await?;
     let mut gaps = Vec::new();
     for failure in of_jobs {
         let job = jobs.get(&failure.target);
         let failed = |word: &Word| word.piece() == Piece::Absent(Reason::Failed);
-        if job.is_none_or(|job| job.open != 2 && !failed(&job.log) && !failed(&job.archive)) {
+        let shown = |job: &OpenJob| job.open == 2 || failed(&job.log) || failed(&job.archive);
+        if job.is_none_or(|job| !shown(job) && !deleted.contains(&job.pipeline)) {
             let pipeline = job.map_or(0, |job| job.pipeline);
             gaps.push(Gap {
                 problem: Some(failure.problem.into()),
@@ -170,7 +184,7 @@ async fn of_failures(
         let key = (ProjectId(natural(failure.project)), PipelineId(natural(failure.target)));
         let kind = if &*failure.kind == "report" { "report" } else { "pipeline" };
         let another_will_come = kind == "report" && active.contains(&failure.target);
-        if !told.contains(&key) && !another_will_come {
+        if !told.contains(&key) && !another_will_come && !deleted.contains(&failure.target) {
             gaps.push(Gap {
                 problem: Some(failure.problem.into()),
                 ..gap((failure.project, failure.target, None), kind, true)

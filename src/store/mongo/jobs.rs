@@ -10,6 +10,7 @@ use super::documents::JobDocument;
 use super::query::Query;
 use super::reach::Collections;
 use super::schema::{JOBS, JOBS_OF_PIPELINE};
+use super::states;
 use super::trouble::Trouble;
 use super::values::{integer, time};
 use crate::domain::{Document, JobKey, PipelineKey};
@@ -76,7 +77,8 @@ impl Mongo {
         self.read(Operation("jobs_of", "read a pipeline's jobs"), |collections| async move {
             let of = doc! { "project": integer(key.project.0), "pipeline": integer(key.pipeline.0) };
             let found: Vec<JobDocument> = collections.rows(JOBS, Query::of(of).index(JOBS_OF_PIPELINE)).await?;
-            let mut jobs: Vec<JobRow> = found.into_iter().map(JobDocument::into_row).collect();
+            let gone = is_gone(&collections, &found).await?;
+            let mut jobs: Vec<JobRow> = found.into_iter().map(|job| job.into_row(gone)).collect();
             jobs.sort_unstable_by_key(|job| job.key);
             Ok(jobs)
         })
@@ -86,10 +88,18 @@ impl Mongo {
     pub(in crate::store) async fn job(&self, key: JobKey) -> Result<Option<JobRow>, Error> {
         self.read(Operation("job", "read a job"), |collections| async move {
             let job = doc! { "_id": integer(key.job.0), "project": integer(key.project.0) };
-            Ok(collections.jobs().find_one(job).await?.map(JobDocument::into_row))
+            let Some(found) = collections.jobs().find_one(job).await? else { return Ok(None) };
+            let gone = is_gone(&collections, std::slice::from_ref(&found)).await?;
+            Ok(Some(found.into_row(gone)))
         })
         .await
     }
+}
+
+/// Returns whether the pipeline of these jobs is gone. It is only asked when one of them lacks something: else nobody cares.
+async fn is_gone(collections: &Collections, jobs: &[JobDocument]) -> Result<bool, Trouble> {
+    let lacking = jobs.iter().find(|job| !job.ended || job.open > 0).map(|job| job.pipeline);
+    Ok(!states::gone(collections, lacking).await?.is_empty())
 }
 
 /// Returns all jobs of some pipelines of a project, from the index alone.

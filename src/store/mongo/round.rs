@@ -181,12 +181,17 @@ impl Order {
         in_hand: &HashSet<i64>,
     ) -> Result<(), Trouble> {
         for change in &self.changes {
-            if let Change::Pipeline(pipeline) = change {
-                facts::pipeline(pipelines, pipeline);
+            match change {
+                Change::Pipeline(pipeline) => facts::pipeline(pipelines, pipeline),
+                Change::Sketch(pipeline) if pipelines.get(integer(pipeline.key.pipeline.0)).is_none() => {
+                    facts::pipeline(pipelines, pipeline);
+                }
+                _ => {}
             }
         }
         for (number, change) in self.changes.iter().enumerate() {
             match change {
+                Change::Gone(key) => facts::gone(pipelines, *key),
                 Change::JobsListed(key, at) => facts::jobs_listed(pipelines, *key, *at)?,
                 Change::Job(job) if job.junit => {
                     facts::has_junit(pipelines, integer(job.pipeline_key().pipeline.0));
@@ -229,8 +234,8 @@ fn job_of(change: &Change) -> Option<i64> {
 /// Returns the pipeline that a change is about.
 fn pipeline_of(change: &Change) -> Option<i64> {
     match change {
-        Change::Pipeline(pipeline) => Some(integer(pipeline.key.pipeline.0)),
-        Change::JobsListed(key, _) | Change::Report { key, .. } => Some(integer(key.pipeline.0)),
+        Change::Pipeline(pipeline) | Change::Sketch(pipeline) => Some(integer(pipeline.key.pipeline.0)),
+        Change::JobsListed(key, _) | Change::Gone(key) | Change::Report { key, .. } => Some(integer(key.pipeline.0)),
         Change::Job(job) if job.junit => Some(integer(job.pipeline_key().pipeline.0)),
         _ => None,
     }

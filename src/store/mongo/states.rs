@@ -32,6 +32,8 @@ struct Known {
     updated_at: DateTime,
     jobs_listed_at: Option<DateTime>,
     open: i64,
+    #[serde(default)]
+    gone: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -77,9 +79,8 @@ impl Mongo {
                 after = *last;
                 let states = states(&collections, project, &ids).await?.into_iter();
                 let unfinished = |state: &PipelineState| {
-                    state.missing
-                        || (live && state.live)
-                        || state.status.pipeline_phase() != crate::domain::PipelinePhase::Ended
+                    let ended = state.status.pipeline_phase() == crate::domain::PipelinePhase::Ended;
+                    !state.gone && (state.missing || (live && state.live) || !ended)
                 };
                 found.extend(states.filter(unfinished));
             }
@@ -122,7 +123,7 @@ async fn states(collections: &Collections, project: ProjectId, ids: &[i64]) -> R
         return Ok(Vec::new());
     }
     let number = integer(project.0);
-    let keys = doc! { "status": 1, "updated_at": 1, "jobs_listed_at": 1, "open": 1 };
+    let keys = doc! { "status": 1, "updated_at": 1, "jobs_listed_at": 1, "open": 1, "gone": 1 };
     let known = doc! { "_id": { "$in": ids }, "project": number };
     let known = collections.rows::<Known>(PIPELINES, Query::of(known).fields(keys).sort(doc! { "_id": 1 }));
     let jobs = Query::of(doc! { "project": number, "pipeline": { "$in": ids }, "open": { "$gt": 0 } });
@@ -145,10 +146,26 @@ async fn states(collections: &Collections, project: ProjectId, ids: &[i64]) -> R
             missing: found.open & UNLISTED != 0 || jobs & 2 != 0 || unreported.contains(&found.id),
             live: found.open & LIVE != 0 || jobs & 1 != 0,
             failed: failed.contains(&found.id),
+            gone: found.gone,
             status: Status(found.status),
         }
     });
     Ok(states.collect())
+}
+
+/// Of these pipelines, returns those that GitLab deleted.
+pub(super) async fn gone(
+    collections: &Collections,
+    pipelines: impl IntoIterator<Item = i64>,
+) -> Result<HashSet<i64>, Trouble> {
+    let pipelines: BTreeSet<i64> = pipelines.into_iter().collect();
+    if pipelines.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let pipelines: Vec<i64> = pipelines.into_iter().collect();
+    let found = Query::of(doc! { "_id": { "$in": pipelines }, "gone": true }).fields(doc! { "_id": 1 });
+    let found: Vec<Id> = collections.rows(PIPELINES, found).await?;
+    Ok(found.into_iter().map(|found| found.id).collect())
 }
 
 async fn failed(collections: &Collections, project: ProjectId, known: &[Known]) -> Result<HashSet<i64>, Trouble> {

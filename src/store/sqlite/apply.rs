@@ -49,7 +49,9 @@ fn apply(connection: &Connection, owner: Owner, changes: Vec<Change>) -> Result<
         match change {
             Change::Project(project) => facts::project(connection, &project)?,
             Change::Pipeline(pipeline) => facts::pipeline(connection, &pipeline, &mut touched)?,
+            Change::Sketch(pipeline) => facts::sketch(connection, &pipeline, &mut touched)?,
             Change::JobsListed(key, at) => facts::jobs_listed(connection, key, at, &mut touched)?,
+            Change::Gone(key) => facts::gone(connection, key, &mut touched)?,
             Change::Job(job) => facts::job(connection, &job, &mut touched)?,
             Change::Log { key, record, bytes } => publish::log(connection, key, record, bytes, &mut touched)?,
             Change::Archive { key, record, bytes } => publish::archive(connection, key, record, bytes, &mut touched)?,
@@ -79,7 +81,7 @@ pub(super) fn refresh(connection: &Connection, touched: Touched) -> Result<(), T
 fn weight(change: &Change) -> usize {
     let payload = match change {
         Change::Project(project) => project.document.text.len(),
-        Change::Pipeline(pipeline) => pipeline.document.text.len(),
+        Change::Pipeline(pipeline) | Change::Sketch(pipeline) => pipeline.document.text.len(),
         Change::Job(job) => job.document.text.len(),
         Change::Log { bytes, .. } | Change::Archive { bytes, .. } | Change::Report { bytes, .. } => {
             bytes.as_ref().map_or(0, bytes::Bytes::len)
@@ -87,7 +89,7 @@ fn weight(change: &Change) -> usize {
         Change::Append(entries) => entries.len().saturating_sub(1) * COMMAND_BYTES,
         Change::Start(ids) | Change::Postpone(ids, _) | Change::Finish(_, ids) => ids.len() * 64,
         Change::Fail { entries, .. } => entries.len() * 64,
-        Change::JobsListed(..) | Change::Mark(_) | Change::Unmark(..) => 0,
+        Change::JobsListed(..) | Change::Gone(_) | Change::Mark(_) | Change::Unmark(..) => 0,
     };
     payload + 64
 }

@@ -33,7 +33,7 @@ pub(super) fn pipeline(connection: &Connection, pipeline: &Pipeline, touched: &m
     let phase = pipeline.phase();
     // Its jobs were not listed yet, and perhaps it has not ended; `refresh` corrects it for one that was known.
     let open = 2 + if phase == PipelinePhase::Ended { 0 } else { 4 };
-    let changed = connection
+    let mut changed = connection
         .prepare_cached(
             "INSERT INTO pipelines (project, id, status, phase, open, source, ref, sha, created_at, updated_at, as_of, doc)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
@@ -58,10 +58,22 @@ pub(super) fn pipeline(connection: &Connection, pipeline: &Pipeline, touched: &m
             pipeline.document.as_of.as_millis(),
             pipeline.document.text,
         ])?;
+    // However old the document is, it was not deleted.
+    changed += connection
+        .prepare_cached("UPDATE pipelines SET gone = 0 WHERE project = ?1 AND id = ?2 AND gone = 1")?
+        .execute([project, id])?;
     if changed > 0 {
         touched.pipeline(pipeline.key);
     }
     Ok(())
+}
+
+/// Inserts a pipeline's document if none is stored.
+pub(super) fn sketch(connection: &Connection, sketch: &Pipeline, touched: &mut Touched) -> Result<(), Trouble> {
+    let known = connection
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM pipelines WHERE project = ?1 AND id = ?2)")?
+        .query_row(columns::pipeline(sketch.key), |row| row.get(0))?;
+    if known { Ok(()) } else { pipeline(connection, sketch, touched) }
 }
 
 /// Records that a pipeline's jobs were listed to the end; never goes back.
@@ -80,6 +92,15 @@ pub(super) fn jobs_listed(
     if changed == 0 {
         return Err(Trouble::NoSuchRow("pipeline"));
     }
+    touched.pipeline(key);
+    Ok(())
+}
+
+/// Notes that GitLab deleted a pipeline.
+pub(super) fn gone(connection: &Connection, key: PipelineKey, touched: &mut Touched) -> Result<(), Trouble> {
+    connection
+        .prepare_cached("UPDATE pipelines SET gone = 1 WHERE project = ?1 AND id = ?2")?
+        .execute(columns::pipeline(key))?;
     touched.pipeline(key);
     Ok(())
 }

@@ -35,6 +35,8 @@ fn of_jobs(connection: &Connection, project: Option<i64>, limit: u64) -> rusqlit
          LEFT JOIN failures AS failure
              ON failure.project = job.project AND failure.kind = 2 AND failure.target = job.id
          WHERE job.open > 0 AND (?1 IS NULL OR job.project = ?1)
+         AND NOT EXISTS (SELECT 1 FROM pipelines
+                         WHERE pipelines.project = job.project AND pipelines.id = job.pipeline AND pipelines.gone = 1)
          ORDER BY job.project, job.pipeline",
     )?;
     let mut rows = statement.query(params![project])?;
@@ -63,10 +65,9 @@ fn of_pipelines(connection: &Connection, project: Option<i64>, limit: u64) -> ru
                              AND NOT EXISTS (SELECT 1 FROM jobs AS later INDEXED BY jobs_of_pipeline
                                              WHERE later.project = job.project AND later.pipeline = job.pipeline
                                              AND later.name = job.name AND later.id > job.id)),
-             failure.problem
+             (SELECT problem FROM failures
+              WHERE project = pipeline.project AND kind IN (1, 3) AND target = pipeline.id ORDER BY kind LIMIT 1)
          FROM pipelines AS pipeline INDEXED BY pipelines_open
-         LEFT JOIN failures AS failure
-             ON failure.project = pipeline.project AND failure.kind IN (1, 3) AND failure.target = pipeline.id
          WHERE pipeline.open > 0 AND pipeline.open & 3 <> 0 AND (?1 IS NULL OR pipeline.project = ?1)
          ORDER BY pipeline.project, pipeline.id",
     )?;
@@ -89,7 +90,7 @@ fn of_pipelines(connection: &Connection, project: Option<i64>, limit: u64) -> ru
 }
 
 /// Failures that no missing piece shows: of a job or pipeline that is not stored, or that misses nothing we know of. The
-/// failed report of a pipeline that goes on is not missed: there will be another.
+/// failed report of a pipeline that goes on is not missed: there will be another. Nothing is missed of one that is gone.
 fn of_failures(connection: &Connection, project: Option<i64>, limit: u64) -> rusqlite::Result<Vec<Gap>> {
     let mut statement = connection.prepare_cached(
         "SELECT failure.project, coalesce(job.pipeline, iif(failure.kind = 2, 0, failure.target)),
@@ -99,7 +100,8 @@ fn of_failures(connection: &Connection, project: Option<i64>, limit: u64) -> rus
          LEFT JOIN jobs AS job ON failure.kind = 2 AND job.project = failure.project AND job.id = failure.target
          LEFT JOIN pipelines AS pipeline
              ON failure.kind <> 2 AND pipeline.project = failure.project AND pipeline.id = failure.target
-         WHERE (?1 IS NULL OR failure.project = ?1) AND coalesce(job.open, 0) <> 2
+         LEFT JOIN pipelines AS whole ON whole.project = failure.project AND whole.id = coalesce(job.pipeline, pipeline.id)
+         WHERE (?1 IS NULL OR failure.project = ?1) AND coalesce(job.open, 0) <> 2 AND coalesce(whole.gone, 0) = 0
          AND coalesce(job.log_piece, '') <> 'failed' AND coalesce(job.archive_piece, '') <> 'failed'
          AND NOT (failure.kind = 3 AND coalesce(pipeline.phase, 1) = 0)
          AND NOT (pipeline.id IS NOT NULL

@@ -30,7 +30,14 @@ pub(super) use archive_columns;
 
 macro_rules! job_columns {
     () => {
-        concat!(log_columns!(), ", ", archive_columns!(), ", project, id, pipeline, name, status, doc, as_of, junit")
+        concat!(
+            log_columns!(),
+            ", ",
+            archive_columns!(),
+            ", project, id, pipeline, name, status, doc, as_of, junit,
+             EXISTS (SELECT 1 FROM pipelines
+                     WHERE pipelines.project = jobs.project AND pipelines.id = jobs.pipeline AND pipelines.gone = 1)"
+        )
     };
 }
 
@@ -146,5 +153,6 @@ fn read_job(row: &Row<'_>) -> rusqlite::Result<JobRow> {
         status: columns::status(row, 17)?,
         document: columns::document(row, 18, 19)?,
         junit: row.get(20)?,
+        gone: row.get(21)?,
     })
 }

@@ -51,7 +51,7 @@ impl Sqlite {
 
     pub(in crate::store) async fn pipeline(&self, key: PipelineKey) -> Result<Option<PipelineRow>, Error> {
         const SQL: &str = concat!(
-            "SELECT status, updated_at, doc, as_of, jobs_listed_at, ",
+            "SELECT status, updated_at, doc, as_of, jobs_listed_at, gone, ",
             report_columns!(),
             " FROM pipelines WHERE project = ?1 AND id = ?2"
         );
@@ -65,7 +65,8 @@ impl Sqlite {
                         updated_at: Timestamp::from_millis(row.get(1)?),
                         document: columns::document(row, 2, 3)?,
                         jobs_listed_at: columns::time(row, 4)?,
-                        report: reports::read(row, 5)?,
+                        gone: row.get(5)?,
+                        report: reports::read(row, 6)?,
                     })
                 })
                 .optional()?;

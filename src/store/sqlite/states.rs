@@ -27,7 +27,8 @@ macro_rules! state_columns {
     () => {
         "id, status, updated_at, jobs_listed_at, open,
          EXISTS (SELECT 1 FROM failures AS failure
-                 WHERE failure.project = pipelines.project AND failure.kind = 1 AND failure.target = pipelines.id)"
+                 WHERE failure.project = pipelines.project AND failure.kind = 1 AND failure.target = pipelines.id),
+         gone"
     };
 }
 
@@ -82,13 +83,13 @@ impl Sqlite {
     }
 }
 
-/// Computes `open` of a pipeline again; nothing happens when it is not stored. A report is only expected of the latest
+/// Computes `open` of a pipeline again; nothing happens when it is not stored. One that is gone needs nothing. A report is only expected of the latest
 /// attempts, once nothing of the pipeline is active.
 pub(super) fn refresh(connection: &Connection, key: PipelineKey) -> Result<(), Trouble> {
     let (project, id) = columns::pipeline(key);
     let found = connection
         .prepare_cached(
-            "SELECT open,
+            "SELECT open, (gone = 0) * (
                  4 * (phase <> 2)
                  + 2 * (jobs_listed_at IS NULL
                         OR EXISTS (SELECT 1 FROM jobs INDEXED BY jobs_open
@@ -101,7 +102,7 @@ pub(super) fn refresh(connection: &Connection, key: PipelineKey) -> Result<(), T
                                                         AND later.name = job.name AND later.id > job.id))))
                  + (report_piece IN ('live', 'failed')
                     OR EXISTS (SELECT 1 FROM jobs INDEXED BY jobs_open
-                               WHERE project = ?1 AND pipeline = ?2 AND open = 1 AND open > 0))
+                               WHERE project = ?1 AND pipeline = ?2 AND open = 1 AND open > 0)))
              FROM pipelines WHERE project = ?1 AND id = ?2",
         )?
         .query_row([project, id], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)))
@@ -125,5 +126,6 @@ fn state(row: &Row<'_>) -> rusqlite::Result<PipelineState> {
         missing: open & MISSING != 0,
         live: open & LIVE != 0,
         failed: row.get(5)?,
+        gone: row.get(6)?,
     })
 }

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use cistern::demo::fake::{Archive, Endpoint, JobSpec, Junit, PipelineSpec};
-use cistern::domain::{JobKey, Piece, PipelineKey};
+use cistern::demo::fake::{Archive, Endpoint, Fault, FaultKind, JobSpec, Junit, PipelineSpec};
+use cistern::domain::{JobKey, Piece, PipelineId, PipelineKey, ProjectId};
 use cistern::reconcile::{Extent, Only};
 use cistern::store::Change;
 
@@ -85,6 +85,85 @@ async fn what_gitlab_deletes_is_kept() {
     assert!(before.jobs[&JobKey { project, job }].archive.is_some());
     let whole = &before.pipelines[&PipelineKey { project, pipeline }];
     assert_eq!(whole.report.as_ref().expect("a report")["total_count"], 3);
+}
+
+/// Two pipelines that were deleted early: one before its log, archive and report could be fetched, one while its job ran.
+async fn half_fetched(rig: &Rig, project: ProjectId) -> [PipelineId; 2] {
+    let archive = Archive::zip([("out.txt", &b"lost"[..])]).expect("a zip");
+    let made = rig.fake.with(|world| {
+        let ended = world.add_pipeline(project, PipelineSpec::default());
+        let job = world.add_job(ended, JobSpec::new("unit").archive(archive).junit(Junit::generated(3, 1, 5)));
+        run(world, job);
+        let running = world.add_pipeline(project, PipelineSpec::default());
+        let job = world.add_job(running, JobSpec::new("endless"));
+        world.start_job(job);
+        [ended, running]
+    });
+    for endpoint in [Endpoint::Trace, Endpoint::Artifacts, Endpoint::TestReport] {
+        rig.fake.inject(Fault::new(FaultKind::HtmlStatus(400)).on(endpoint));
+    }
+    rig.pass("cistern.db", FULL).await;
+    rig.fake.clear_faults();
+    made
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_gitlab_deletes_before_it_was_fetched_is_no_gap_and_asked_for_once() {
+    let mut world = world();
+    let project = world.add_project("group/app");
+    let rig = Rig::new(world);
+    let made = half_fetched(&rig, project).await;
+    let kinds: Vec<_> = rig.gaps("cistern.db").await.iter().map(|gap| gap.kind).collect();
+    assert_eq!(kinds, ["report", "archive", "log"], "they failed for good");
+    rig.fake.with(|world| made.map(|pipeline| world.delete_pipeline(pipeline)));
+    let report = rig.pass("cistern.db", FULL).await;
+    assert!(report.is_clean(), "{:?}", report.failures);
+    assert_eq!(rig.gaps("cistern.db").await, []);
+    for extent in [Extent::Due, FULL] {
+        rig.fake.reset_counters();
+        rig.pass("cistern.db", extent).await;
+        assert_eq!(rig.fake.requests().total, 3, "{extent:?} lists and asks nothing more");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pipeline_that_was_only_hidden_is_fetched_once_gitlab_shows_it_again() {
+    let mut world = world();
+    let project = world.add_project("group/app");
+    let pipeline = world.add_pipeline(project, PipelineSpec::default());
+    let job = world.add_job(pipeline, JobSpec::new("unit"));
+    world.start_job(job);
+    let rig = Rig::new(world);
+    rig.backfill("cistern.db").await;
+    rig.fake.with(|world| {
+        world.finish_job(job, "success");
+        world.archive_trace(job);
+        let ended = world.now();
+        // The incremental listing starts after it.
+        world.advance(Duration::from_secs(24 * 3600));
+        done(world, project);
+        world.set_updated_at(pipeline, ended.minus(Duration::from_secs(7200)));
+    });
+    let hide = || rig.fake.inject(Fault::new(FaultKind::NotFound).on(Endpoint::Pipeline).subject(pipeline.0));
+    hide();
+    let gone = async || {
+        let view = rig.view("cistern.db").await;
+        let row = view.pipeline(project, pipeline).await;
+        view.close().await;
+        row.gone
+    };
+    // Nothing follows from a project that is not shown either.
+    rig.fake.inject(Fault::new(FaultKind::NotFound).on(Endpoint::Project));
+    rig.pass("cistern.db", Extent::Due).await;
+    assert!(!gone().await);
+    rig.fake.clear_faults();
+    hide();
+    rig.pass("cistern.db", Extent::Due).await;
+    assert!(gone().await);
+    rig.fake.clear_faults();
+    rig.backfill("cistern.db").await;
+    assert!(!gone().await);
+    assert_eq!(rig.cache("cistern.db").await.jobs[&JobKey { project, job }].log_piece, Piece::Whole);
 }
 
 #[tokio::test(flavor = "multi_thread")]

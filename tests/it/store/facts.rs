@@ -43,6 +43,17 @@ async fn a_pipeline_can_reopen_but_not_go_back(engine: Engine) {
     assert_eq!(rig.store.pipeline(PIPELINE).await.expect("read").expect("stored").status.as_str(), "failed");
 }
 
+async fn what_a_job_tells_of_its_pipeline_only_stands_in_for_its_document(engine: Engine) {
+    let rig = Rig::new(engine).await;
+    let sketch = |updated| Change::Sketch(pipeline(70, "running", updated));
+    rig.store.apply(vec![sketch(10)]).await.expect("stored");
+    let row = async || rig.store.pipeline(PIPELINE).await.expect("read").expect("stored");
+    assert_eq!(row().await.updated_at, at(10));
+    rig.store.apply(vec![Change::Pipeline(pipeline(70, "success", 20)), sketch(20)]).await.expect("stored");
+    rig.store.apply(vec![sketch(30)]).await.expect("stored");
+    assert_eq!((row().await.status.as_str(), row().await.updated_at), ("success", at(20)));
+}
+
 async fn pipelines_are_listed_as_gitlab_lists_them(engine: Engine) {
     let rig = Rig::new(engine).await;
     let changes = (70..80).map(|id| {
@@ -87,6 +98,7 @@ on_both! {
     projects_are_found_by_id_and_by_path_in_any_case;
     of_two_documents_of_a_job_the_final_and_then_the_later_one_stays;
     a_pipeline_can_reopen_but_not_go_back;
+    what_a_job_tells_of_its_pipeline_only_stands_in_for_its_document;
     pipelines_are_listed_as_gitlab_lists_them;
     earlier_attempts_are_listed_only_when_asked_for;
 }
