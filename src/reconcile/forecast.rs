@@ -1,20 +1,25 @@
 //! What a full pass would fetch, without fetching it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::Serialize;
 
 use super::listing::Walk;
-use super::plan::{Policy, plan};
+use super::plan::{Policy, plan, plan_stored};
+use super::sweep::STORED_PAGE;
 use super::{Only, PassError, Reconciler, patiently};
 use crate::domain::{
-    ArchiveRecord, Eagerness, JobId, LogRecord, Pipeline, PipelinePhase, PipelineSource, Project, ReportRecord, needs,
-    needs_report, report_jobs,
+    ArchiveRecord, Eagerness, JobId, LogRecord, Pipeline, PipelineId, PipelineKey, PipelinePhase, PipelineSource,
+    Project, ReportRecord, needs, needs_report, report_jobs,
 };
 use crate::gitlab::{Class, Kind};
 use crate::store::JobRow;
+use crate::work::{Target, Work};
+
+/// Calls that confirm that a pipeline was deleted: its project is asked for, then it once more.
+const CONFIRMING_CALLS: u64 = 2;
 
 /// What a full pass would fetch.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -35,6 +40,8 @@ pub struct Forecast {
     pub gitlab_calls: u64,
     /// Storage downloads beside them, if GitLab redirects archives.
     pub storage_calls: u64,
+    /// Pipelines it would find deleted.
+    pub gone: u64,
     /// Calls made to find this out: the listings.
     pub calls_made: u64,
     /// How long the rest would take at the present limits and at GitLab's present pace, bodies not counted.
@@ -68,7 +75,11 @@ impl Reconciler {
         }
         forecast.calls_made = self.gitlab.calls() - calls;
         forecast.storage_calls = forecast.archives;
-        forecast.gitlab_calls = forecast.calls_made + forecast.logs + forecast.archives + 2 * forecast.reports;
+        forecast.gitlab_calls = forecast.calls_made
+            + forecast.logs
+            + forecast.archives
+            + 2 * forecast.reports
+            + CONFIRMING_CALLS * forecast.gone;
         let left = forecast.gitlab_calls + forecast.storage_calls - forecast.calls_made;
         forecast.seconds = self.gitlab.estimate(left).map_or(0, |estimate| estimate.as_secs_f64().ceil() as u64);
         Ok(forecast)
@@ -81,34 +92,59 @@ impl Reconciler {
         policy: &Policy,
         forecast: &mut Forecast,
     ) -> Result<(), PassError> {
+        let mut seen: HashSet<PipelineId> = HashSet::new();
         for source in [PipelineSource::Plain, PipelineSource::Child] {
             let mut walk = Walk::new(&self.gitlab, project.id, source, policy.now.minus(since));
-            while let Some(rows) = patiently!(self, walk.next())? {
+            while let Some(mut rows) = patiently!(self, walk.next())? {
+                // One that both listings show, or that moved meanwhile, is worked on once.
+                rows.retain(|row| seen.insert(row.key.pipeline));
                 let ids = rows.iter().map(|row| row.key.pipeline).collect();
                 let states = self.store.pipeline_states(project.id, ids).await?;
-                let planned = plan(&rows, &states, policy);
-                let mut asked = Vec::new();
-                for pipeline in planned.iter().filter_map(|work| work.listed.as_deref()) {
-                    asked.push(self.forecast_pipeline(pipeline));
-                }
-                let counted: Vec<Forecast> =
-                    stream::iter(asked).buffer_unordered(self.config.pipelines).try_collect().await?;
-                counted.iter().for_each(|pipeline| forecast.add(pipeline));
+                self.forecast_works(plan(&rows, &states, policy), forecast).await?;
             }
         }
+        let mut after = None;
+        loop {
+            let mut states = self.store.unfinished(project.id, policy.full, after, STORED_PAGE).await?;
+            let Some(last) = states.last() else { return Ok(()) };
+            after = Some(last.id);
+            states.retain(|state| !seen.contains(&state.id));
+            self.forecast_works(plan_stored(project.id, &states, policy), forecast).await?;
+        }
+    }
+
+    /// Counts what planned pipelines would cost.
+    async fn forecast_works(&self, works: Vec<Work>, forecast: &mut Forecast) -> Result<(), PassError> {
+        let mut asked = Vec::new();
+        for work in &works {
+            if let Target::Pipeline(key) = work.target {
+                asked.push(self.forecast_pipeline(key, work.listed.as_deref()));
+            }
+        }
+        let counted: Vec<Forecast> = stream::iter(asked).buffer_unordered(self.config.pipelines).try_collect().await?;
+        counted.iter().for_each(|pipeline| forecast.add(pipeline));
         Ok(())
     }
 
-    async fn forecast_pipeline(&self, pipeline: &Pipeline) -> Result<Forecast, PassError> {
+    /// Counts what one pipeline would cost; what no listing showed is asked for, as a pass does.
+    async fn forecast_pipeline(&self, key: PipelineKey, listed: Option<&Pipeline>) -> Result<Forecast, PassError> {
         let mut forecast = Forecast { pipelines: 1, ..Forecast::default() };
+        let phase = match listed {
+            Some(listed) => listed.phase(),
+            None => match patiently!(self, self.gitlab.pipeline(Class::Backfill, key)) {
+                Ok(pipeline) => pipeline.phase(),
+                Err(error) if matches!(error.kind, Kind::NotFound) => return Ok(Forecast { gone: 1, ..forecast }),
+                Err(error) => return Err(error.into()),
+            },
+        };
         let held: HashMap<JobId, JobRow> =
-            self.store.jobs_of(pipeline.key).await?.into_iter().map(|row| (row.key.job, row)).collect();
-        let report = self.store.pipeline(pipeline.key).await?.map_or_else(ReportRecord::missing, |row| row.report);
+            self.store.jobs_of(key).await?.into_iter().map(|row| (row.key.job, row)).collect();
+        let report = self.store.pipeline(key).await?.map_or_else(ReportRecord::missing, |row| row.report);
         let (no_log, no_archive) = (LogRecord::missing(), ArchiveRecord::missing());
         let mut jobs = Vec::new();
         let mut next = None;
         loop {
-            let page = match patiently!(self, self.gitlab.jobs(Class::Backfill, pipeline.key, next.as_ref())) {
+            let page = match patiently!(self, self.gitlab.jobs(Class::Backfill, key, next.as_ref())) {
                 Ok(page) => page,
                 // It was deleted since it was listed.
                 Err(error) if matches!(error.kind, Kind::NotFound) => return Ok(forecast),
@@ -129,7 +165,7 @@ impl Reconciler {
                 break;
             }
         }
-        let over = pipeline.phase() != PipelinePhase::Active;
+        let over = phase != PipelinePhase::Active;
         let jobs = jobs.iter().map(|(id, name, phase, junit)| (*id, &**name, *phase, *junit));
         if let Some(ids) = report_jobs(over, &report.build_ids, jobs)
             && needs_report(&report, &ids, Eagerness::Unsettled)
@@ -147,6 +183,7 @@ impl Forecast {
         self.archives += other.archives;
         self.archive_bytes += other.archive_bytes;
         self.reports += other.reports;
+        self.gone += other.gone;
     }
 
     /// Writes it for people.

@@ -1,6 +1,6 @@
 //! One project's part of a pass: both listings, the plan of each page, the work, the watermark.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use crate::work::{Target, Work};
 const DATE_PRECISION: Duration = Duration::from_secs(1);
 
 /// How many stored pipelines are planned at a time.
-const STORED_PAGE: u64 = 100;
+pub(super) const STORED_PAGE: u64 = 100;
 
 /// One project as a pass sees it.
 pub(super) struct Sweep<'a> {
@@ -32,8 +32,8 @@ pub(super) struct Sweep<'a> {
     pub(super) report: &'a Mutex<Report>,
     /// `limits.pipelines`: both listings and the stored ones share it.
     pub(super) places: Semaphore,
-    /// Pipelines that a listing showed.
-    pub(super) seen: Mutex<HashSet<PipelineId>>,
+    /// Pipelines that a listing showed, and when they had been updated.
+    pub(super) seen: Mutex<HashMap<PipelineId, Timestamp>>,
 }
 
 impl Sweep<'_> {
@@ -65,10 +65,14 @@ impl Sweep<'_> {
 
     async fn listing(&self, source: PipelineSource) -> Result<Read, PassError> {
         let mut walk = Walk::new(&self.reconciler.gitlab, self.project, source, self.start);
-        while let Some(rows) = patiently!(self.reconciler, walk.next())? {
+        while let Some(mut rows) = patiently!(self.reconciler, walk.next())? {
             self.report().listed += rows.len() as u64;
+            {
+                // The other listing may have shown the same row, and had it worked on.
+                let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+                rows.retain(|row| seen.insert(row.key.pipeline, row.updated_at) != Some(row.updated_at));
+            }
             let ids: Vec<PipelineId> = rows.iter().map(|row| row.key.pipeline).collect();
-            self.seen.lock().unwrap_or_else(PoisonError::into_inner).extend(&ids);
             let states = self.reconciler.store.pipeline_states(self.project, ids).await?;
             self.work(plan(&rows, &states, &self.policy)).await?;
         }
@@ -86,7 +90,7 @@ impl Sweep<'_> {
             after = Some(last.id);
             {
                 let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-                states.retain(|state| !seen.contains(&state.id));
+                states.retain(|state| !seen.contains_key(&state.id));
             }
             self.work(plan_stored(self.project, &states, &self.policy)).await?;
         }

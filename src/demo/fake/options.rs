@@ -13,6 +13,8 @@ pub struct Options {
     pub artifacts: ArtifactDelivery,
     /// Whether `updated_after` takes the row of exactly that millisecond.
     pub updated_after: Boundary,
+    /// Whether the plain listing of pipelines shows child pipelines too; GitLab's leaves them out (contract, section 5.4).
+    pub children_in_plain: bool,
     /// How long a pipeline's test report is cached, by the world's clock; GitLab's value is 2 min.
     pub report_cache: Duration,
     /// Rows from which listings leave out `x-total`, `x-total-pages` and `rel="last"`; GitLab's value is 10 000.
@@ -34,6 +36,7 @@ impl Default for Options {
             rate_limit: None,
             artifacts: ArtifactDelivery::default(),
             updated_after: Boundary::default(),
+            children_in_plain: false,
             report_cache: Duration::from_secs(120),
             count_limit: 10_000,
             token: "glpat-fake-0123456789abcdef".to_owned(),

@@ -1,6 +1,8 @@
 //! The least calls of a full pass, and that a pass with nothing new makes list calls only.
 
-use cistern::demo::fake::{ArtifactDelivery, Endpoint, Options, World};
+use std::time::Duration;
+
+use cistern::demo::fake::{ArtifactDelivery, Endpoint, JobSpec, Options, PipelineSpec, World};
 use cistern::reconcile::{Extent, Only};
 
 use super::{FULL, done, run, world};
@@ -105,4 +107,37 @@ async fn the_forecast_is_what_the_following_backfill_calls() {
         });
         rig.fake.reset_counters();
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_forecast_counts_once_what_both_listings_show_and_what_none_shows() {
+    const DAY: Duration = Duration::from_secs(24 * 3600);
+    let mut world = world();
+    let project = world.add_project("group/app");
+    let old = [(); 3].map(|()| {
+        let pipeline = world.add_pipeline(project, PipelineSpec::default());
+        let job = world.add_job(pipeline, JobSpec::new("unit"));
+        world.start_job(job);
+        (pipeline, job)
+    });
+    let rig = Rig::with(world, Options { children_in_plain: true, ..Options::default() });
+    rig.backfill("cistern.db").await;
+    rig.fake.with(|world| {
+        let then = world.now();
+        run(world, old[0].1);
+        world.set_updated_at(old[0].0, then);
+        world.delete_pipeline(old[1].0);
+        world.advance(10 * DAY);
+        let (parent, _) = done(world, project);
+        for number in 0..4 {
+            let child = world.add_child_pipeline(parent, &format!("child {number}"), PipelineSpec::default());
+            let job = world.add_job(child, JobSpec::new("inner"));
+            run(world, job);
+        }
+    });
+    let forecast = rig.forecast_since("cistern.db", 5 * DAY).await;
+    assert_eq!((forecast.pipelines, forecast.logs, forecast.gone), (5 + 3, 6, 1));
+    let report = rig.pass("cistern.db", Extent::Full(5 * DAY)).await;
+    assert!(report.is_clean(), "{:?}", report.failures);
+    assert_eq!((forecast.pipelines, forecast.gitlab_calls), (report.pipelines, report.gitlab_calls));
 }

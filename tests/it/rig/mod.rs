@@ -149,11 +149,16 @@ impl Rig {
 
     /// Tells what a full pass would fetch, as `backfill --dry-run` does.
     pub(crate) async fn forecast(&self, store: &str) -> Forecast {
+        self.forecast_since(store, Duration::from_secs(3650 * 86_400)).await
+    }
+
+    /// As [`Self::forecast`], with `--since`.
+    pub(crate) async fn forecast_since(&self, store: &str, since: Duration) -> Forecast {
         let engine =
             app::Engine::open(&self.config(store), "backfill", Progress::silent().observer()).await.expect("an engine");
         let reconciler = engine.reconciler.clone();
         let running = engine.start().await;
-        let forecast = reconciler.forecast(Duration::from_secs(3650 * 86_400), &Only::All).await;
+        let forecast = reconciler.forecast(since, &Only::All).await;
         running.stop(PATIENCE).await;
         forecast.expect("a forecast")
     }

@@ -115,10 +115,11 @@ impl Asked<'_> {
         let (updated_after, updated_before) = (query.date("updated_after")?, query.date("updated_before")?);
         let (created_after, created_before) = (query.date("created_after")?, query.date("created_before")?);
         let exclusive = self.options.updated_after == Boundary::Exclusive;
+        let children = self.options.children_in_plain;
         let wanted = |pipeline: &&Pipeline| {
             (match source {
                 Some(source) => pipeline.source == source,
-                None => pipeline.source != "parent_pipeline",
+                None => children || pipeline.source != "parent_pipeline",
             }) && status.is_none_or(|status| pipeline.status == status)
                 && scope.is_none_or(|scope| in_scope(pipeline, scope))
                 && ref_name.is_none_or(|name| pipeline.ref_name == name)
