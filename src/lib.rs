@@ -20,6 +20,7 @@ pub mod loopback;
 pub mod progress;
 pub mod queue;
 pub mod reconcile;
+pub mod scratch;
 pub mod store;
 pub mod telemetry;
 pub mod webhook;

@@ -14,6 +14,8 @@ use crate::config::{Config, Flags, Parallel, Surroundings};
 use crate::demo;
 use crate::progress::{self, Progress, Summary};
 use crate::reconcile::{Extent, PassError};
+use crate::scratch::Scratch;
+use crate::store::Place;
 use crate::telemetry::{self, AboveBars, Format};
 
 /// Runs a verb to its end. Answers go to stdout, everything else to stderr.
@@ -28,7 +30,7 @@ pub async fn run(cli: Cli, around: &Surroundings) -> Exit {
     match cli.verb {
         Verb::Serve => serve(&config).await,
         Verb::Backfill(args) => backfill(config, args).await,
-        Verb::Verify(args) => verify(&config, args).await,
+        Verb::Verify(args) => verify(config, args).await,
         Verb::Check(args) => {
             let findings = check::findings(&config).await;
             answer(args.output, &findings, || findings.iter().map(|finding| format!("{finding}\n")).collect());
@@ -78,6 +80,10 @@ async fn backfill(mut config: Config, args: Backfill) -> Exit {
     if args.sequential {
         config.limits.parallel = Parallel::SEQUENTIAL;
     }
+    let _elsewhere = match if args.dry_run { look_elsewhere(&mut config) } else { Ok(None) } {
+        Ok(scratch) => scratch,
+        Err(error) => return could_not_run(&error),
+    };
     let engine = match Engine::open(&config, "backfill", progress.observer()).await {
         Ok(engine) => engine,
         Err(error) => return could_not_open(&error),
@@ -113,12 +119,16 @@ async fn backfill(mut config: Config, args: Backfill) -> Exit {
     }
 }
 
-async fn verify(config: &Config, args: Verify) -> Exit {
-    if let Err(exit) = log(config, None) {
+async fn verify(mut config: Config, args: Verify) -> Exit {
+    if let Err(exit) = log(&config, None) {
         return exit;
     }
+    let _elsewhere = match look_elsewhere(&mut config) {
+        Ok(scratch) => scratch,
+        Err(error) => return could_not_run(&error),
+    };
     let observer = Progress::silent().observer();
-    let engine = match Engine::open(config, "verify", observer).await {
+    let engine = match Engine::open(&config, "verify", observer).await {
         Ok(engine) => engine,
         Err(error) => return could_not_open(&error),
     };
@@ -140,6 +150,19 @@ async fn verify(config: &Config, args: Verify) -> Exit {
         Ok(Err(error)) => could_not_run(&error),
         Err(exit) => exit,
     }
+}
+
+/// For a verb that only looks: a store file that does not exist is as good as an empty one, which is made elsewhere and goes with
+/// the value that is returned. A directory that does not exist stays a mistake.
+fn look_elsewhere(config: &mut Config) -> std::io::Result<Option<Scratch>> {
+    let Place::Sqlite(path) = &config.store.place else { return Ok(None) };
+    let beside = std::path::absolute(path)?;
+    if beside.exists() || !beside.parent().is_some_and(std::path::Path::is_dir) {
+        return Ok(None);
+    }
+    let scratch = Scratch::new("look")?;
+    config.store.place = Place::Sqlite(scratch.path().join("cistern.db"));
+    Ok(Some(scratch))
 }
 
 async fn demo(args: super::args::Demo, mut config: Config, flags: Flags) -> Exit {

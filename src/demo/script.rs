@@ -1,7 +1,6 @@
 //! The demo: a made-up GitLab, the full backfill, live webhooks, and the figures, with one command.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
@@ -9,10 +8,11 @@ use tokio_util::sync::CancellationToken;
 use super::fake::{FakeGitlab, Options as FakeOptions, World};
 use super::webhooks;
 use crate::app::{Engine, Listeners, Service};
-use crate::config::{Config, Flags, Needs, Parallel, Surroundings, scratch_directory};
+use crate::config::{Config, Flags, Needs, Parallel, Surroundings};
 use crate::domain::{JobId, PipelineId, ProjectId};
 use crate::progress::{Progress, Summary};
 use crate::reconcile::{Extent, Only};
+use crate::scratch::Scratch;
 
 /// The data set's seed: every demo shows the same data.
 const SEED: u64 = 7;
@@ -49,7 +49,7 @@ pub type Trouble = Box<dyn std::error::Error + Send + Sync>;
 /// Runs the demo; with `exit` it returns after the summary, otherwise when `stop` is cancelled. Returns whether everything
 /// was cached.
 pub async fn run(options: &Options, progress: &Progress, stop: &CancellationToken) -> Result<bool, Trouble> {
-    let scratch = Scratch::new()?;
+    let scratch = Scratch::new("demo")?;
     let Staged { fake, service, all_well } = tokio::select! {
         staged = stage(options, progress, &scratch) => staged?,
         () = stop.cancelled() => return Ok(false),
@@ -124,7 +124,7 @@ fn configure(fake: &FakeGitlab, scratch: &Scratch, store: &str, over: &Flags) ->
     let mut flags = Flags::default();
     flags.set("gitlab.url", fake.url());
     flags.set("gitlab.token", fake.token());
-    flags.set("store.url", format!("sqlite://{}", scratch.0.join(store).display()));
+    flags.set("store.url", format!("sqlite://{}", scratch.path().join(store).display()));
     flags.set("server.listen", "127.0.0.1:0");
     flags.set("server.admin_listen", "127.0.0.1:0");
     flags.set("webhook.signing_tokens", SIGNING_TOKEN);
@@ -179,23 +179,6 @@ fn where_to_read(
          \x20 curl http://{admin}/status\n\
          \x20 curl http://{admin}/metrics\n"
     )
-}
-
-/// A directory of our own that goes with the demo.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new() -> std::io::Result<Self> {
-        let path = scratch_directory().join(format!("cistern-demo-{:016x}", fastrand::u64(..)));
-        std::fs::create_dir(&path)?;
-        Ok(Self(path))
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
 }
 
 /// How long something took, in words.

@@ -33,6 +33,7 @@ pub(super) const MODULES: &[Module] = &[
     module("access", &[]),
     module("admin", &[]),
     module("loopback", &[]),
+    module("scratch", &["config::scratch_directory"]),
     module("telemetry", &["domain"]),
     module("progress", &["ingest", "reconcile", "work"]),
     // Reads settings and builds each component's own `Config`; of components it knows no more than that.
@@ -63,7 +64,18 @@ pub(super) const MODULES: &[Module] = &[
     module("demo::fake", &["domain"]),
     module(
         "demo",
-        &["app", "config", "demo::fake", "domain", "loopback", "progress", "reconcile", "store", "webhook::PATH"],
+        &[
+            "app",
+            "config",
+            "demo::fake",
+            "domain",
+            "loopback",
+            "progress",
+            "reconcile",
+            "scratch",
+            "store",
+            "webhook::PATH",
+        ],
     ),
     // Its check asks GitLab and looks at the store itself: a whole engine would change things.
     module(
@@ -78,6 +90,7 @@ pub(super) const MODULES: &[Module] = &[
             "loopback",
             "progress",
             "reconcile",
+            "scratch",
             "store",
             "telemetry",
         ],

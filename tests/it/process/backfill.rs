@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use cistern::demo::fake::{Endpoint, Fault, FaultKind, JobSpec, Options, PipelineSpec, World};
 use cistern::domain::JobKey;
+use cistern::store::Place;
 use serde_json::Value;
 
 use super::{Process, Server};
@@ -70,7 +71,14 @@ async fn a_dry_run_writes_nothing_and_predicts_the_calls_of_the_real_run() {
     let forecast: Value = serde_json::from_str(&dry.stdout).expect("one JSON document");
     assert_eq!((&forecast["logs"], &forecast["pipelines"]), (&24.into(), &6.into()));
     assert_eq!(rig.fake.requests().of(Endpoint::Trace), 0);
-    assert_eq!(rig.behind("cistern.db").await.facts().await, 0);
+    if matches!(rig.config("cistern.db").store.place, Place::Sqlite(_)) {
+        let verify = Process::start(&rig, "cistern.db", &["verify"]).ended().await;
+        assert_eq!(verify.code, Some(1), "{verify:?}");
+        let made = std::fs::read_dir(rig.directory.path()).expect("read").count();
+        assert_eq!(made, 0, "neither the file nor its companions are made");
+    } else {
+        assert_eq!(rig.behind("cistern.db").await.facts().await, 0);
+    }
 
     rig.fake.reset_counters();
     let real = Process::start(&rig, "cistern.db", &["backfill"]).ended().await;
