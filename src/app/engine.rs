@@ -7,11 +7,11 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::permits::Permits;
-use crate::config::{Config, Mistakes, Selection};
+use crate::config::{Config, Mistakes, ProjectRef, Selection};
 use crate::gitlab::{self, Gitlab};
 use crate::ingest::{self, Ingest, Observer};
 use crate::queue::{self, Queue, Role};
-use crate::reconcile::{self, Reconciler};
+use crate::reconcile::{self, Name, Named, Reconciler};
 use crate::store::{self, Store};
 use crate::telemetry::Registry;
 use crate::worker::{self, Workers};
@@ -51,6 +51,8 @@ pub struct Engine {
     pub workers: Workers,
     /// The reconciler.
     pub reconciler: Reconciler,
+    /// Which projects belong to us.
+    pub selection: ingest::Selection,
     ingest: Ingest,
     calls: usize,
     lease: Duration,
@@ -83,7 +85,8 @@ impl Engine {
             },
             store.clone(),
         );
-        let selection = selected(&config.projects);
+        let named = named(&config.projects);
+        let selection = selected(&config.projects, &named);
         let ingest_config = ingest::Config {
             log_size: config.limits.sizes.log,
             artifact_size: config.limits.sizes.artifact,
@@ -114,13 +117,21 @@ impl Engine {
             lease: config.store.lease,
             schedule: config.schedule.clone(),
         };
-        let reconciler = Reconciler::new(gitlab.clone(), store.clone(), queue.clone(), reconcile_config, selection);
+        let reconciler = Reconciler::new(
+            gitlab.clone(),
+            store.clone(),
+            queue.clone(),
+            reconcile_config,
+            Arc::clone(&selection),
+            named,
+        );
         Ok(Self {
             gitlab,
             store,
             queue,
             workers,
             reconciler,
+            selection,
             ingest,
             calls: parallel.api_calls,
             lease: config.store.lease,
@@ -197,7 +208,15 @@ fn report_panic(task: &'static str, result: Result<(), tokio::task::JoinError>) 
     }
 }
 
-fn selected(projects: &Selection) -> ingest::Selection {
-    let projects = projects.clone();
-    Arc::new(move |id, path: &str| projects.matches(id, path))
+/// A project that a name turned out to be belongs to us whatever its path is now, unless it is excluded.
+fn selected(projects: &Selection, named: &Named) -> ingest::Selection {
+    let (projects, named) = (projects.clone(), named.clone());
+    Arc::new(move |id, path: &str| projects.matches(id, path) || named.has(id) && !projects.excludes(id, path))
+}
+
+fn named(projects: &Selection) -> Named {
+    Named::new(projects.named().iter().map(|project| match project {
+        ProjectRef::Id(id) => Name::Id(*id),
+        ProjectRef::Path(path) => Name::Path(path.as_str().into()),
+    }))
 }

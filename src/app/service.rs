@@ -185,10 +185,10 @@ fn seconds(duration: Duration) -> u64 {
 fn make_webhook(config: &Config, engine: &Engine, registry: &mut Registry) -> std::io::Result<web::Data<Webhook>> {
     let metrics = webhook::Metrics::default();
     metrics.register(registry.metrics());
-    let projects = config.projects.clone();
+    let (projects, selection) = (config.projects.clone(), Arc::clone(&engine.selection));
     // Without a path (older GitLab) the id decides as far as it can; ingest decides once the project is known.
     let selected: webhook::Selected = Arc::new(move |id, path| match path {
-        Some(path) => projects.matches(id, path),
+        Some(path) => selection(id, path),
         None => projects.may_match(id),
     });
     let webhook = Webhook::build(&config.webhook_route(), engine.queue.clone(), selected, metrics)

@@ -82,13 +82,15 @@ impl Selection {
 
     /// Returns whether a project is cached. An exclusion wins; without inclusions everything is included.
     pub fn matches(&self, id: ProjectId, path: &str) -> bool {
-        (self.include.is_empty() || self.include.matches(id, path)) && !self.exclude.matches(id, path)
+        (self.include.is_empty() || self.include.matches(id, path)) && !self.excludes(id, path)
     }
 
     /// Returns whether a project of unknown path may be cached: false only when its id alone decides so.
     pub fn may_match(&self, id: ProjectId) -> bool {
         let by_id = |patterns: &Patterns| patterns.named.contains(&ProjectRef::Id(id));
-        let only_ids = self.named().is_some_and(|named| named.iter().all(|one| matches!(one, ProjectRef::Id(_))));
+        let only_ids = self.include.globs.is_empty()
+            && !self.include.named.is_empty()
+            && self.include.named.iter().all(|one| matches!(one, ProjectRef::Id(_)));
         !by_id(&self.exclude) && (!only_ids || by_id(&self.include))
     }
 
@@ -97,12 +99,15 @@ impl Selection {
         self.include.is_empty() && self.exclude.is_empty()
     }
 
-    /// Returns the included projects when each is named by id or path, so that GitLab can be asked for these alone,
-    /// also for such that the token is no member of; `None` when a pattern or nothing is included. Exclusions still
-    /// apply.
-    pub fn named(&self) -> Option<&[ProjectRef]> {
-        let Patterns { named, globs, .. } = &self.include;
-        (globs.is_empty() && !named.is_empty()).then_some(named)
+    /// Returns the included projects that are named one by one, whatever patterns are included beside them: GitLab can be
+    /// asked for these by themselves, also for such that the token is no member of. Exclusions still apply.
+    pub fn named(&self) -> &[ProjectRef] {
+        &self.include.named
+    }
+
+    /// Returns whether a project is excluded.
+    pub fn excludes(&self, id: ProjectId, path: &str) -> bool {
+        self.exclude.matches(id, path)
     }
 
     pub(super) fn read(reader: &mut Reader) -> Option<Self> {
@@ -193,7 +198,7 @@ mod tests {
         assert!(matches(1, "infra/a") && matches(1, "Infra/a/b/c"));
         assert!(!matches(1, "infra/secret/a") && !matches(8, "infra/a"));
         assert!(matches(1, "web/shop-api") && !matches(1, "web/shop/x-api"));
-        assert!(!selection.includes_all() && selection.named().is_none());
+        assert!(!selection.includes_all() && selection.excludes(ProjectId(8), "a/b"));
     }
 
     #[test]
@@ -212,9 +217,9 @@ mod tests {
     }
 
     #[test]
-    fn named_projects_can_be_asked_for_alone() {
+    fn named_projects_can_be_asked_for_by_themselves() {
         let named = [ProjectRef::Id(ProjectId(7)), ProjectRef::Path("a/b".to_owned())];
-        assert_eq!(selection("7,a/b", "").named(), Some(named.as_slice()));
+        assert_eq!(selection("7,group/**,a/b", "").named(), named);
         assert!(Selection::only(named.to_vec()).matches(ProjectId(7), "x/y"));
         assert!(!Selection::only(named.to_vec()).matches(ProjectId(8), "x/y"));
     }

@@ -220,15 +220,20 @@ impl Http {
         let outcome = timeout(self.timeouts.head.saturating_mul(patience), request.send()).await;
         let status = outcome.as_ref().ok().and_then(|sent| sent.as_ref().ok()).map(|answer| answer.status().as_u16());
         self.metrics.count(hop.endpoint, status, hop.sent.elapsed());
-        if hop.home {
-            let up = status.is_some_and(|status| status < 500);
-            *self.up.lock().unwrap_or_else(PoisonError::into_inner) = Some(up);
-        }
-        match outcome {
+        let outcome = match outcome {
             Ok(Ok(response)) => Ok(response),
             Ok(Err(error)) => Err(transport::unavailable(error)),
             Err(_) => Err(Kind::Unavailable("no answer in time".to_owned())),
+        };
+        if hop.home {
+            let up = status.is_some_and(|status| status < 500);
+            let before = self.up.lock().unwrap_or_else(PoisonError::into_inner).replace(up);
+            // Later on only an outage is worth a word, which the circuit tells.
+            if let (None, Err(problem)) = (before, &outcome) {
+                tracing::warn!(gitlab = %self.origin, error = %problem, "cannot reach GitLab: asking again for a while");
+            }
         }
+        outcome
     }
 
     /// Takes in what any answer of GitLab says about its limits and our token.

@@ -4,6 +4,8 @@
 //! way, and that only files are fetched from elsewhere. Pure, except that names are judged when they are resolved
 //! ([`super::address`]).
 
+use std::fmt;
+
 use url::Url;
 
 use super::address::Addresses;
@@ -34,6 +36,13 @@ impl Origin {
             && url.host_str() == Some(&*self.host)
             && url.port_or_known_default() == self.port
             && !has_userinfo(url)
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}", self.scheme, self.host)?;
+        self.port.map_or(Ok(()), |port| write!(f, ":{port}"))
     }
 }
 

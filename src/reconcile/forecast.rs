@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::listing::Walk;
 use super::plan::{Policy, plan, plan_stored};
+use super::projects::Roll;
 use super::sweep::STORED_PAGE;
 use super::{Only, PassError, Reconciler, patiently};
 use crate::domain::{
@@ -53,24 +54,17 @@ impl Reconciler {
     pub async fn forecast(&self, since: Duration, only: &Only) -> Result<Forecast, PassError> {
         let calls = self.gitlab.calls();
         let mut forecast = Forecast::default();
-        let mut next = None;
-        loop {
-            let page = patiently!(self, self.gitlab.projects(Class::Backfill, next.as_ref()))?;
-            for project in page.rows {
-                if (self.selection)(project.id, &project.path) && only.takes(&project) && project.ci_enabled {
-                    forecast.projects += 1;
-                    let policy = Policy {
-                        full: true,
-                        audit_window: self.config.audit_window,
-                        audit_every: Duration::from_secs(24 * 3600),
-                        now: page.as_of,
-                    };
-                    self.forecast_project(&project, since, &policy, &mut forecast).await?;
-                }
-            }
-            next = page.next;
-            if next.is_none() {
-                break;
+        let mut roll = Roll::new(self, only);
+        while let Some(group) = roll.next().await? {
+            let policy = Policy {
+                full: true,
+                audit_window: self.config.audit_window,
+                audit_every: Duration::from_secs(24 * 3600),
+                now: group.as_of,
+            };
+            for project in group.projects.iter().filter(|project| project.ci_enabled) {
+                forecast.projects += 1;
+                self.forecast_project(project, since, &policy, &mut forecast).await?;
             }
         }
         forecast.calls_made = self.gitlab.calls() - calls;

@@ -13,6 +13,7 @@ mod listing;
 mod metrics;
 mod pass;
 mod plan;
+mod projects;
 mod report;
 mod standing;
 mod sweep;
@@ -26,6 +27,7 @@ pub use forecast::Forecast;
 pub use metrics::Metrics;
 pub use pass::{Extent, Only};
 pub use plan::{Policy, plan, plan_stored};
+pub use projects::{Name, Named};
 pub use report::{Failed, Report};
 pub use standing::{Standing, Standings};
 
@@ -95,16 +97,18 @@ pub struct Reconciler {
     queue: Queue,
     config: Arc<Config>,
     selection: Selection,
+    named: Named,
     metrics: Metrics,
     status: Arc<tokio::sync::watch::Sender<Status>>,
 }
 
 impl Reconciler {
-    /// Makes a reconciler over a client, a store and the queue whose workers do its work.
-    pub fn new(gitlab: Gitlab, store: Store, queue: Queue, config: Config, selection: Selection) -> Self {
+    /// Makes a reconciler over a client, a store and the queue whose workers do its work. It teaches `named` what it learns,
+    /// which `selection` may ask.
+    pub fn new(gitlab: Gitlab, store: Store, queue: Queue, config: Config, selection: Selection, named: Named) -> Self {
         let status = Arc::new(tokio::sync::watch::Sender::new(Status::default()));
         let metrics = Metrics::default();
-        Self { gitlab, store, queue, config: Arc::new(config), selection, metrics, status }
+        Self { gitlab, store, queue, config: Arc::new(config), selection, named, metrics, status }
     }
 
     /// Returns its measurements.

@@ -8,11 +8,12 @@ use futures_util::{StreamExt, stream};
 use tokio::sync::Semaphore;
 
 use super::plan::Policy;
+use super::projects::{Group, Roll};
 use super::report::Report;
 use super::sweep::Sweep;
-use super::{Config, LEASE, PassError, Reconciler, Selection, patiently};
+use super::{Config, LEASE, PassError, Reconciler, Selection};
 use crate::domain::{Project, ProjectId, Timestamp};
-use crate::gitlab::{self, Class, Kind};
+use crate::gitlab::{self, Kind};
 use crate::store::{Change, Lease};
 
 /// How often the jobs of young pipelines are listed again (design, section 4.3).
@@ -40,6 +41,14 @@ pub enum Only {
 }
 
 impl Only {
+    /// Returns whether it may take a project of which only the id is known.
+    pub(super) fn may_take(&self, id: ProjectId) -> bool {
+        match self {
+            Self::All | Self::Chosen(_) => true,
+            Self::Ids(ids) => ids.contains(&id),
+        }
+    }
+
     pub(super) fn takes(&self, project: &Project) -> bool {
         match self {
             Self::All => true,
@@ -69,20 +78,19 @@ impl Reconciler {
         let (calls, storage_calls) = (self.gitlab.calls(), self.gitlab.storage_calls());
         let report = Mutex::new(Report::default());
         let marks: HashMap<ProjectId, Timestamp> = self.store.marks().await?.into_iter().collect();
-        let mut next = None;
-        loop {
-            let page = patiently!(self, self.gitlab.projects(Class::Backfill, next.as_ref()))?;
-            let ours: Vec<Project> = page
-                .rows
-                .into_iter()
-                .filter(|project| (self.selection)(project.id, &project.path) && only.takes(project))
-                .collect();
+        let mut roll = Roll::new(self, only);
+        while let Some(Group { projects: ours, as_of: now, malformed, lost }) = roll.next().await? {
             self.store_projects(&ours).await?;
-            if page.malformed > 0 {
+            {
                 let mut report = report.lock().unwrap_or_else(PoisonError::into_inner);
-                report.unreadable("projects".to_owned(), page.malformed);
+                if malformed > 0 {
+                    report.unreadable("projects".to_owned(), malformed);
+                }
+                for (name, problem) in lost {
+                    report.projects_failed += 1;
+                    report.note(format!("project {name}"), problem, true);
+                }
             }
-            let now = page.as_of;
             let mut sweeps = Vec::new();
             for project in ours.iter().filter(|project| project.ci_enabled) {
                 sweeps.push(self.project(project, extent, now, &report, lease, &marks));
@@ -91,10 +99,6 @@ impl Reconciler {
                 stream::iter(sweeps).buffer_unordered(self.config.projects).collect().await;
             // What concerns one project is in the report; what concerns all ends the pass.
             swept.into_iter().collect::<Result<(), PassError>>()?;
-            next = page.next;
-            if next.is_none() {
-                break;
-            }
         }
         let mut report = report.into_inner().unwrap_or_else(PoisonError::into_inner);
         report.gitlab_calls = self.gitlab.calls() - calls;

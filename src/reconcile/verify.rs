@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::listing::Walk;
+use super::projects::Roll;
 use super::{Only, PassError, Reconciler, patiently};
 use crate::domain::{
     ArchiveRecord, Eagerness, Job, JobId, LogRecord, Piece, Pipeline, PipelinePhase, PipelineSource, Project,
@@ -22,18 +23,11 @@ impl Reconciler {
     /// ours. Writes nothing; costs listings only.
     pub async fn verify(&self, since: Duration, only: &Only) -> Result<Vec<Gap>, PassError> {
         let mut gaps = Vec::new();
-        let mut next = None;
-        loop {
-            let page = patiently!(self, self.gitlab.projects(Class::Backfill, next.as_ref()))?;
-            for project in page.rows {
-                if (self.selection)(project.id, &project.path) && only.takes(&project) && project.ci_enabled {
-                    gaps.extend(self.store.gaps(Some(project.id), GAPS).await?);
-                    self.verify_project(&project, page.as_of.minus(since), &mut gaps).await?;
-                }
-            }
-            next = page.next;
-            if next.is_none() {
-                break;
+        let mut roll = Roll::new(self, only);
+        while let Some(group) = roll.next().await? {
+            for project in group.projects.iter().filter(|project| project.ci_enabled) {
+                gaps.extend(self.store.gaps(Some(project.id), GAPS).await?);
+                self.verify_project(project, group.as_of.minus(since), &mut gaps).await?;
             }
         }
         gaps.sort_by_key(|gap| (gap.project, gap.pipeline, gap.job, gap.kind));

@@ -4,6 +4,7 @@ mod calls;
 mod failing;
 mod finds;
 mod moving;
+mod named;
 mod watermark;
 
 use std::time::Duration;

@@ -49,6 +49,8 @@ async fn a_gitlab_that_cannot_be_reached_is_told_with_exit_code_3() {
         let ended = run(&rig, arguments).await;
         assert_eq!(ended.code, Some(3), "{ended:?}");
         assert!(ended.stderr.contains("cannot connect"), "{}", ended.stderr);
+        let warnings: Vec<&str> = ended.stderr.lines().filter(|line| line.contains("cannot reach GitLab")).collect();
+        assert!(warnings.len() == 1 && warnings[0].contains(&format!("http://{closed}")), "{}", ended.stderr);
     }
 }
 

@@ -40,8 +40,10 @@ impl Asked<'_> {
         let (id_after, id_before) = (query.number("id_after")?, query.number("id_before")?);
         let (since, until) = (query.date("last_activity_after")?, query.date("last_activity_before")?);
         let search = query.text("search");
+        let membership = query.flag("membership")?.unwrap_or(false);
         let wanted = |project: &&Project| {
             group.is_none_or(|group| project.path.starts_with(group))
+                && (project.member || !membership)
                 && archived.is_none_or(|archived| project.archived == archived)
                 && active.is_none_or(|active| project.archived != active)
                 && id_after.is_none_or(|id| project.id.0 > id)

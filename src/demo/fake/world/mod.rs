@@ -118,6 +118,7 @@ impl World {
             created_at: now,
             last_activity_at: now,
             archived: false,
+            member: true,
             ci_enabled: true,
             pipelines: Vec::new(),
         };

@@ -12,6 +12,8 @@ pub(crate) struct Project {
     pub(crate) created_at: Timestamp,
     pub(crate) last_activity_at: Timestamp,
     pub(crate) archived: bool,
+    /// Whether the token is a member: a public project is shown to everybody, but not listed among memberships.
+    pub(crate) member: bool,
     /// False when CI/CD is switched off in the project's settings.
     pub(crate) ci_enabled: bool,
     /// In the order of creation, child pipelines included.

@@ -194,6 +194,11 @@ impl World {
         self.change_project(project, |project| project.ci_enabled = !disabled);
     }
 
+    /// Makes the token a member of a public project or no longer one.
+    pub fn set_member(&mut self, project: ProjectId, member: bool) {
+        self.change_project(project, |project| project.member = member);
+    }
+
     /// Archives a project or brings it back.
     pub fn set_archived(&mut self, project: ProjectId, archived: bool) {
         self.change_project(project, |project| project.archived = archived);
