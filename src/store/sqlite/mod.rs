@@ -73,12 +73,13 @@ impl Sqlite {
     pub(super) async fn open(path: PathBuf, config: &Config) -> Result<Self, Error> {
         const OPERATION: &str = "open the store";
         let readers = readers(&path, config);
+        let cache = cache(config);
         let serves = config.kind == "serve";
         let opened = tokio::task::spawn_blocking(move || {
             schema::check_place(&path)?;
             // Locked first, so that a second `serve` does not migrate the file under the first.
             let lock = if serves { Some(lock(&path)?) } else { None };
-            let connection = schema::open(&path)?;
+            let connection = schema::open(&path, cache)?;
             if serves {
                 processes::forget_former_serves(&connection).map_err(|error| Kind::Away(error.to_string()))?;
             }
@@ -153,13 +154,20 @@ fn lock(path: &Path) -> Result<File, Kind> {
     }
 }
 
+/// Returns one connection's part of the page caches.
+fn cache(config: &Config) -> Option<u64> {
+    let connections = 1 + config.operations.clamp(1, READERS);
+    config.cache.map(|bytes| bytes / connections as u64)
+}
+
 fn readers(path: &Path, config: &Config) -> Result<Pool, deadpool_sqlite::BuildError> {
     let address = schema::read_only_address(path);
     let manager = deadpool_sqlite::Manager::from_config(&deadpool_sqlite::Config::new(address), Runtime::Tokio1);
-    let prepare = Hook::sync_fn(|connection, _| {
+    let cache = cache(config);
+    let prepare = Hook::sync_fn(move |connection, _| {
         // Settings only, no IO: no need for a blocking thread.
         let connection = connection.lock().map_err(|_| HookError::message("a new connection is poisoned"))?;
-        schema::prepare_reader(&connection).map_err(HookError::Backend)
+        schema::prepare_reader(&connection, cache).map_err(HookError::Backend)
     });
     Pool::builder(manager).max_size(config.operations.clamp(1, READERS)).post_create(prepare).build()
 }
