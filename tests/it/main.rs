@@ -5,6 +5,7 @@ mod archive;
 mod chaos;
 mod condition;
 mod converge;
+mod deploy;
 mod fake;
 mod log;
 mod network;
