@@ -18,6 +18,7 @@ mod reads;
 mod replicas;
 mod report;
 mod rig;
+mod rollout;
 mod smoke;
 mod store;
 mod throttle;
