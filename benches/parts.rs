@@ -73,6 +73,7 @@ fn webhooks(criterion: &mut Criterion) {
 
 fn open(runtime: &Runtime, directory: &TempDir) -> Store {
     let config = cistern::store::Config {
+        cache: None,
         place: Place::Sqlite(directory.path().join("cistern.db")),
         lease: Duration::from_secs(30),
         operations: 50,

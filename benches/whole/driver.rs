@@ -32,7 +32,8 @@ pub(crate) fn blobs(figures: &mut Figures) -> Result<(), Box<dyn Error>> {
         let database = database(&url).await?;
         let place = Place::mongo(&url)?;
         let store =
-            Store::open(Config { place, lease: Duration::from_secs(30), operations: 50, kind: "bench" }).await?;
+            Store::open(Config { place, lease: Duration::from_secs(30), operations: 50, cache: None, kind: "bench" })
+                .await?;
         let mut random = fastrand::Rng::with_seed(3);
         let bytes = Bytes::from_iter(std::iter::repeat_with(|| random.u8(..)).take(BLOB_BYTES));
         let (mut ours, mut theirs) = ([Vec::new(), Vec::new()], [Vec::new(), Vec::new()]);

@@ -54,8 +54,13 @@ impl Cistern {
     async fn start() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("cistern.db");
-        let config =
-            Config { place: Place::Sqlite(path), lease: Duration::from_secs(30), operations: 50, kind: "test" };
+        let config = Config {
+            place: Place::Sqlite(path),
+            lease: Duration::from_secs(30),
+            operations: 50,
+            cache: None,
+            kind: "test",
+        };
         let store = Store::open(config).await.expect("a store");
         let shared = Api::new(store.clone(), ReadThrough::off());
         let server = HttpServer::new(move || {

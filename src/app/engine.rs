@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::machine;
 use super::permits::Permits;
 use crate::config::{Config, Mistakes, ProjectRef, Selection};
 use crate::gitlab::{self, Gitlab};
@@ -72,7 +73,7 @@ impl Engine {
     /// Opens the store and puts the components together for a process that calls itself `kind`. Sends nothing.
     pub async fn open(config: &Config, kind: &'static str, observer: Observer) -> Result<Self, OpenError> {
         let gitlab = Gitlab::new(config.require_gitlab()?)?;
-        let store = Store::open(config.store_for(kind)).await?;
+        let store = Store::open(store::Config { cache: machine::cache_bytes(), ..config.store_for(kind) }).await?;
         let parallel = config.limits.parallel;
         let tries = if kind == "backfill" { BACKFILL_TRIES } else { SERVE_TRIES };
         let queue = Queue::new(

@@ -4,9 +4,12 @@
 //! `serve` and the order of shutdown (design, section 4.8).
 
 mod engine;
+mod machine;
 mod permits;
+mod secrets;
 mod service;
 mod status;
 
 pub use engine::{Engine, OpenError, Running};
+pub use machine::prepare;
 pub use service::{Listeners, Service};

@@ -12,6 +12,8 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::machine;
+use super::secrets::Secrets;
 use super::status::status;
 use super::{Engine, Running};
 use crate::access::{self, Open};
@@ -23,7 +25,7 @@ use crate::domain::Timestamp;
 use crate::telemetry::Registry;
 use crate::webhook::{self, Webhook};
 
-/// Threads of the main listener; each runs an event loop of its own.
+/// Threads of the main listener at most; each runs an event loop of its own, and its work is done by the runtime's threads.
 const MAIN_WORKERS: usize = 2;
 
 /// How often the state behind `/readyz` is brought up to date.
@@ -59,6 +61,7 @@ pub struct Service {
     admin: (ServerHandle, JoinHandle<std::io::Result<()>>),
     stop: CancellationToken,
     reconciler: JoinHandle<()>,
+    secrets: JoinHandle<()>,
     probe: JoinHandle<()>,
     drain_delay: Duration,
     drain_timeout: Duration,
@@ -72,6 +75,8 @@ impl Service {
         let mut registry = Registry::new(started);
         engine.register(&mut registry);
         let webhook = make_webhook(config, &engine, &mut registry)?;
+        let secrets =
+            Secrets::new(config.rotation(), engine.gitlab.clone(), Arc::clone(&webhook), config.webhook_route());
         let readiness = Arc::new(watch::Sender::new(Readiness::default()));
         let open = Open { allow_open_network: config.access.allow_open_network };
         let seen = readiness.subscribe();
@@ -83,7 +88,7 @@ impl Service {
         let cors = Cors::new(&config.server.cors_origins);
         let timeout = config.server.drain_timeout;
         let main = HttpServer::new(move || {
-            let (webhook, seen) = (webhook.clone(), seen.clone());
+            let (webhook, seen) = (web::Data::from(Arc::clone(&webhook)), seen.clone());
             let (api, cors) = (api.clone(), cors.clone());
             App::new()
                 .wrap(from_fn(move |request, next| api::headers(cors.clone(), request, next)))
@@ -93,7 +98,7 @@ impl Service {
                 .default_service(web::to(api::unknown_path))
         });
         let main = run(main
-            .workers(MAIN_WORKERS)
+            .workers(machine::processors().min(MAIN_WORKERS))
             .disable_signals()
             .shutdown_timeout(seconds(timeout))
             .listen(listeners.main)?
@@ -115,6 +120,7 @@ impl Service {
             let (reconciler, stop) = (engine.reconciler.clone(), stop.clone());
             tokio::spawn(async move { reconciler.run(stop).await })
         };
+        let secrets = tokio::spawn(secrets.follow(stop.clone()));
         let probe = tokio::spawn(keep_readiness(engine, Arc::clone(&readiness), stop.clone()));
         let (drain_delay, drain_timeout) = (config.server.drain_delay, timeout);
         Ok(Self {
@@ -126,6 +132,7 @@ impl Service {
             admin,
             stop,
             reconciler,
+            secrets,
             probe,
             drain_delay,
             drain_timeout,
@@ -156,6 +163,7 @@ impl Service {
         joined("main listener", self.main.1.await.map(|ended| ended.map_err(|error| error.to_string())));
         self.stop.cancel();
         joined("reconciler", self.reconciler.await.map(Ok));
+        joined("secrets", self.secrets.await.map(Ok));
         joined("readiness probe", self.probe.await.map(Ok));
         self.running.stop(left()).await;
         self.admin.0.stop(true).await;
@@ -182,7 +190,7 @@ fn seconds(duration: Duration) -> u64 {
     duration.as_secs() + u64::from(duration.subsec_nanos() > 0)
 }
 
-fn make_webhook(config: &Config, engine: &Engine, registry: &mut Registry) -> std::io::Result<web::Data<Webhook>> {
+fn make_webhook(config: &Config, engine: &Engine, registry: &mut Registry) -> std::io::Result<Arc<Webhook>> {
     let metrics = webhook::Metrics::default();
     metrics.register(registry.metrics());
     let (projects, selection) = (config.projects.clone(), Arc::clone(&engine.selection));
@@ -193,7 +201,7 @@ fn make_webhook(config: &Config, engine: &Engine, registry: &mut Registry) -> st
     });
     let webhook = Webhook::build(&config.webhook_route(), engine.queue.clone(), selected, metrics)
         .map_err(|_| std::io::Error::other("a signing token that passed the configuration cannot be used"))?;
-    Ok(web::Data::new(webhook))
+    Ok(Arc::new(webhook))
 }
 
 /// Keeps what `/readyz` shows up to date until `stop`.

@@ -9,7 +9,7 @@ use super::args::{Backfill, Cli, Output, Verb, Verify};
 use super::named::Named;
 use super::signals::{interrupted, unless_interrupted};
 use super::{Exit, check, healthcheck};
-use crate::app::{Engine, Listeners, OpenError, Service};
+use crate::app::{self, Engine, Listeners, OpenError, Service};
 use crate::config::{Config, Flags, Parallel, Surroundings};
 use crate::demo;
 use crate::progress::{self, Progress, Summary};
@@ -48,6 +48,7 @@ async fn serve(config: &Config) -> Exit {
     for warning in config.warnings() {
         tracing::warn!("{warning}");
     }
+    app::prepare(config);
     // Bound before anything is opened, so that a taken port is told at once.
     let listeners = match Listeners::bind(config) {
         Ok(listeners) => listeners,

@@ -73,7 +73,7 @@ fn parse_url(text: &str) -> Result<Url, Unfit> {
     Ok(url)
 }
 
-fn parse_token(text: &str) -> Result<SecretString, Unfit> {
+pub(super) fn parse_token(text: &str) -> Result<SecretString, Unfit> {
     if text.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Ok(text.into());
     }

@@ -18,6 +18,7 @@ mod mistake;
 mod projects;
 mod reader;
 mod reconcile;
+mod rotation;
 mod server;
 mod store;
 mod surroundings;
@@ -33,6 +34,7 @@ pub use log::Log;
 pub use mistake::{Mistake, Mistakes, Origin};
 pub use projects::{ProjectRef, Selection};
 pub use reconcile::Reconcile;
+pub use rotation::{Rotated, Rotation};
 pub use server::{Access, Mode, Server};
 pub use store::Store;
 pub use surroundings::{Flags, Surroundings, scratch_directory};
@@ -77,6 +79,7 @@ pub struct Config {
     /// How much is logged.
     pub log: Log,
     warnings: Vec<String>,
+    rotation: Rotation,
 }
 
 impl Config {
@@ -111,6 +114,7 @@ impl Config {
             place: self.store.place.clone(),
             lease: self.store.lease,
             operations: self.limits.parallel.store_ops,
+            cache: None,
             kind,
         }
     }
@@ -130,6 +134,11 @@ impl Config {
     /// Returns what works but is risky, one sentence each, for `serve` to log at its start. None holds a secret.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
+    }
+
+    /// Returns the files with secrets that are followed while the service runs.
+    pub fn rotation(&self) -> Rotation {
+        self.rotation.clone()
     }
 
     fn read(reader: &mut Reader, needs: Needs) -> Option<Self> {
@@ -157,6 +166,7 @@ impl Config {
             schedule: Schedule::scaled(scale?),
             log: log?,
             warnings: Vec::new(),
+            rotation: reader.rotation.clone(),
         })
     }
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::keys::{KEYS, Key, Otherwise};
 use super::levels::{Given, levels, split};
 use super::mistake::{Mistake, Origin};
+use super::rotation::{self, Rotation};
 use super::surroundings::{Flags, Surroundings};
 use super::units::{Unfit, parse_duration, parse_size};
 
@@ -19,13 +20,15 @@ pub(super) struct Reader<'a> {
     around: &'a Surroundings,
     pub(super) mistakes: Vec<Mistake>,
     pub(super) warnings: Vec<String>,
+    pub(super) rotation: Rotation,
 }
 
 impl<'a> Reader<'a> {
     pub(super) fn new(flags: &Flags, around: &'a Surroundings) -> Self {
         let mut mistakes = Vec::new();
         let levels = levels(flags, around, &mut mistakes);
-        let mut reader = Self { given: BTreeMap::new(), around, mistakes, warnings: Vec::new() };
+        let rotation = Rotation::new(std::sync::Arc::clone(&around.read));
+        let mut reader = Self { given: BTreeMap::new(), around, mistakes, warnings: Vec::new(), rotation };
         for key in KEYS {
             for level in &levels {
                 let (value, file) = (level.get(key.name), level.get(&key.file_name()).filter(|_| key.may_be_in_file()));
@@ -157,7 +160,9 @@ impl<'a> Reader<'a> {
     /// A file that cannot be used still counts as given, so that no lower level takes over unnoticed.
     fn give_file(&mut self, key: &'static Key, file: &Given) {
         let path = file.texts.first().map(String::as_str).unwrap_or_default();
-        let texts = match self.around.read(Path::new(path)) {
+        let read = self.around.read(Path::new(path));
+        self.rotation.follow(key, file.origin.clone(), Path::new(path), &read);
+        let texts = match read {
             Ok(content) => split(key, content.trim_end_matches(['\n', '\r'])),
             Err(error) => {
                 let unfit = Unfit::new(format!("the file cannot be read: {error}"), "check its path and permissions");
@@ -167,8 +172,7 @@ impl<'a> Reader<'a> {
             }
         };
         if texts.is_empty() {
-            let fix = "write the secret into it, or remove the setting";
-            self.push(key, file.origin.clone(), Unfit::new("the file is empty", fix));
+            self.push(key, file.origin.clone(), rotation::empty());
         }
         self.given.insert(key.name, Given { texts, origin: file.origin.clone() });
     }

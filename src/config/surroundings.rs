@@ -8,6 +8,7 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::keys::{ALIASES, VARIABLE_PREFIX};
 
@@ -49,7 +50,7 @@ impl fmt::Debug for Flags {
 }
 
 /// Reads a whole file as text.
-type ReadFile = dyn Fn(&Path) -> io::Result<String> + Send + Sync;
+pub(super) type ReadFile = dyn Fn(&Path) -> io::Result<String> + Send + Sync;
 
 /// Returns where this machine keeps things for a while (`TMPDIR`).
 #[expect(clippy::disallowed_methods, reason = "config reads the environment, and nobody else does")]
@@ -60,7 +61,7 @@ pub fn scratch_directory() -> PathBuf {
 /// The environment, and how files are read.
 pub struct Surroundings {
     pub(super) variables: BTreeMap<String, OsString>,
-    read: Box<ReadFile>,
+    pub(super) read: Arc<ReadFile>,
 }
 
 impl Surroundings {
@@ -80,7 +81,7 @@ impl Surroundings {
             name.starts_with(VARIABLE_PREFIX) || name == NO_COLOR || ALIASES.iter().any(|(alias, _)| *alias == name)
         };
         let variables = variables.into_iter().map(|(name, value)| (name.into(), value.into()));
-        Self { variables: variables.filter(|(name, _)| ours(name)).collect(), read: Box::new(read) }
+        Self { variables: variables.filter(|(name, _)| ours(name)).collect(), read: Arc::new(read) }
     }
 
     /// Returns surroundings without any variable or file.

@@ -72,7 +72,7 @@ impl Webhook {
     }
 }
 
-fn parse_token(text: &str) -> Result<SecretString, Unfit> {
+pub(super) fn parse_token(text: &str) -> Result<SecretString, Unfit> {
     if text.starts_with(SIGNING_PREFIX) {
         return Err(Unfit::new("one is a signing token (whsec_…)", "move it to webhook.signing_tokens"));
     }
@@ -82,7 +82,7 @@ fn parse_token(text: &str) -> Result<SecretString, Unfit> {
     Ok(text.into())
 }
 
-fn parse_signing_token(text: &str) -> Result<SecretString, Unfit> {
+pub(super) fn parse_signing_token(text: &str) -> Result<SecretString, Unfit> {
     let unfit = |problem: &str| Unfit::new(problem, "copy it from GitLab's webhook settings: whsec_ and 44 characters");
     let encoded = text.strip_prefix(SIGNING_PREFIX).ok_or_else(|| unfit("one does not begin with whsec_"))?;
     let key = STANDARD.decode(encoded).map_err(|_| unfit("one is not base64 after whsec_"))?;

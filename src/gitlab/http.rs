@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use reqwest::header::{ACCEPT_ENCODING, HeaderName, HeaderValue, LOCATION};
 use reqwest::{Client, Response};
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use tokio::time::{Instant, sleep_until, timeout};
 use url::Url;
 
@@ -49,7 +49,7 @@ pub(super) struct Http {
     home: Client,
     elsewhere: Client,
     addresses: Arc<Addresses>,
-    token: HeaderValue,
+    token: Mutex<HeaderValue>,
     limits: Mutex<Limits>,
     pub(super) window: Mutex<Window>,
     /// `limits.api_calls` and `limits.requests_per_minute`.
@@ -76,9 +76,7 @@ impl Http {
         if !matches!(config.url.scheme(), "http" | "https") || !origin.owns(&config.url) {
             return Err(unusable("gitlab.url", "it has to be http(s)://host without credentials"));
         }
-        let mut token = HeaderValue::from_str(config.token.expose_secret())
-            .map_err(|_| unusable("gitlab.token", "it holds characters that no header can carry"))?;
-        token.set_sensitive(true);
+        let token = Mutex::new(header(&config.token)?);
         let addresses = Arc::new(Addresses::around(&config.url));
         let client = || transport::client(config, timeouts, Resolver(Arc::clone(&addresses)));
         let metrics = Metrics::new();
@@ -101,6 +99,13 @@ impl Http {
             up: Mutex::default(),
             timeouts,
         })
+    }
+
+    /// Asks with this token from now on. What GitLab said about the old one no longer counts, also what is still to come.
+    pub(super) fn renew_token(&self, token: &SecretString) -> Result<(), Kind> {
+        *self.token() = header(token)?;
+        self.limits().token_renewed(Instant::now());
+        Ok(())
     }
 
     /// Asks a question at its own address.
@@ -206,7 +211,7 @@ impl Http {
 
     async fn send(&self, hop: &Hop, url: Url) -> Result<Response, Kind> {
         let mut request = if hop.home && self.origin.owns(&url) {
-            self.home.get(url).header(TOKEN, self.token.clone())
+            self.home.get(url).header(TOKEN, self.token().clone())
         } else {
             self.elsewhere.get(url)
         };
@@ -292,11 +297,11 @@ impl Http {
             Meaning::Rejected => Err(Kind::Rejected(head.status)),
             Meaning::Unavailable => Err(Kind::Unavailable(format!("status {}", head.status))),
             Meaning::TokenRefused(reason) => {
-                if self.limits().refused(now, reason) {
+                if self.limits().refused(hop.sent, now, reason) {
                     tracing::error!(
                         reason,
                         "GitLab refuses the token: nothing is asked for 10 minutes, then one question tries it again; \
-                         put a valid read_api token into gitlab.token and restart"
+                         put a valid read_api token into gitlab.token and restart, or only into its file if it has one"
                     );
                 }
                 Err(Kind::TokenRefused(reason))
@@ -327,6 +332,10 @@ impl Http {
         body
     }
 
+    fn token(&self) -> MutexGuard<'_, HeaderValue> {
+        self.token.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(super) fn limits(&self) -> MutexGuard<'_, Limits> {
         self.limits.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -340,6 +349,13 @@ fn pause(now: Instant, verdict: Verdict) -> Result<Option<Instant>, Kind> {
         Verdict::Wait { until, everything } => Err(Kind::Throttled { until: wall_clock(now, until), everything }),
         Verdict::Refused(reason) => Err(Kind::TokenRefused(reason)),
     }
+}
+
+fn header(token: &SecretString) -> Result<HeaderValue, Kind> {
+    let mut header = HeaderValue::from_str(token.expose_secret())
+        .map_err(|_| unusable("gitlab.token", "it holds characters that no header can carry"))?;
+    header.set_sensitive(true);
+    Ok(header)
 }
 
 fn unusable(what: &'static str, problem: &str) -> Kind {

@@ -53,6 +53,8 @@ pub(super) struct Limits {
     endpoints: [Option<Instant>; Endpoint::COUNT],
     backfill: Option<Instant>,
     refused: Option<Refused>,
+    /// Since when the present token is used, unless it is the first.
+    token_since: Option<Instant>,
     breaker: Breaker,
     /// GitLab's own limit of calls a minute, when it tells one.
     per_minute: Option<u64>,
@@ -136,8 +138,17 @@ impl Limits {
         }
     }
 
-    /// GitLab refused the token of a call. Returns whether that is news.
-    pub(super) fn refused(&mut self, now: Instant, reason: &'static str) -> bool {
+    /// Another token is used from now on: no refusal of the old one counts.
+    pub(super) fn token_renewed(&mut self, now: Instant) {
+        self.refused = None;
+        self.token_since = Some(now);
+    }
+
+    /// GitLab refused the token of a call that was sent at this time. Returns whether that is news.
+    pub(super) fn refused(&mut self, sent: Instant, now: Instant, reason: &'static str) -> bool {
+        if self.token_since.is_some_and(|since| sent < since) {
+            return false;
+        }
         let news = self.refused.is_none();
         self.refused = Some(Refused { since: now, next_probe: now + REFUSED_PAUSE, reason });
         news
@@ -231,7 +242,7 @@ mod tests {
     #[test]
     fn a_refused_token_is_tried_by_one_question_at_a_time() {
         let (mut limits, now) = (Limits::default(), Instant::now());
-        assert!(limits.refused(now, "expired") && !limits.refused(now, "expired"));
+        assert!(limits.refused(now, now, "expired") && !limits.refused(now, now, "expired"));
         assert_eq!(live(&limits, now + 599 * SECOND), Verdict::Refused("expired"));
         let probe = now + REFUSED_PAUSE;
         assert_eq!(live(&limits, probe), Verdict::Go);
@@ -241,5 +252,16 @@ mod tests {
         assert!(!limits.accepted(now), "sent before the refusal");
         assert!(limits.accepted(probe));
         assert_eq!(live(&limits, probe), Verdict::Go);
+    }
+
+    #[test]
+    fn a_new_token_is_tried_at_once_and_late_refusals_of_the_old_one_do_not_count() {
+        let (mut limits, now) = (Limits::default(), Instant::now());
+        assert!(limits.refused(now, now, "revoked"));
+        limits.token_renewed(now + SECOND);
+        assert_eq!(live(&limits, now + SECOND), Verdict::Go);
+        assert!(!limits.refused(now, now + 2 * SECOND, "revoked"));
+        assert_eq!(live(&limits, now + 2 * SECOND), Verdict::Go);
+        assert!(limits.refused(now + 2 * SECOND, now + 3 * SECOND, "expired"));
     }
 }

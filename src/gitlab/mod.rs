@@ -35,6 +35,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use prometheus_client::registry::Registry;
+use secrecy::SecretString;
 
 pub use body::Body;
 pub use breaker::Circuit;
@@ -89,6 +90,11 @@ impl Gitlab {
             Ok(http) => Ok(Self(Arc::new(http))),
             Err(kind) => Err(Error { question: "prepare to talk to GitLab".to_owned(), kind }),
         }
+    }
+
+    /// Asks with this token from now on, at once also where GitLab refused the old one. On an error the old one stays.
+    pub fn renew_token(&self, token: &SecretString) -> Result<(), Error> {
+        self.0.renew_token(token).map_err(|kind| Error { question: "renew the token".to_owned(), kind })
     }
 
     /// Registers `gitlab_requests`, `gitlab_seconds`, `gitlab_in_flight`, `gitlab_window`, `gitlab_circuit_open` and

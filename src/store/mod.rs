@@ -68,6 +68,8 @@ pub struct Config {
     pub lease: Duration,
     /// How many operations may be in flight. Journal entries, heartbeats and leases are bounded apart.
     pub operations: usize,
+    /// Bytes that page caches may fill, all connections of a file together; `None` leaves it to the database.
+    pub cache: Option<u64>,
     /// `serve`, `backfill`, …: what this process calls itself.
     pub kind: &'static str,
 }

@@ -4,7 +4,7 @@
 //! too slow or not ours is refused as early as it can be known, and that [`Received`] is the only way to a
 //! [`Verified`] body of a request.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use actix_web::error::PayloadError;
@@ -39,7 +39,7 @@ impl Default for Patience {
 /// Lets deliveries in, one verifier and one byte budget for all of them.
 #[derive(Debug)]
 pub(super) struct Gate {
-    verifier: Verifier,
+    verifier: RwLock<Verifier>,
     budget: Arc<Semaphore>,
     max_body_bytes: usize,
     patience: Patience,
@@ -63,12 +63,17 @@ impl Gate {
     pub(super) fn new(verifier: Verifier, bytes_in_flight: usize, patience: Patience) -> Self {
         let bytes_in_flight = bytes_in_flight.min(Semaphore::MAX_PERMITS);
         Self {
-            verifier,
+            verifier: RwLock::new(verifier),
             budget: Arc::new(Semaphore::new(bytes_in_flight)),
             // A body larger than the whole budget could only wait for ever.
             max_body_bytes: MAX_BODY_BYTES.min(bytes_in_flight),
             patience,
         }
+    }
+
+    /// Has deliveries that arrive from now on verified by this one.
+    pub(super) fn renew(&self, verifier: Verifier) {
+        *self.verifier.write().unwrap_or_else(PoisonError::into_inner) = verifier;
     }
 
     /// Reads one delivery. Dropping the future gives its share of the budget back and loses nothing else.
@@ -82,7 +87,10 @@ impl Gate {
     where
         S: Stream<Item = Result<Bytes, PayloadError>> + Unpin,
     {
-        let pending = self.verifier.headers(headers, now).map_err(Refused::Unverified)?;
+        let pending = {
+            let verifier = self.verifier.read().unwrap_or_else(PoisonError::into_inner);
+            verifier.headers(headers, now).map_err(Refused::Unverified)?
+        };
         if !is_json(headers) {
             return Err(Refused::NotJson);
         }

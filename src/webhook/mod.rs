@@ -85,6 +85,13 @@ impl Webhook {
         })
     }
 
+    /// Verifies deliveries that arrive from now on by these secrets; nothing else of the configuration is read. On an error
+    /// the old ones stay.
+    pub fn renew_secrets(&self, config: &Config) -> Result<(), Vec<ConfigError>> {
+        self.gate.renew(verify::Verifier::build(config)?);
+        Ok(())
+    }
+
     /// Decides about one delivery.
     async fn decide(
         &self,

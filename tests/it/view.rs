@@ -61,7 +61,7 @@ impl Rig {
     /// Opens a store of this rig to read it.
     pub(crate) async fn view(&self, store: &str) -> View {
         let place = self.config(store).store.place;
-        let config = Config { place, lease: Duration::from_secs(30), operations: 8, kind: "view" };
+        let config = Config { place, lease: Duration::from_secs(30), operations: 8, cache: None, kind: "view" };
         let store = Store::open(config).await.expect("a store");
         let shared = Api::new(store.clone(), ReadThrough::off());
         let server = HttpServer::new(move || {

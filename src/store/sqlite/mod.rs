@@ -71,12 +71,13 @@ impl Sqlite {
     pub(super) async fn open(path: PathBuf, config: &Config) -> Result<Self, Error> {
         const OPERATION: &str = "open the store";
         let readers = readers::pool(&path, config);
+        let cache = readers::cache(config);
         let serves = config.kind == "serve";
         let opened = tokio::task::spawn_blocking(move || {
             schema::check_place(&path)?;
             // Locked first, so that a second `serve` does not migrate the file under the first.
             let lock = if serves { Some(lock(&path)?) } else { None };
-            let connection = schema::open(&path)?;
+            let connection = schema::open(&path, cache)?;
             if serves {
                 processes::forget_former_serves(&connection).map_err(|error| Kind::Away(error.to_string()))?;
             }

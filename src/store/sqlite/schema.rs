@@ -34,8 +34,9 @@ const MIGRATIONS: [&str; 4] = [
 const WAL_LIMIT_BYTES: i64 = 64 << 20;
 
 /// Opens the writing connection, creating or migrating the file where needed.
-pub(super) fn open(path: &Path) -> Result<Connection, Kind> {
+pub(super) fn open(path: &Path, cache: Option<u64>) -> Result<Connection, Kind> {
     let mut connection = Connection::open(path).map_err(|error| explain(path, error))?;
+    limit_cache(&connection, cache).map_err(|error| explain(path, error))?;
     prepare(&mut connection, path)?;
     Ok(connection)
 }
@@ -50,10 +51,17 @@ pub(super) fn read_only_address(path: &Path) -> PathBuf {
 }
 
 /// Sets up a reading connection.
-pub(super) fn prepare_reader(connection: &Connection) -> rusqlite::Result<()> {
+pub(super) fn prepare_reader(connection: &Connection, cache: Option<u64>) -> rusqlite::Result<()> {
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     connection.busy_timeout(BUSY_TIMEOUT)?;
+    limit_cache(connection, cache)?;
     connection.pragma_update(None, "query_only", true)
+}
+
+/// Lets the connection keep so many bytes of pages; asked with a negative number SQLite counts KiB.
+fn limit_cache(connection: &Connection, bytes: Option<u64>) -> rusqlite::Result<()> {
+    let Some(bytes) = bytes else { return Ok(()) };
+    connection.pragma_update(None, "cache_size", -integer((bytes / 1024).max(1)))
 }
 
 /// Refuses a path at which no file can be.

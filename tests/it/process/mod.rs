@@ -1,9 +1,11 @@
 //! The real program as a child process: its exit codes, its signals, its two streams, and its death.
 
 mod backfill;
+mod descriptors;
 mod disk;
 mod killed;
 mod refusals;
+mod rotation;
 mod stopping;
 
 use std::io::Read;
@@ -81,8 +83,13 @@ impl Process {
 
     /// As [`Self::start`], but a write beyond a limit of `prlimit` is an error of the write and not a signal.
     pub(crate) fn start_limitable(rig: &Rig, store: &str, arguments: &[&str]) -> Self {
-        let script = r#"trap "" XFSZ; exec "$0" "$@""#;
-        Self::spawn(rig, store, Command::new("sh").args(["-c", script, env!("CARGO_BIN_EXE_cistern")]).args(arguments))
+        Self::start_after(rig, store, r#"trap "" XFSZ"#, arguments)
+    }
+
+    /// As [`Self::start`], after a shell command that prepares the process.
+    pub(crate) fn start_after(rig: &Rig, store: &str, preparation: &str, arguments: &[&str]) -> Self {
+        let script = format!(r#"{preparation}; exec "$0" "$@""#);
+        Self::spawn(rig, store, Command::new("sh").args(["-c", &script, env!("CARGO_BIN_EXE_cistern")]).args(arguments))
     }
 
     fn spawn(rig: &Rig, store: &str, command: &mut Command) -> Self {

@@ -23,10 +23,10 @@ use crate::process::Server;
 use crate::rig::{Engine, Rig, eventually_by};
 
 /// The store of all replicas.
-const STORE: &str = "cistern.db";
+pub(crate) const STORE: &str = "cistern.db";
 
 /// How long a whole burst may take: hundreds of jobs, each a few round trips of a program that is not optimised.
-const BURST: Duration = Duration::from_secs(60);
+pub(crate) const BURST: Duration = Duration::from_secs(60);
 
 /// How many of these tests run at a time: each has several processes, and those that promise times run alone.
 const PLACES: u32 = 4;
@@ -41,7 +41,7 @@ async fn place() -> SemaphorePermit<'static> {
 }
 
 /// Waits until no other one of these tests runs: for one that measures times.
-async fn alone() -> SemaphorePermit<'static> {
+pub(crate) async fn alone() -> SemaphorePermit<'static> {
     MACHINE.acquire_many(PLACES).await.expect("never closed")
 }
 
@@ -51,7 +51,10 @@ async fn replicas(rig: &Rig, count: usize) -> Vec<Server> {
 }
 
 /// An empty project, and replicas that know it and cannot sweep: what they cache came with an event.
-async fn replicas_that_only_listen(count: usize, settings: &[(&str, &str)]) -> (Rig, ProjectId, Vec<Server>) {
+pub(crate) async fn replicas_that_only_listen(
+    count: usize,
+    settings: &[(&str, &str)],
+) -> (Rig, ProjectId, Vec<Server>) {
     let mut world = World::new();
     let project = world.add_project("group/app");
     let rig = settings.iter().fold(Rig::new(world).on(Engine::Mongo), |rig, (key, value)| rig.set(key, value));
@@ -63,12 +66,12 @@ async fn replicas_that_only_listen(count: usize, settings: &[(&str, &str)]) -> (
     (rig, project, servers)
 }
 
-fn new_pipeline(rig: &Rig, project: ProjectId) -> PipelineId {
+pub(crate) fn new_pipeline(rig: &Rig, project: ProjectId) -> PipelineId {
     rig.fake.with(|world| world.add_pipeline(project, PipelineSpec::default()))
 }
 
 /// Lets so many jobs end; nothing about their logs is left to come.
-fn ended_jobs(rig: &Rig, pipeline: PipelineId, count: usize) -> Vec<JobKey> {
+pub(crate) fn ended_jobs(rig: &Rig, pipeline: PipelineId, count: usize) -> Vec<JobKey> {
     rig.fake.with(|world| {
         let project = world.project_of_pipeline(pipeline).expect("a project");
         let ended = |world: &mut World, number| {
@@ -82,7 +85,7 @@ fn ended_jobs(rig: &Rig, pipeline: PipelineId, count: usize) -> Vec<JobKey> {
 }
 
 /// Waits until readers of this replica get the logs of all these jobs, as GitLab has them.
-async fn until_all_cached(rig: &Rig, server: &Server, jobs: &[JobKey], deadline: Instant) {
+pub(crate) async fn until_all_cached(rig: &Rig, server: &Server, jobs: &[JobKey], deadline: Instant) {
     let readers = stream::iter(jobs.to_vec()).for_each_concurrent(READERS, |job| async move {
         let whole = rig.fake.with(|world| world.trace(job.job)).expect("a log");
         assert!(!whole.is_empty(), "an empty log proves nothing");

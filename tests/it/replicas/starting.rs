@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cistern::demo::fake::World;
+use mongodb::bson::{Document, doc};
 use tokio::time::Instant;
 
 use super::{BURST, STORE, alone, ended_jobs, new_pipeline, place, until_all_cached};
 use crate::process::{Process, Server, outcome};
 use crate::rig::mongod::{Mongod, PASSWORD, USER};
-use crate::rig::{Engine, Rig, eventually};
+use crate::rig::{Behind, Engine, Rig, eventually};
 
 /// "Within a few seconds", the driver's own patience would be half a minute.
 const GIVES_UP_WITHIN: Duration = Duration::from_secs(8);
@@ -90,4 +91,46 @@ async fn a_password_that_the_database_refuses_is_told_without_it() {
     let ended = Process::start(&rig, STORE, &["backfill"]).ended().await;
     assert_eq!(ended.code, Some(0), "{ended:?}");
     assert!(!ended.stderr.contains(PASSWORD), "{ended:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_with_a_wrong_password_says_so_in_its_status_and_works_once_the_database_takes_it() {
+    let _machine = alone().await;
+    let mongod = Mongod::start_with_auth();
+    let (user, password) = ("late", "n0t-yet-s3cret");
+    let mut world = World::new();
+    let project = world.add_project("group/app");
+    let rig = Rig::new(world).on(Engine::Mongo).set("schedule.scale", "0.001");
+    rig.name_store(STORE, mongod.uri_as(user, password));
+    let server = Server::start(&rig, STORE).await;
+    let job = ended_jobs(&rig, new_pipeline(&rig, project), 1)[0];
+    let event = rig.fake.job_event(job.job).expect("an event");
+    assert_eq!(outcome(&server.deliver(&event).await), "deferred");
+    assert_eq!(server.get("/readyz").await.status, 200);
+    let store = server.status().await["store"].take();
+    let problem = store["problem"].as_str().expect("a problem").to_owned();
+    assert!(store["up"] == false && problem.contains("refuses the user name or password of store.url"), "{store}");
+
+    let admin =
+        mongodb::Client::with_uri_str(mongod.uri_as(USER, PASSWORD)).await.expect("a good URI").database("admin");
+    let create = doc! { "createUser": user, "pwd": password, "roles": ["readWriteAnyDatabase"] };
+    admin.run_command(create).await.expect("a user");
+    eventually(async || server.status().await["store"]["up"] == true).await;
+    until_all_cached(&rig, &server, &[job], Instant::now() + BURST).await;
+    assert!(!server.process.log().contains(password) && !problem.contains(password));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_on_a_database_of_a_newer_version_ends_with_3_because_waiting_would_not_help() {
+    let _machine = place().await;
+    let rig = Rig::new(World::new()).on(Engine::Mongo);
+    let ended = Process::start(&rig, STORE, &["backfill"]).ended().await;
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let behind = rig.behind(STORE).await;
+    let Behind::Database(database) = &behind else { panic!("no database") };
+    let newer = doc! { "$set": { "schema": 99_i64 } };
+    database.collection::<Document>("meta").update_one(doc! {}, newer).await.expect("changed");
+    let ended = Process::start(&rig, STORE, &["serve"]).ended().await;
+    assert_eq!(ended.code, Some(3), "{ended:?}");
+    assert!(ended.stderr.contains("was written by a newer Cistern (schema version 99;"), "{ended:?}");
 }

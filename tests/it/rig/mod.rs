@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "not every test needs every verb of the rig")]
 
+mod balancer;
 mod behind;
 mod engine;
 mod front;
@@ -11,6 +12,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+pub(crate) use balancer::Balancer;
 pub(crate) use behind::Behind;
 use cistern::app::{self, Listeners, Service};
 use cistern::config::{Config, Flags, Needs, Surroundings};

@@ -102,7 +102,7 @@ fn file(directory: &Path) -> Place {
 }
 
 fn config(place: Place, lease: Duration) -> Config {
-    Config { place, lease, operations: 50, kind: "test" }
+    Config { place, lease, operations: 50, cache: None, kind: "test" }
 }
 
 async fn open(place: &Place, lease: Duration) -> Store {
