@@ -14,23 +14,26 @@ pub enum Target {
     Report(PipelineKey),
     /// A job: its document, log and archive.
     Job(JobKey),
+    /// A pipeline's trigger jobs, which only a reader's miss asks for (design, section 4.7).
+    Bridges(PipelineKey),
 }
 
 impl Target {
     /// Returns the project it belongs to.
     pub fn project(&self) -> ProjectId {
         match self {
-            Self::Pipeline(key) | Self::Report(key) => key.project,
+            Self::Pipeline(key) | Self::Report(key) | Self::Bridges(key) => key.project,
             Self::Job(key) => key.project,
         }
     }
 
-    /// Returns `pipeline`, `report` or `job`.
+    /// Returns `pipeline`, `report`, `job` or `bridges`.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Pipeline(_) => "pipeline",
             Self::Report(_) => "report",
             Self::Job(_) => "job",
+            Self::Bridges(_) => "bridges",
         }
     }
 
@@ -39,6 +42,7 @@ impl Target {
         match kind {
             "pipeline" => Some(Self::Pipeline(PipelineKey { project, pipeline: PipelineId(id) })),
             "report" => Some(Self::Report(PipelineKey { project, pipeline: PipelineId(id) })),
+            "bridges" => Some(Self::Bridges(PipelineKey { project, pipeline: PipelineId(id) })),
             "job" => Some(Self::Job(JobKey { project, job: JobId(id) })),
             _ => None,
         }
@@ -47,7 +51,7 @@ impl Target {
     /// Returns the pipeline's or job's id.
     pub fn id(&self) -> u64 {
         match self {
-            Self::Pipeline(key) | Self::Report(key) => key.pipeline.0,
+            Self::Pipeline(key) | Self::Report(key) | Self::Bridges(key) => key.pipeline.0,
             Self::Job(key) => key.job.0,
         }
     }

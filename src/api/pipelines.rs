@@ -43,6 +43,7 @@ pub(super) async fn list(
         sha: query.owned("sha"),
         source: query.owned("source"),
         ascending: query.choice("sort", "asc", "desc")?.unwrap_or(false),
+        ..PipelineFilter::default()
     };
     let paging = query.paging()?;
     let page = view.pipelines(view.project(&project).await?, filter, paging.slice()).await?;

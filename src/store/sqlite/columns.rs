@@ -85,6 +85,7 @@ pub(super) fn target(target: &Target) -> (i64, i64, i64) {
         Target::Pipeline(_) => 1,
         Target::Job(_) => 2,
         Target::Report(_) => 3,
+        Target::Bridges(_) => 4,
     };
     (kind, integer(target.project().0), integer(target.id()))
 }
@@ -95,6 +96,7 @@ pub(super) fn read_target(row: &Row<'_>, first: usize) -> rusqlite::Result<Targe
     let id = natural(row.get(first + 2)?);
     Ok(match row.get::<_, i64>(first)? {
         1 => Target::Pipeline(PipelineKey { project, pipeline: PipelineId(id) }),
+        4 => Target::Bridges(PipelineKey { project, pipeline: PipelineId(id) }),
         3 => Target::Report(PipelineKey { project, pipeline: PipelineId(id) }),
         _ => Target::Job(JobKey { project, job: JobId(id) }),
     })
