@@ -16,6 +16,8 @@ pub enum Target {
     Report(PipelineKey),
     /// A job: its document, log and archive.
     Job(JobKey),
+    /// A pipeline's trigger jobs, which only a reader's miss asks for (design, section 4.7).
+    Bridges(PipelineKey),
 }
 
 impl Target {
@@ -23,18 +25,19 @@ impl Target {
     pub fn project(&self) -> ProjectId {
         match self {
             Self::Project(project) => *project,
-            Self::Pipeline(key) | Self::Report(key) => key.project,
+            Self::Pipeline(key) | Self::Report(key) | Self::Bridges(key) => key.project,
             Self::Job(key) => key.project,
         }
     }
 
-    /// Returns `project`, `pipeline`, `report` or `job`.
+    /// Returns `project`, `pipeline`, `report`, `job` or `bridges`.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Project(_) => "project",
             Self::Pipeline(_) => "pipeline",
             Self::Report(_) => "report",
             Self::Job(_) => "job",
+            Self::Bridges(_) => "bridges",
         }
     }
 
@@ -44,6 +47,7 @@ impl Target {
             "project" => Some(Self::Project(project)),
             "pipeline" => Some(Self::Pipeline(PipelineKey { project, pipeline: PipelineId(id) })),
             "report" => Some(Self::Report(PipelineKey { project, pipeline: PipelineId(id) })),
+            "bridges" => Some(Self::Bridges(PipelineKey { project, pipeline: PipelineId(id) })),
             "job" => Some(Self::Job(JobKey { project, job: JobId(id) })),
             _ => None,
         }
@@ -53,7 +57,7 @@ impl Target {
     pub fn id(&self) -> u64 {
         match self {
             Self::Project(project) => project.0,
-            Self::Pipeline(key) | Self::Report(key) => key.pipeline.0,
+            Self::Pipeline(key) | Self::Report(key) | Self::Bridges(key) => key.pipeline.0,
             Self::Job(key) => key.job.0,
         }
     }

@@ -17,11 +17,18 @@ pub(super) const REASON: HeaderName = HeaderName::from_static("x-cistern-reason"
 /// Seconds after which a reader may ask again while the store is away.
 const RETRY_SECS: &str = "5";
 
+/// How far lists can be paged by number that can be paged by key, too (contract, section 5.2).
+pub(super) const DEEPEST_OFFSET: u64 = 50_000;
+
 /// Why a read has no document to answer with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Problem {
     /// The project is not cached.
     ProjectNotFound,
+    /// No cached project is of this group.
+    GroupNotFound,
+    /// The report holds only the latest attempt of each job.
+    EarlierAttempt,
     /// The pipeline or job is not cached.
     NotFound,
     /// The thing exists, but this piece of it is not held.
@@ -33,6 +40,10 @@ pub(super) enum Problem {
         /// GitLab's words: `is invalid` or `does not have a valid value`.
         problem: &'static str,
     },
+    /// The list cannot be paged by key, or not in this order.
+    NoKeyset,
+    /// The page is behind where GitLab pages by number: what the list is of.
+    TooDeep(&'static str),
     /// A filter or order that GitLab has and Cistern has not.
     Unsupported(&'static str),
     /// Cistern has no such path.
@@ -51,7 +62,17 @@ impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::ProjectNotFound => f.write_str("404 Project Not Found"),
+            Self::GroupNotFound => f.write_str("404 Group Not Found"),
+            Self::EarlierAttempt => f.write_str(
+                "404 Not found: GitLab's test report holds the latest attempt of each job only, and this job was retried.",
+            ),
             Self::NotFound | Self::NotHeld(_) => f.write_str("404 Not found"),
+            Self::NoKeyset => f.write_str("Keyset pagination is not yet available for this type of request"),
+            Self::TooDeep(kind) => write!(
+                f,
+                "Offset pagination has a maximum allowed offset of {DEEPEST_OFFSET} for requests that return objects of \
+                 type {kind}. Remaining records can be retrieved using keyset pagination."
+            ),
             Self::Invalid { name, problem } => write!(f, "{name} {problem}"),
             Self::Unsupported(name) => write!(
                 f,
@@ -60,7 +81,7 @@ impl fmt::Display for Problem {
             ),
             Self::UnknownPath => f.write_str(
                 "404 Not Found: Cistern has no such path. It serves projects, their pipelines and jobs, test reports, \
-                 logs and artifacts below /api/v4/projects.",
+                 logs and artifacts below /api/v4/projects; /openapi.json lists all of it.",
             ),
             Self::OnlyReads => {
                 f.write_str("405 Method Not Allowed: Cistern is a cache and can only be read. Use GET or HEAD.")
@@ -78,9 +99,10 @@ impl ResponseError for Problem {
     fn status_code(&self) -> StatusCode {
         match self {
             Self::ProjectNotFound | Self::NotFound | Self::NotHeld(_) | Self::UnknownPath => StatusCode::NOT_FOUND,
+            Self::GroupNotFound | Self::EarlierAttempt => StatusCode::NOT_FOUND,
             Self::Invalid { .. } | Self::Unsupported(_) => StatusCode::BAD_REQUEST,
-            Self::OnlyReads => StatusCode::METHOD_NOT_ALLOWED,
             Self::Away | Self::Unreachable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::OnlyReads | Self::NoKeyset | Self::TooDeep(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::Unusable => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -91,7 +113,7 @@ impl ResponseError for Problem {
             Self::NotHeld(piece) => {
                 response.insert_header((REASON, piece.as_str()));
             }
-            Self::OnlyReads => {
+            Self::OnlyReads | Self::NoKeyset | Self::TooDeep(_) => {
                 response.insert_header((ALLOW, "GET, HEAD"));
             }
             Self::Away | Self::Unreachable => {
@@ -101,7 +123,9 @@ impl ResponseError for Problem {
         }
         match self {
             // GitLab's parameter checks answer with `error`, everything else with `message`.
-            Self::Invalid { .. } => response.json(json!({ "error": self.to_string() })),
+            Self::Invalid { .. } | Self::NoKeyset | Self::TooDeep(_) => {
+                response.json(json!({ "error": self.to_string() }))
+            }
             _ => response.json(json!({ "message": self.to_string() })),
         }
     }

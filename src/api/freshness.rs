@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::domain::{JobPhase, Piece, PipelinePhase, Timestamp};
+use crate::domain::{Document, JobPhase, Piece, PipelinePhase, Timestamp};
 use crate::store::{JobRow, PipelineRow, Progress};
 use crate::work::Cause;
 
@@ -94,11 +94,24 @@ pub(super) fn of_pipeline(row: &PipelineRow, part: PipelinePart) -> Standing {
     }
 }
 
+/// Judges the list of a pipeline's trigger jobs: final once it was read after the pipeline's end.
+pub(super) fn of_bridges(row: &PipelineRow, list: &Document) -> Standing {
+    let ended = row.status.pipeline_phase() == PipelinePhase::Ended;
+    if row.gone || (ended && second(list.as_of) >= second(row.updated_at)) {
+        Standing::last(list.as_of)
+    } else {
+        Standing::aging(list.as_of)
+    }
+}
+
 /// Returns whether a pipeline's jobs were listed to the end since it last changed, as far as is known.
 pub(super) fn lists_all(row: &PipelineRow) -> bool {
-    // GitLab's `Date` has whole seconds, `updated_at` has not.
-    let second = |at: Timestamp| at.as_millis().div_euclid(1000);
     row.jobs_listed_at.is_some_and(|listed| second(listed) >= second(row.updated_at))
+}
+
+/// GitLab's `Date` has whole seconds, `updated_at` has not.
+fn second(at: Timestamp) -> i64 {
+    at.as_millis().div_euclid(1000)
 }
 
 /// Returns whether the passes have covered everything of a project from `since` on.

@@ -5,22 +5,135 @@ use actix_web::http::header::{
     HeaderName,
 };
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use serde::Deserialize;
 
 use super::answer::{Problem, REASON};
 use super::blob::File;
 use super::freshness::JobPart;
+use super::openapi::{Answer, KEYSET, Kind, Operation, PAGING, parameter, shapes};
+use super::pipelines::JOB_SCOPE;
 use super::provenance::Held;
-use super::reply;
+use super::query::Query;
 use super::view::View;
-use crate::domain::{JobPhase, Piece, Reason};
-use crate::store::JobRow;
+use super::{listing, reply};
+use crate::domain::{Document, JobId, JobPhase, Piece, Reason};
+use crate::store::{JobRow, ProjectJobFilter, Slice};
 
 /// Whether a log can still change: `settled` or `live` (design, section 4.4).
 const X_CISTERN_LOG: HeaderName = HeaderName::from_static("x-cistern-log");
 
 /// The name of an archive whose job does not tell it, as GitLab does no longer once it expired.
 const DEFAULT_ARCHIVE_NAME: &str = "artifacts.zip";
+
+pub(super) const LIST: Operation = Operation {
+    id: "listProjectJobs",
+    tag: "jobs",
+    summary: "A project's jobs, newest first",
+    about: "All attempts of all pipelines. The list has no totals, as GitLab's has none; by key with `order_by=id` and \
+            `sort=desc` only.",
+    parameters: &[
+        JOB_SCOPE,
+        KEYSET,
+        &[
+            parameter("cursor", Kind::Text, "Where the page begins, as a `Link` of paging by key has it."),
+            parameter("order_by", Kind::Word(&["id"]), "`id`."),
+            parameter("sort", Kind::Word(&["desc"]), "`desc`."),
+        ],
+        PAGING,
+    ],
+    answer: Answer::List(shapes::JOB),
+    problems: &[],
+};
+
+pub(super) const SHOW: Operation = Operation {
+    id: "getJob",
+    tag: "jobs",
+    summary: "One job",
+    about: "",
+    parameters: &[],
+    answer: Answer::One(shapes::JOB),
+    problems: &[],
+};
+
+pub(super) const TRACE: Operation = Operation {
+    id: "getJobTrace",
+    tag: "jobs",
+    summary: "A job's log",
+    about: "",
+    parameters: &[],
+    answer: Answer::Log,
+    problems: &[],
+};
+
+pub(super) const ARTIFACTS: Operation = Operation {
+    id: "getJobArtifacts",
+    tag: "jobs",
+    summary: "A job's archive of artifacts",
+    about: "",
+    parameters: &[],
+    answer: Answer::Archive,
+    problems: &[],
+};
+
+/// Where a page of a project's jobs begins, in the words of GitLab's cursors: a JSON object in Base64.
+#[derive(Deserialize)]
+struct Cursor {
+    id: String,
+}
+
+impl Cursor {
+    fn read(query: &Query) -> Result<Option<JobId>, Problem> {
+        let Some(text) = query.text("cursor") else { return Ok(None) };
+        let read = || {
+            let text = text.trim_end_matches('=');
+            let bytes = URL_SAFE_NO_PAD.decode(text).or_else(|_| STANDARD_NO_PAD.decode(text)).ok()?;
+            serde_json::from_slice::<Self>(&bytes).ok()?.id.parse().ok()
+        };
+        read().map(Some).ok_or(Problem::Invalid { name: "cursor", problem: "is invalid" })
+    }
+
+    fn write(id: JobId) -> String {
+        STANDARD.encode(format!(r#"{{"id":"{id}","_kd":"n"}}"#))
+    }
+}
+
+/// Answers with a page of a project's jobs, newest first, all attempts, without totals.
+pub(super) async fn list(
+    request: HttpRequest,
+    project: web::Path<String>,
+    view: View,
+) -> Result<HttpResponse, Problem> {
+    let query = Query::of(&request);
+    let scope = query.statuses("scope")?;
+    let below = Cursor::read(&query)?;
+    let paging = query.paging()?;
+    if query.is_keyset() {
+        let is = |name, word| query.text(name).is_none_or(|given| given == word);
+        if !is("order_by", "id") || !is("sort", "desc") {
+            return Err(Problem::NoKeyset);
+        }
+        let slice = Slice { offset: 0, limit: paging.per_page };
+        let filter = ProjectJobFilter { scope, below };
+        let listed = view.project_jobs(view.project(&project).await?, filter, slice).await?;
+        let last = listed.page.rows.last().filter(|_| listed.page.total > paging.per_page).and_then(id_of);
+        let next = last.map(|id| ("cursor", Cursor::write(id)));
+        return Ok(listing::respond_keyset(&request, &query, paging.per_page, &listed, next));
+    }
+    let paging = query.shallow_paging("Ci::Build")?;
+    let filter = ProjectJobFilter { scope, below: None };
+    let listed = view.project_jobs(view.project(&project).await?, filter, paging.slice()).await?;
+    Ok(listing::respond_uncounted(&request, &query, paging, &listed))
+}
+
+fn id_of(job: &Document) -> Option<JobId> {
+    #[derive(Deserialize)]
+    struct Named {
+        id: JobId,
+    }
+    serde_json::from_str::<Named>(&job.text).ok().map(|job| job.id)
+}
 
 /// Answers with one job.
 pub(super) async fn show(
@@ -137,7 +250,19 @@ fn attachment(document: &str) -> ContentDisposition {
 
 #[cfg(test)]
 mod tests {
-    use super::attachment;
+    use super::*;
+
+    #[test]
+    fn a_cursor_is_read_back_in_every_alphabet_and_others_are_refused() {
+        let read = |text: &str| Cursor::read(&Query::parse(&format!("cursor={text}")));
+        let written = Cursor::write(JobId(810_291)).replace('+', "%2B");
+        assert_eq!(read(&written), Ok(Some(JobId(810_291))));
+        assert_eq!(read("eyJpZCI6IjciLCJfa2QiOiJuIn0"), Ok(Some(JobId(7))));
+        assert_eq!(read(""), Ok(None));
+        for text in ["7", "eyJpZCI6MH0=", "%00"] {
+            assert!(read(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn an_archive_is_named_as_its_job_says_but_harmlessly() {

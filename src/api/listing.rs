@@ -4,11 +4,12 @@ use actix_web::http::header::{HeaderName, LINK};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use url::form_urlencoded;
 
+use super::link;
 use super::provenance::Listed;
 use super::query::{Paging, Query};
 use super::reply;
 use crate::domain::Document;
-use crate::store::Slice;
+use crate::store::{COUNTED, Slice};
 
 const X_PAGE: HeaderName = HeaderName::from_static("x-page");
 const X_PER_PAGE: HeaderName = HeaderName::from_static("x-per-page");
@@ -48,30 +49,66 @@ impl Paging {
     }
 }
 
-/// Answers with a page.
+/// Answers with a page. Above [`COUNTED`] rows nobody knows how many there are, as with GitLab.
 pub(super) fn respond(request: &HttpRequest, query: &Query, paging: Paging, listed: &Listed) -> HttpResponse {
+    numbered(request, query, paging, listed, listed.page.total <= COUNTED)
+}
+
+/// Answers with a page of a list that is not counted.
+pub(super) fn respond_uncounted(request: &HttpRequest, query: &Query, paging: Paging, listed: &Listed) -> HttpResponse {
+    numbered(request, query, paging, listed, false)
+}
+
+/// Answers with a page of a list that is paged by key; `next` is the parameter that leads on, `None` at the end.
+pub(super) fn respond_keyset(
+    request: &HttpRequest,
+    query: &Query,
+    per_page: u64,
+    listed: &Listed,
+    next: Option<(&str, String)>,
+) -> HttpResponse {
+    let version = next.as_ref().map(|(_, value)| value.clone());
+    let link = link::asked(request).zip(next).map(|(base, (key, value))| {
+        let pairs = [(key, value), ("per_page", per_page.to_string())];
+        format!("<{base}?{}>; rel=\"next\"", parameters(query, &pairs))
+    });
+    let head = |response: &mut HttpResponseBuilder| {
+        response.insert_header((X_CISTERN_COMPLETE, listed.completeness()));
+        if let Some(link) = link {
+            response.insert_header((LINK, link));
+        }
+    };
+    reply::versioned(request, listed.provenance, (version, listed.complete), concatenated(&listed.page.rows), head)
+}
+
+fn numbered(request: &HttpRequest, query: &Query, paging: Paging, listed: &Listed, counted: bool) -> HttpResponse {
     let Listed { page, provenance, complete } = listed;
-    let body = concatenated(&page.rows);
     let head = |response: &mut HttpResponseBuilder| {
         let Position { prev, next, last } = paging.position(page.total);
         let number = |number: Option<u64>| number.map(|number| number.to_string()).unwrap_or_default();
         response
-            .insert_header((X_CISTERN_COMPLETE, if *complete { "true" } else { "false" }))
+            .insert_header((X_CISTERN_COMPLETE, listed.completeness()))
             .insert_header((X_PAGE, paging.page.to_string()))
             .insert_header((X_PER_PAGE, paging.per_page.to_string()))
             .insert_header((X_PREV_PAGE, number(prev)))
-            .insert_header((X_NEXT_PAGE, number(next)))
-            .insert_header((X_TOTAL, page.total.to_string()))
-            .insert_header((X_TOTAL_PAGES, last.to_string()));
-        if let Some(base) = base(request) {
-            let link = |page: u64, rel: &str| format!("<{base}?{}>; rel=\"{rel}\"", parameters(query, paging, page));
+            .insert_header((X_NEXT_PAGE, number(next)));
+        if counted {
+            let (total, pages) = (page.total.to_string(), last.to_string());
+            response.insert_header((X_TOTAL, total)).insert_header((X_TOTAL_PAGES, pages));
+        }
+        if let Some(base) = link::asked(request) {
+            let link = |page: u64, rel: &str| {
+                let pairs = [("page", page.to_string()), ("per_page", paging.per_page.to_string())];
+                format!("<{base}?{}>; rel=\"{rel}\"", parameters(query, &pairs))
+            };
             let around = prev.map(|page| link(page, "prev")).into_iter().chain(next.map(|page| link(page, "next")));
-            let links: Vec<String> = around.chain([link(1, "first"), link(last, "last")]).collect();
+            let ends = [link(1, "first")].into_iter().chain(counted.then(|| link(last, "last")));
+            let links: Vec<String> = around.chain(ends).collect();
             response.insert_header((LINK, links.join(", ")));
         }
     };
     // The headers tell how long the whole list is.
-    reply::versioned(request, *provenance, (page.total, complete), body, head)
+    reply::versioned(request, *provenance, (page.total, complete), concatenated(&page.rows), head)
 }
 
 /// Joins documents to a JSON array without reading them.
@@ -88,26 +125,16 @@ fn concatenated(rows: &[Document]) -> String {
     body
 }
 
-/// Returns the address of the list as the reader wrote it; `None` when its host could not stand in a link.
-fn base(request: &HttpRequest) -> Option<String> {
-    let connection = request.connection_info();
-    let scheme = if connection.scheme() == "https" { "https" } else { "http" };
-    let host = connection.host();
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte);
-    (!host.is_empty() && host.bytes().all(plain)).then(|| format!("{scheme}://{host}{}", request.uri().path()))
-}
-
-/// Returns the request's parameters with another page, sorted by name as GitLab does.
-fn parameters(query: &Query, paging: Paging, page: u64) -> String {
-    let replaced = |key: &str| matches!(key, "page" | "per_page") || CREDENTIALS.contains(&key);
+/// Returns the request's parameters with some replaced, sorted by name as GitLab does.
+fn parameters(query: &Query, others: &[(&str, String)]) -> String {
+    let replaced = |key: &str| others.iter().any(|(other, _)| *other == key) || CREDENTIALS.contains(&key);
     let mut pairs: Vec<(&str, &str)> = query
         .pairs()
         .iter()
         .map(|(key, value)| (key.as_str(), value.as_str()))
         .filter(|(key, _)| !replaced(key))
         .collect();
-    let (page, per_page) = (page.to_string(), paging.per_page.to_string());
-    pairs.extend([("page", page.as_str()), ("per_page", per_page.as_str())]);
+    pairs.extend(others.iter().map(|(key, value)| (*key, value.as_str())));
     pairs.sort_by_key(|(key, _)| *key);
     form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish()
 }
@@ -170,12 +197,18 @@ mod tests {
     }
 
     #[test]
-    fn credentials_and_strange_hosts_never_get_into_a_link() {
+    fn credentials_never_get_into_a_link() {
         let link = header(&answer("/x?private_token=glpat-secret&access_token=a&scope[]=failed", 1), &LINK);
         assert!(!link.contains("secret") && !link.contains("access_token"), "{link}");
         assert!(link.contains("scope%5B%5D=failed"), "{link}");
-        let request = TestRequest::get().uri("/x").insert_header(("host", "a>; rel=\"next\"")).to_http_request();
-        assert_eq!(base(&request), None);
+    }
+
+    #[test]
+    fn a_long_list_has_no_totals_and_no_last_page() {
+        let response = answer("/x?per_page=2&page=6000", 12_001);
+        assert_eq!((header(&response, &X_NEXT_PAGE), header(&response, &X_TOTAL)), ("6001".into(), "(none)".into()));
+        assert!(!header(&response, &LINK).contains("last"), "{}", header(&response, &LINK));
+        assert_eq!(header(&answer("/x?per_page=2&page=6001", 12_001), &X_NEXT_PAGE), "");
     }
 
     #[test]

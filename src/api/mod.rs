@@ -10,30 +10,39 @@
 //! What it deliberately does not do: it never asks GitLab itself, never writes, and does not decide who may read: each route
 //! queries through a [`view::View`], which asks [`crate::access`] first.
 
+mod about;
 mod answer;
 mod blob;
 mod bodies;
+mod choice;
 mod coding;
 mod cors;
 mod freshness;
+mod groups;
 mod jobs;
+mod link;
 mod listing;
+pub mod openapi;
+mod own;
 mod pipelines;
 mod projects;
 mod provenance;
 mod query;
 mod range;
 mod reply;
+mod simple;
+mod table;
 mod through;
 mod validators;
 mod view;
 
-use actix_web::dev::Handler;
-use actix_web::{FromRequest, HttpRequest, HttpResponse, Resource, Responder, guard, web};
+use actix_web::{HttpRequest, HttpResponse, web};
 
 use self::answer::Problem;
 use self::bodies::Bodies;
 pub use self::cors::{Cors, headers};
+pub use self::link::PublicUrl;
+use self::table::{Serving, Table};
 pub use self::through::ReadThrough;
 use crate::store::Store;
 
@@ -52,23 +61,51 @@ impl Api {
     }
 }
 
-/// Adds the routes; wrap them with [`crate::access::reads`]. Every other path below `/api/v4` is 404.
+/// GitLab's own paths.
+const V4: &str = "/api/v4";
+
+/// Paths for what GitLab has no shape for.
+const V1: &str = "/api/cistern/v1";
+
+/// Adds the routes; wrap them with [`crate::access::reads`]. Every other path below them is 404.
 pub fn routes(config: &mut web::ServiceConfig, api: Api) {
-    config.service(
-        web::scope("/api/v4")
-            .app_data(web::Data::new(api))
-            .service(read("/projects", projects::list))
-            .service(read("/projects/{project}", projects::show))
-            .service(read("/projects/{project}/pipelines", pipelines::list))
-            .service(read("/projects/{project}/pipelines/{pipeline}", pipelines::show))
-            .service(read("/projects/{project}/pipelines/{pipeline}/jobs", pipelines::jobs))
-            .service(read("/projects/{project}/pipelines/{pipeline}/test_report", pipelines::report))
-            .service(read("/projects/{project}/pipelines/{pipeline}/test_report_summary", pipelines::summary))
-            .service(read("/projects/{project}/jobs/{job}", jobs::show))
-            .service(read("/projects/{project}/jobs/{job}/trace", jobs::trace))
-            .service(read("/projects/{project}/jobs/{job}/artifacts", jobs::artifacts))
-            .default_service(web::to(unknown_path)),
+    let api = web::Data::new(api);
+    let scope = |base| Serving(web::scope(base).app_data(api.clone()).default_service(web::to(unknown_path)));
+    let (mut gitlabs, mut own) = (scope(V4), scope(V1));
+    v4(&mut gitlabs);
+    v1(&mut own);
+    config.service(gitlabs.0).service(own.0);
+}
+
+/// GitLab's routes. A fixed word goes before the id that stands in the same place.
+fn v4(table: &mut impl Table) {
+    table.read("/version", &about::VERSION, about::version);
+    table.read("/user", &about::USER, about::user);
+    table.read("/projects", &projects::LIST, projects::list);
+    table.read("/projects/{project}", &projects::SHOW, projects::show);
+    table.read("/groups/{group}/projects", &groups::PROJECTS, groups::projects);
+    table.read("/projects/{project}/pipelines", &pipelines::LIST, pipelines::list);
+    table.read("/projects/{project}/pipelines/latest", &pipelines::LATEST, pipelines::latest);
+    table.read("/projects/{project}/pipelines/{pipeline}", &pipelines::SHOW, pipelines::show);
+    table.read("/projects/{project}/pipelines/{pipeline}/jobs", &pipelines::JOBS, pipelines::jobs);
+    table.read("/projects/{project}/pipelines/{pipeline}/bridges", &pipelines::BRIDGES, pipelines::bridges);
+    table.read("/projects/{project}/pipelines/{pipeline}/test_report", &pipelines::REPORT, pipelines::report);
+    table.read("/projects/{project}/pipelines/{pipeline}/test_report_summary", &pipelines::SUMMARY, pipelines::summary);
+    table.read("/projects/{project}/jobs", &jobs::LIST, jobs::list);
+    table.read("/projects/{project}/jobs/{job}", &jobs::SHOW, jobs::show);
+    table.read("/projects/{project}/jobs/{job}/trace", &jobs::TRACE, jobs::trace);
+    table.read("/projects/{project}/jobs/{job}/artifacts", &jobs::ARTIFACTS, jobs::artifacts);
+}
+
+/// Our own routes.
+fn v1(table: &mut impl Table) {
+    table.read("/projects/{project}/completeness", &own::completeness::PROJECT, own::completeness::project);
+    table.read(
+        "/projects/{project}/pipelines/{pipeline}/completeness",
+        &own::completeness::PIPELINE,
+        own::completeness::pipeline,
     );
+    table.read("/projects/{project}/jobs/{job}/test_report", &own::suites::REPORT, own::suites::report);
 }
 
 /// Answers for a path that Cistern does not have; meant as the main listener's default service.
@@ -76,18 +113,6 @@ pub async fn unknown_path(request: HttpRequest) -> HttpResponse {
     let reads = [actix_web::http::Method::GET, actix_web::http::Method::HEAD];
     let problem = if reads.contains(request.method()) { Problem::UnknownPath } else { Problem::OnlyReads };
     actix_web::ResponseError::error_response(&problem)
-}
-
-/// Returns a resource that answers GET and HEAD, and 405 to every other method.
-fn read<F, Args>(path: &str, handler: F) -> Resource
-where
-    F: Handler<Args>,
-    Args: FromRequest + 'static,
-    F::Output: Responder + 'static,
-{
-    web::resource(path)
-        .route(web::route().guard(guard::Any(guard::Get()).or(guard::Head())).to(handler))
-        .default_service(web::to(unknown_path))
 }
 
 #[cfg(test)]

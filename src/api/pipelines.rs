@@ -1,21 +1,126 @@
 //! Pipelines, their jobs and their test reports (contract, sections 5.4, 5.5 and 5.8).
 
-use actix_web::http::header::CONTENT_TYPE;
+use actix_web::http::header::{CONTENT_TYPE, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
+use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use super::answer::{Problem, REASON};
 use super::blob::File;
 use super::freshness::PipelinePart;
-use super::provenance::{Held, Provenance};
-use super::query::Query;
+use super::openapi::{Answer, Kind, Operation, PAGING, Parameter, parameter, shapes};
+use super::provenance::{Held, Listed, Provenance, Source};
+use super::query::{Query, STATUSES};
 use super::view::View;
 use super::{listing, reply};
-use crate::domain::{Piece, PipelinePhase, Reason};
-use crate::store::{JobFilter, PipelineFilter, PipelineRow};
+use crate::domain::{Document, Piece, PipelinePhase, Reason};
+use crate::store::{JobFilter, Page, PipelineFilter, PipelineOrder, PipelineRow, PipelineScope};
 
-/// What GitLab can filter pipelines by and Cistern cannot.
-const UNSUPPORTED: [&str; 8] =
-    ["created_after", "created_before", "name", "scope", "updated_after", "updated_before", "username", "yaml_errors"];
+/// What GitLab can filter pipelines by and Cistern cannot: its listing tells neither.
+const UNSUPPORTED: [&str; 2] = ["username", "yaml_errors"];
+
+const SCOPES: [(&str, PipelineScope); 5] = [
+    ("running", PipelineScope::Running),
+    ("pending", PipelineScope::Pending),
+    ("finished", PipelineScope::Finished),
+    ("branches", PipelineScope::Branches),
+    ("tags", PipelineScope::Tags),
+];
+
+pub(super) const LIST: Operation = Operation {
+    id: "listPipelines",
+    tag: "pipelines",
+    summary: "A project's pipelines",
+    about: "Child pipelines are left out unless `source=parent_pipeline`, as GitLab does. Of GitLab's parameters `username`, \
+            `yaml_errors` and `order_by=user_id` are not supported.",
+    parameters: &[
+        &[
+            parameter("status", Kind::Word(&STATUSES), "Only with this status."),
+            parameter(
+                "scope",
+                Kind::Word(&["running", "pending", "finished", "branches", "tags"]),
+                "`finished`: ended, but not skipped. `branches`, `tags`: only the latest of each; which of them GitLab still \
+                 has is not known here.",
+            ),
+            parameter("ref", Kind::Text, "Only for this branch or tag."),
+            parameter("sha", Kind::Text, "Only for this commit."),
+            parameter("source", Kind::Text, "Only from this source."),
+            parameter("name", Kind::Text, "Only with this name (`workflow:name`)."),
+            parameter("updated_after", Kind::Date, "Only when changed since."),
+            parameter("updated_before", Kind::Date, "Only when not changed since."),
+            parameter("created_after", Kind::Date, "Only when made since."),
+            parameter("created_before", Kind::Date, "Only when made before."),
+            parameter("order_by", Kind::Word(&["id", "status", "ref", "updated_at"]), "`id` if left out."),
+            parameter("sort", Kind::Word(&["asc", "desc"]), "The smallest first, or the largest (if left out)."),
+        ],
+        PAGING,
+    ],
+    answer: Answer::List(shapes::PIPELINE),
+    problems: &[],
+};
+
+pub(super) const LATEST: Operation = Operation {
+    id: "getLatestPipeline",
+    tag: "pipelines",
+    summary: "The latest pipeline of a branch",
+    about: "The newest that is cached for the ref: which commit is the ref's latest is not known here.",
+    parameters: &[&[parameter("ref", Kind::Text, "The branch or tag; the project's default branch if left out.")]],
+    answer: Answer::One(shapes::PIPELINE),
+    problems: &[],
+};
+
+pub(super) const SHOW: Operation = Operation {
+    id: "getPipeline",
+    tag: "pipelines",
+    summary: "One pipeline, as lists have it",
+    about: "",
+    parameters: &[],
+    answer: Answer::One(shapes::PIPELINE),
+    problems: &[],
+};
+
+/// What lists of jobs can be chosen by.
+pub(super) const JOB_SCOPE: &[Parameter] = &[parameter("scope", Kind::Words(&STATUSES), "Only with these statuses.")];
+
+pub(super) const JOBS: Operation = Operation {
+    id: "listPipelineJobs",
+    tag: "jobs",
+    summary: "A pipeline's jobs",
+    about: "",
+    parameters: &[JOB_SCOPE, &[parameter("include_retried", Kind::Switch, "Earlier attempts, too.")], PAGING],
+    answer: Answer::List(shapes::JOB),
+    problems: &[],
+};
+
+pub(super) const BRIDGES: Operation = Operation {
+    id: "listPipelineBridges",
+    tag: "jobs",
+    summary: "A pipeline's trigger jobs",
+    about: "They are fetched when somebody asks for them: until then the list is empty, and `X-Cistern-Reason` is `missing`.",
+    parameters: &[JOB_SCOPE, PAGING],
+    answer: Answer::List(shapes::BRIDGE),
+    problems: &[],
+};
+
+pub(super) const REPORT: Operation = Operation {
+    id: "getTestReport",
+    tag: "test reports",
+    summary: "A pipeline's test report",
+    about: "",
+    parameters: &[],
+    answer: Answer::One(shapes::REPORT),
+    problems: &[],
+};
+
+pub(super) const SUMMARY: Operation = Operation {
+    id: "getTestReportSummary",
+    tag: "test reports",
+    summary: "The counts of a pipeline's test report",
+    about: "",
+    parameters: &[],
+    answer: Answer::One(shapes::SUMMARY),
+    problems: &[],
+};
 
 /// GitLab's answer for a pipeline without a test report.
 const ZERO_REPORT: &str = concat!(
@@ -37,18 +142,42 @@ pub(super) async fn list(
 ) -> Result<HttpResponse, Problem> {
     let query = Query::of(&request);
     query.refuse(&UNSUPPORTED)?;
-    query.only("order_by", "id")?;
+    if query.text("order_by") == Some("user_id") {
+        return Err(Problem::Unsupported("order_by"));
+    }
+    let orders = [
+        ("id", PipelineOrder::Id),
+        ("status", PipelineOrder::Status),
+        ("ref", PipelineOrder::Ref),
+        ("updated_at", PipelineOrder::UpdatedAt),
+    ];
     let filter = PipelineFilter {
         status: query.status("status")?,
         ref_: query.owned("ref"),
         sha: query.owned("sha"),
         source: query.owned("source"),
+        name: query.owned("name"),
+        scope: query.word("scope", &SCOPES)?,
+        updated: query.span("updated_after", "updated_before")?,
+        created: query.span("created_after", "created_before")?,
+        order: query.word("order_by", &orders)?.unwrap_or_default(),
         ascending: query.choice("sort", "asc", "desc")?.unwrap_or(false),
     };
     let paging = query.paging()?;
     let since = query.instant("updated_after").max(query.instant("created_after"));
     let listed = view.pipelines(view.project(&project).await?, filter, paging.slice(), since).await?;
     Ok(listing::respond(&request, &query, paging, &listed))
+}
+
+/// Answers with the newest pipeline of a ref.
+pub(super) async fn latest(
+    request: HttpRequest,
+    project: web::Path<String>,
+    view: View,
+) -> Result<HttpResponse, Problem> {
+    let ref_ = Query::of(&request).owned("ref");
+    let held = view.latest(view.project(&project).await?, ref_).await?;
+    Ok(reply::json(&request, held.provenance, held.row.text))
 }
 
 /// Answers with one pipeline, in the shape of the listing (design, section 4.7).
@@ -73,6 +202,46 @@ pub(super) async fn jobs(
     let pipeline = view.pipeline(view.project(&path.0).await?, &path.1, PipelinePart::Jobs).await?;
     let listed = view.pipeline_jobs(&pipeline, filter, paging.slice()).await?;
     Ok(listing::respond(&request, &query, paging, &listed))
+}
+
+/// Answers with a page of a pipeline's trigger jobs, newest first; an empty one that says so while nobody fetched them.
+pub(super) async fn bridges(
+    request: HttpRequest,
+    path: web::Path<(String, String)>,
+    view: View,
+) -> Result<HttpResponse, Problem> {
+    let query = Query::of(&request);
+    let (scope, paging) = (query.statuses("scope")?, query.paging()?);
+    let pipeline = view.pipeline(view.project(&path.0).await?, &path.1, PipelinePart::Document).await?;
+    let held = view.bridges(&pipeline).await?;
+    let rows = held.as_ref().map(|list| in_scope(&list.row, &scope)).transpose()?.unwrap_or_default();
+    let total = rows.len() as u64;
+    let slice = paging.slice();
+    let offset = usize::try_from(slice.offset).unwrap_or(usize::MAX);
+    let limit = usize::try_from(slice.limit).unwrap_or(usize::MAX);
+    let page = Page { rows: rows.into_iter().skip(offset).take(limit).collect(), total };
+    let provenance = held.as_ref().map_or(pipeline.provenance, |held| held.provenance);
+    let complete = held.is_some() && provenance.source != Source::Stale;
+    let mut response = listing::respond(&request, &query, paging, &Listed { page, provenance, complete });
+    if held.is_none() {
+        response.headers_mut().insert(REASON, HeaderValue::from_static(Piece::Missing.as_str()));
+    }
+    Ok(response)
+}
+
+/// Returns the trigger jobs of some statuses, each as GitLab wrote it.
+fn in_scope(list: &Document, scope: &[String]) -> Result<Vec<Document>, Problem> {
+    #[derive(Deserialize)]
+    struct Bridge {
+        #[serde(default)]
+        status: String,
+    }
+    let rows: Vec<&RawValue> = serde_json::from_str(&list.text).map_err(|_| Problem::Unusable)?;
+    let wanted = |row: &&RawValue| {
+        scope.is_empty() || serde_json::from_str::<Bridge>(row.get()).is_ok_and(|row| scope.contains(&row.status))
+    };
+    let rows = rows.into_iter().filter(wanted);
+    Ok(rows.map(|row| Document { text: row.get().into(), as_of: list.as_of }).collect())
 }
 
 /// Answers with the test report.

@@ -3,53 +3,156 @@
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::answer::Problem;
+use super::choice::{Choice, Order};
+use super::openapi::{Answer, KEYSET, Kind, Operation, PAGING, Parameter, parameter, shapes};
+use super::provenance::Listed;
 use super::query::Query;
+use super::simple::simple;
 use super::view::View;
 use super::{listing, reply};
+use crate::domain::ProjectId;
+use crate::store::Slice;
 
-/// What GitLab can filter projects by and Cistern cannot. `membership` and `simple` are left alone: what is cached is
-/// what the service token is a member of, and a full document has all that a simple one has.
-const UNSUPPORTED: [&str; 29] = [
-    "active",
-    "archived",
+/// What lists of projects can be chosen and sorted by, those of groups included.
+pub(super) const CHOSEN_BY: &[Parameter] = &[
+    parameter("search", Kind::Text, "Words that are all in the name, the path or the description."),
+    parameter("archived", Kind::Switch, "Only archived ones, or only others."),
+    parameter("visibility", Kind::Word(&["private", "internal", "public"]), "Only with this visibility."),
+    parameter("order_by", Kind::Word(ORDERS), "What they are sorted by; `created_at` if left out."),
+    parameter("sort", Kind::Word(&["asc", "desc"]), "The smallest first, or the largest (if left out)."),
+    parameter("simple", Kind::Switch, "Only the keys of GitLab's simple entity."),
+];
+
+const ORDERS: &[&str] = &["id", "name", "path", "created_at", "updated_at", "last_activity_at"];
+
+pub(super) const LIST: Operation = Operation {
+    id: "listProjects",
+    tag: "projects",
+    summary: "The cached projects",
+    about: "`membership` is accepted: what is cached is what Cistern's token is a member of. By key with `order_by=id` only.",
+    parameters: &[
+        CHOSEN_BY,
+        &[
+            parameter("membership", Kind::Switch, "Left alone: only those of its token are cached."),
+            parameter("active", Kind::Switch, "Only those neither archived nor about to be deleted, or only others."),
+            parameter("id_after", Kind::Number(0, i64::MAX as u64), "Only with an id above this one."),
+            parameter("id_before", Kind::Number(0, i64::MAX as u64), "Only with an id below this one."),
+            parameter("last_activity_after", Kind::Date, "Only when something happened since."),
+            parameter("last_activity_before", Kind::Date, "Only when nothing happened since."),
+            parameter("updated_after", Kind::Date, "Only when changed since."),
+            parameter("updated_before", Kind::Date, "Only when not changed since."),
+        ],
+        KEYSET,
+        PAGING,
+    ],
+    answer: Answer::List(shapes::PROJECT),
+    problems: &[],
+};
+
+pub(super) const SHOW: Operation = Operation {
+    id: "getProject",
+    tag: "projects",
+    summary: "One project",
+    about: "",
+    parameters: &[],
+    answer: Answer::One(shapes::PROJECT),
+    problems: &[],
+};
+
+/// What GitLab can filter projects by and Cistern cannot. `membership` is left alone: what is cached is what the service
+/// token is a member of.
+pub(super) const UNSUPPORTED: [&str; 21] = [
     "custom_attributes",
-    "id_after",
-    "id_before",
     "imported",
     "include_hidden",
     "include_pending_delete",
-    "last_activity_after",
-    "last_activity_before",
     "marked_for_deletion_on",
     "min_access_level",
     "owned",
     "repository_checksum_failed",
     "repository_storage",
-    "search",
     "search_namespaces",
+    "shared",
     "starred",
     "statistics",
     "topic",
     "topic_id",
-    "updated_after",
-    "updated_before",
-    "visibility",
     "wiki_checksum_failed",
     "with_custom_attributes",
     "with_issues_enabled",
     "with_merge_requests_enabled",
     "with_programming_language",
+    "with_security_reports",
 ];
 
 /// Answers with a page of all cached projects.
 pub(super) async fn list(request: HttpRequest, view: View) -> Result<HttpResponse, Problem> {
     let query = Query::of(&request);
     query.refuse(&UNSUPPORTED)?;
-    query.only("order_by", "id")?;
-    query.only("sort", "asc")?;
-    let paging = query.paging()?;
-    let listed = view.projects(paging.slice()).await?;
+    let choice = Choice {
+        active: query.switch("active")?,
+        id_after: query.id("id_after")?,
+        id_before: query.id("id_before")?,
+        activity: query.span("last_activity_after", "last_activity_before")?,
+        updated: query.span("updated_after", "updated_before")?,
+        ..chosen_by(&query)?
+    };
+    if query.is_keyset() {
+        return by_key(&request, &query, &view, choice).await;
+    }
+    let paging = query.shallow_paging("Project")?;
+    let chosen = choice.of(view.project_facts().await?);
+    let listed = page(&query, &view, chosen, paging.slice()).await?;
     Ok(listing::respond(&request, &query, paging, &listed))
+}
+
+async fn by_key(request: &HttpRequest, query: &Query, view: &View, choice: Choice) -> Result<HttpResponse, Problem> {
+    if choice.order != Order::Id {
+        return Err(Problem::NoKeyset);
+    }
+    let per_page = query.paging()?.per_page;
+    let key = if choice.ascending { "id_after" } else { "id_before" };
+    let chosen = choice.of(view.project_facts().await?);
+    let (listed, last) = view.projects_of(chosen, Slice { offset: 0, limit: per_page }).await?;
+    let next = last.filter(|_| listed.page.total > per_page).map(|last| (key, last.to_string()));
+    Ok(listing::respond_keyset(request, query, per_page, &shown(query, listed)?, next))
+}
+
+/// Returns a page of chosen projects.
+pub(super) async fn page(query: &Query, view: &View, chosen: Vec<ProjectId>, slice: Slice) -> Result<Listed, Problem> {
+    let (listed, _) = view.projects_of(chosen, slice).await?;
+    shown(query, listed)
+}
+
+fn shown(query: &Query, mut listed: Listed) -> Result<Listed, Problem> {
+    if query.flag("simple")? {
+        listed.page.rows = listed.page.rows.into_iter().map(simple).collect();
+    }
+    Ok(listed)
+}
+
+/// Reads what all lists of projects are chosen by.
+pub(super) fn chosen_by(query: &Query) -> Result<Choice, Problem> {
+    if query.text("order_by").is_some_and(|order| matches!(order, "star_count" | "similarity")) {
+        return Err(Problem::Unsupported("order_by"));
+    }
+    let orders = [
+        ("id", Order::Id),
+        ("name", Order::Name),
+        ("path", Order::Path),
+        ("created_at", Order::CreatedAt),
+        ("updated_at", Order::UpdatedAt),
+        ("last_activity_at", Order::LastActivityAt),
+    ];
+    let visibilities = ["private", "internal", "public"].map(|word| (word, word));
+    Ok(Choice {
+        search: query.owned("search"),
+        visibility: query.word("visibility", &visibilities)?.map(str::to_owned),
+        archived: query.switch("archived")?,
+        order: query.word("order_by", &orders)?.unwrap_or_default(),
+        ascending: query.choice("sort", "asc", "desc")?.unwrap_or(false),
+        ..Choice::default()
+    })
 }
 
 /// Answers with one project, by id or by path.

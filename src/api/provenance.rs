@@ -23,6 +23,13 @@ pub(super) struct Listed {
     pub(super) complete: bool,
 }
 
+impl Listed {
+    /// Returns the word of `X-Cistern-Complete`.
+    pub(super) fn completeness(&self) -> &'static str {
+        if self.complete { "true" } else { "false" }
+    }
+}
+
 /// Where an answer came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Provenance {

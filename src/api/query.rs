@@ -3,15 +3,16 @@
 use actix_web::HttpRequest;
 use url::form_urlencoded;
 
-use super::answer::Problem;
+use super::answer::{DEEPEST_OFFSET, Problem};
 use crate::domain::Timestamp;
+use crate::store::Span;
 
 /// The default and largest page (contract, section 5.2). A larger `per_page` is cut, as GitLab does.
 const DEFAULT_PER_PAGE: u64 = 20;
 const MAX_PER_PAGE: u64 = 100;
 
 /// The statuses that GitLab accepts in filters (contract, section 3.2).
-const STATUSES: [&str; 13] = [
+pub(super) const STATUSES: [&str; 13] = [
     "created",
     "waiting_for_resource",
     "preparing",
@@ -71,9 +72,15 @@ impl Query {
 
     /// Returns whether a parameter is switched on.
     pub(super) fn flag(&self, name: &'static str) -> Result<bool, Problem> {
+        Ok(self.switch(name)?.unwrap_or(false))
+    }
+
+    /// Returns whether a parameter is switched on or off; `None` without it.
+    pub(super) fn switch(&self, name: &'static str) -> Result<Option<bool>, Problem> {
         match self.text(name).map(str::to_ascii_lowercase).as_deref() {
-            None | Some("false" | "f" | "0" | "no" | "n" | "off") => Ok(false),
-            Some("true" | "t" | "1" | "yes" | "y" | "on") => Ok(true),
+            None => Ok(None),
+            Some("false" | "f" | "0" | "no" | "n" | "off") => Ok(Some(false)),
+            Some("true" | "t" | "1" | "yes" | "y" | "on") => Ok(Some(true)),
             Some(_) => Err(Problem::Invalid { name, problem: "is invalid" }),
         }
     }
@@ -100,6 +107,38 @@ impl Query {
         }
     }
 
+    /// Returns what a parameter's word stands for.
+    pub(super) fn word<T: Copy>(&self, name: &'static str, words: &[(&str, T)]) -> Result<Option<T>, Problem> {
+        let Some(value) = self.text(name) else { return Ok(None) };
+        let found = words.iter().find(|(word, _)| *word == value).map(|(_, meaning)| Some(*meaning));
+        found.ok_or(Problem::Invalid { name, problem: "does not have a valid value" })
+    }
+
+    /// Returns the span between two dates.
+    pub(super) fn span(&self, after: &'static str, before: &'static str) -> Result<Span, Problem> {
+        Ok(Span { after: self.date(after)?, before: self.date(before)? })
+    }
+
+    /// Returns a date. Without a time it is its midnight, without a zone it is UTC, as GitLab reads it; a `+` that was not
+    /// encoded has become a space and is none (contract, section 5.2).
+    fn date(&self, name: &'static str) -> Result<Option<Timestamp>, Problem> {
+        let Some(text) = self.text(name) else { return Ok(None) };
+        let forms = [text.to_owned(), format!("{text}Z"), format!("{text}T00:00:00Z")];
+        let date = forms.iter().find_map(|form| Timestamp::parse(form));
+        date.map(Some).ok_or(Problem::Invalid { name, problem: "is invalid" })
+    }
+
+    /// Returns an id to compare with.
+    pub(super) fn id(&self, name: &'static str) -> Result<Option<u64>, Problem> {
+        let number = self.text(name).map(str::parse).transpose();
+        number.map_err(|_| Problem::Invalid { name, problem: "is invalid" })
+    }
+
+    /// Returns whether the list is to be paged by key.
+    pub(super) fn is_keyset(&self) -> bool {
+        self.text("pagination") == Some("keyset")
+    }
+
     /// Refuses the parameters of GitLab that Cistern does not have, also as arrays or hashes (`name[]`, `name[key]`).
     pub(super) fn refuse(&self, unsupported: &[&'static str]) -> Result<(), Problem> {
         let given =
@@ -110,14 +149,14 @@ impl Query {
         }
     }
 
-    /// Refuses a parameter unless it is left out or has the one value that is already so.
-    pub(super) fn only(&self, name: &'static str, value: &str) -> Result<(), Problem> {
-        if self.text(name).is_none_or(|given| given == value) { Ok(()) } else { Err(Problem::Unsupported(name)) }
+    /// Returns which page is wanted of a list that can be paged by key, too: not one too deep for numbers.
+    pub(super) fn shallow_paging(&self, kind: &'static str) -> Result<Paging, Problem> {
+        let paging = self.paging()?;
+        if paging.slice().offset > DEEPEST_OFFSET { Err(Problem::TooDeep(kind)) } else { Ok(paging) }
     }
 
-    /// Returns which page is wanted.
+    /// Returns which page is wanted. Where GitLab pages by number only, it does not look at `pagination`.
     pub(super) fn paging(&self) -> Result<Paging, Problem> {
-        self.only("pagination", "offset")?;
         let page = self.number("page", 1)?;
         let per_page = self.number("per_page", DEFAULT_PER_PAGE)?.min(MAX_PER_PAGE);
         Ok(Paging { page, per_page })
@@ -154,7 +193,9 @@ mod tests {
         assert_eq!(paging("page=3&per_page=7"), Ok(Paging { page: 3, per_page: 7 }));
         assert_eq!(paging("per_page=1000"), Ok(Paging { page: 1, per_page: 100 }));
         assert_eq!(paging("pagination=offset"), Ok(Paging { page: 1, per_page: 20 }));
-        assert_eq!(paging("pagination=keyset"), Err(Problem::Unsupported("pagination")));
+        assert_eq!(paging("pagination=keyset"), Ok(Paging { page: 1, per_page: 20 }));
+        assert!(Query::parse("page=501&per_page=100").shallow_paging("Project").is_ok());
+        assert_eq!(Query::parse("page=502&per_page=100").shallow_paging("Project"), Err(Problem::TooDeep("Project")));
         for text in ["page=one", "page=-1", "page=1.5", "page=18446744073709551616", "page=4294967296"] {
             assert_eq!(paging(text), Err(Problem::Invalid { name: "page", problem: "is invalid" }), "{text}");
         }
@@ -183,6 +224,27 @@ mod tests {
         }
         for text in ["updated_after=2026-11-20", "page=1&updated_after[]=x", "updated%5Fafter=x"] {
             assert_eq!(refuse(text), Err(Problem::Unsupported("updated_after")), "{text}");
+        }
+    }
+
+    #[test]
+    fn dates_are_read_as_gitlab_reads_them() {
+        let date = |text: &str| Query::parse(&format!("updated_after={text}")).date("updated_after");
+        let expected = Ok(Timestamp::parse("2026-11-20T09:14:02Z"));
+        for text in [
+            "2026-11-20T09:14:02Z",
+            "2026-11-20T09:14:02",
+            "2026-11-20%2009:14:02",
+            "2026-11-20T10:14:02%2B01:00",
+            "2026-11-20%2009:14:02%20UTC",
+        ] {
+            assert_eq!(date(text), expected, "{text}");
+        }
+        assert_eq!(date("2026-11-20"), Ok(Timestamp::parse("2026-11-20T00:00:00Z")));
+        assert_eq!(date(""), Ok(None));
+        for text in ["yesterday", "2026-11-20T10:14:02+01:00", "2026-13-01", "1", "Z"] {
+            let invalid = Problem::Invalid { name: "updated_after", problem: "is invalid" };
+            assert_eq!(date(text), Err(invalid), "{text}");
         }
     }
 

@@ -3,6 +3,7 @@
 //! Guarantees: whoever has this version already gets a 304; a part is of one version; nothing is compressed twice; no cache
 //! that readers share keeps an answer.
 
+use actix_web::body::BoxBody;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{
     ACCEPT_RANGES, AGE, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderName, HeaderValue,
@@ -107,6 +108,25 @@ pub(super) async fn file(
         response.insert_header((CONTENT_ENCODING, word));
     }
     Ok(Some(response.body(body)))
+}
+
+/// Answers with a body that is made while it is read. `version` stands for everything that it is made of.
+pub(super) fn made(
+    request: &HttpRequest,
+    provenance: Provenance,
+    version: impl std::hash::Hash,
+    head: impl FnOnce(&mut HttpResponseBuilder),
+    body: impl FnOnce() -> BoxBody,
+) -> HttpResponse {
+    let validators = Validators::of(version, Coding::Identity, provenance.as_of);
+    if validators.are_known(request.headers()) {
+        let mut response = begin(StatusCode::NOT_MODIFIED, provenance, &validators);
+        head(&mut response);
+        return response.finish();
+    }
+    let mut response = begin(StatusCode::OK, provenance, &validators);
+    head(&mut response);
+    response.body(body())
 }
 
 /// Answers with nothing, because there are no bytes.

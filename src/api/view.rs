@@ -1,25 +1,28 @@
 //! What one reader sees of the cache: the only way from a route to the store, and through it to GitLab.
 //!
-//! Guarantees: what is final is answered from the store; what is not good enough is asked for before it is answered; nothing of a project is queried before [`crate::access`] let this reader see the project; what is not cached
-//! and what may not be seen are the same 404.
+//! Guarantees: what is final is answered from the store; what is not good enough is asked for before it is answered;
+//! nothing of a project is queried before [`crate::access`] let this reader see the project; what is not cached and what may
+//! not be seen are the same 404.
+
+mod coverage;
+mod lists;
 
 use std::future::{Ready, ready};
-
-use actix_web::body::BoxBody;
-use actix_web::dev::Payload;
-use actix_web::http::Method;
-use actix_web::{FromRequest, HttpMessage, HttpRequest, web};
 
 use super::Api;
 use super::answer::Problem;
 use super::blob::{Bytes, File};
 use super::freshness::{self, JobPart, PipelinePart, Standing};
-use super::provenance::{Held, Listed, Provenance, Source};
+use super::provenance::{Held, Provenance, Source};
 use super::through::{Asked, Verdict};
 use crate::access::{Reader, Seen};
 use crate::domain::{Document, JobKey, PipelineKey, PipelinePhase, ProjectId, Timestamp};
-use crate::store::{self, JobFilter, JobRow, Page, PipelineFilter, PipelineRow, Slice};
+use crate::store::{self, JobRow, PipelineRow};
 use crate::work::{Cause, Target};
+use actix_web::body::BoxBody;
+use actix_web::dev::Payload;
+use actix_web::http::Method;
+use actix_web::{FromRequest, HttpMessage, HttpRequest, web};
 
 /// One reader's view of the cache.
 pub(super) struct View {
@@ -43,16 +46,6 @@ impl FromRequest for View {
 }
 
 impl View {
-    /// Returns a page of the projects that can be seen.
-    pub(super) async fn projects(&self, slice: Slice) -> Result<Listed, Problem> {
-        let page = self.api.store.projects(slice).await?;
-        let page = Page { rows: page.rows.into_iter().map(|(_, document)| document).collect(), total: page.total };
-        // Every pass begins by listing them.
-        let passed = self.api.store.completed_ago("reconcile").await?;
-        let as_of = passed.map(|ago| Timestamp::now().minus(ago));
-        Ok(Listed { page, provenance: Provenance::hit(as_of), complete: as_of.is_some() })
-    }
-
     /// Finds a project by id or by path. A numeric one need not be cached: a pipeline may be cached before its project is.
     pub(super) async fn project(&self, text: &str) -> Result<Seen, Problem> {
         let id = match Address::of(text)? {
@@ -72,32 +65,6 @@ impl View {
             .held((target, Cause::Read), || self.api.store.project(id), |document| Standing::aging(document.as_of))
             .await?;
         held.ok_or(Problem::ProjectNotFound)
-    }
-
-    /// Returns a page of a project's pipelines; what was asked for begins at `since`, or at the project's beginning.
-    pub(super) async fn pipelines(
-        &self,
-        project: Seen,
-        filter: PipelineFilter,
-        slice: Slice,
-        since: Option<Timestamp>,
-    ) -> Result<Listed, Problem> {
-        let id = project.project();
-        let page = self.api.store.pipelines(id, filter, slice).await?;
-        let progress = self.api.store.progress(id).await?;
-        let mut since = since;
-        if page.total == 0 || since.is_none() {
-            let known = |document: &Document| Standing::last(document.as_of);
-            let document = self.held((Target::Project(id), Cause::Read), || self.api.store.project(id), known).await?;
-            let created = document.as_ref().and_then(|document| freshness::created_at(&document.row.text));
-            if document.is_none() && page.total == 0 {
-                return Err(Problem::ProjectNotFound);
-            }
-            since = since.or(created);
-        }
-        let as_of = progress.map(|progress| progress.full_pass_at.unwrap_or_default().max(progress.watermark));
-        let complete = freshness::covers(progress.as_ref(), since);
-        Ok(Listed { page, provenance: Provenance::hit(as_of), complete })
     }
 
     /// Returns a pipeline, good enough for this part of it.
@@ -139,19 +106,6 @@ impl View {
             Some(report) => report,
             None => held,
         })
-    }
-
-    /// Returns a page of the jobs of a pipeline that was asked for with [`PipelinePart::Jobs`].
-    pub(super) async fn pipeline_jobs(
-        &self,
-        pipeline: &Held<PipelineRow>,
-        filter: JobFilter,
-        slice: Slice,
-    ) -> Result<Listed, Problem> {
-        let page = self.api.store.pipeline_jobs(pipeline.row.key, filter, slice).await?;
-        let provenance = pipeline.provenance;
-        let complete = provenance.source != Source::Stale && freshness::lists_all(&pipeline.row);
-        Ok(Listed { page, provenance, complete })
     }
 
     /// Returns a job, good enough for this part of it.

@@ -54,6 +54,7 @@ struct Wire<'a> {
     started_at: Option<Timestamp>,
     finished_at: Option<Timestamp>,
     erased_at: Option<Timestamp>,
+    tag: Option<bool>,
     #[serde(borrow)]
     pipeline: &'a RawValue,
     artifacts_file: Option<ArchiveFile>,
@@ -86,7 +87,7 @@ impl Job {
         let listed = |kind: &str| wire.artifacts.iter().find(|artifact| artifact.file_type == kind);
         Ok(Self {
             key: JobKey { project, job: wire.id },
-            pipeline: Pipeline::parse_detail(project, wire.pipeline, document.as_of)?,
+            pipeline: Pipeline { tag: wire.tag, ..Pipeline::parse_detail(project, wire.pipeline, document.as_of)? },
             status: wire.status,
             started_at: wire.started_at,
             finished_at: wire.finished_at,

@@ -19,7 +19,7 @@ pub use job::{ArchiveFile, Job};
 pub use needs::{Eagerness, Needs, after_look, needs, needs_report, next_look, report_jobs};
 pub use pieces::{ArchiveRecord, BlobId, LogNote, LogRecord, Piece, Reason, ReportRecord};
 pub use pipeline::{Pipeline, PipelineSource};
-pub use project::Project;
+pub use project::{Namespace, Project, ProjectFacts};
 pub use schedule::Schedule;
 pub use status::{JobPhase, PipelinePhase, Status};
 pub use timestamp::Timestamp;

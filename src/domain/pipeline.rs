@@ -22,6 +22,10 @@ pub struct Pipeline {
     pub ref_: Option<Box<str>>,
     /// The commit.
     pub sha: Option<Box<str>>,
+    /// Its name (`workflow:name`); most have none.
+    pub name: Option<Box<str>>,
+    /// Whether it ran for a tag. The listing does not tell; the detail and the pipeline's jobs do.
+    pub tag: Option<bool>,
     /// When it was made.
     pub created_at: Timestamp,
     /// When GitLab last changed its row: the order of the listings and the unit of the watermark.
@@ -48,8 +52,16 @@ struct Wire {
     ref_: Option<Box<str>>,
     status: Status,
     source: Option<Box<str>>,
+    name: Option<Box<str>>,
     created_at: Timestamp,
     updated_at: Option<Timestamp>,
+}
+
+/// What only the detail tells.
+#[derive(Deserialize)]
+struct Tagged {
+    #[serde(default)]
+    tag: Option<bool>,
 }
 
 /// The keys of a listed pipeline (contract, section 5.4).
@@ -99,6 +111,8 @@ impl Pipeline {
             source: wire.source,
             ref_: wire.ref_,
             sha: wire.sha,
+            name: wire.name,
+            tag: None,
             created_at: wire.created_at,
             updated_at: wire.updated_at.unwrap_or(wire.created_at),
             document: Document::new(raw, as_of),
@@ -110,7 +124,9 @@ impl Pipeline {
     pub fn parse_detail(project: ProjectId, raw: &RawValue, as_of: Timestamp) -> Result<Self, Malformed> {
         let malformed = |error| Malformed::json("pipeline", &error);
         let listed: Listed<'_> = serde_json::from_str(raw.get()).map_err(malformed)?;
-        Self::parse(project, &serde_json::value::to_raw_value(&listed).map_err(malformed)?, as_of)
+        let Tagged { tag } = serde_json::from_str(raw.get()).map_err(malformed)?;
+        let pipeline = Self::parse(project, &serde_json::value::to_raw_value(&listed).map_err(malformed)?, as_of)?;
+        Ok(Self { tag, ..pipeline })
     }
 
     /// Returns what its status means for caching.
@@ -130,5 +146,12 @@ mod tests {
         let raw = serde_json::from_str(&detail).expect("JSON");
         let kept = Pipeline::parse_detail(ProjectId(7), raw, Timestamp::default()).expect("a pipeline");
         assert_eq!(&*kept.document.text, listed);
+        assert_eq!((kept.tag, kept.name), (None, None));
+        let raw = detail.replace(r#""name":null"#, r#""name":"nightly","tag":true"#);
+        let kept =
+            Pipeline::parse_detail(ProjectId(7), serde_json::from_str(&raw).expect("JSON"), Timestamp::default());
+        let kept = kept.expect("a pipeline");
+        assert_eq!((kept.tag, kept.name.as_deref()), (Some(true), Some("nightly")));
+        assert!(!kept.document.text.contains("tag"));
     }
 }

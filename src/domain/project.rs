@@ -1,6 +1,6 @@
 //! A project as GitLab lists it.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::{Document, Malformed, ProjectId, Timestamp};
@@ -14,8 +14,69 @@ pub struct Project {
     pub path: Box<str>,
     /// Whether CI is on: with CI off the pipelines endpoints answer 403 (contract, section 5.3).
     pub ci_enabled: bool,
+    /// What lists of projects are chosen and sorted by.
+    pub facts: ProjectFacts,
     /// GitLab's document.
     pub document: Document,
+}
+
+/// What lists of projects are chosen and sorted by, so that a list need not read whole documents.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProjectFacts {
+    /// Its name, which people read.
+    #[serde(default)]
+    pub name: Box<str>,
+    /// `group/subgroup/name`.
+    #[serde(rename = "path_with_namespace")]
+    pub path: Box<str>,
+    /// Its description.
+    #[serde(default)]
+    pub description: Option<Box<str>>,
+    /// `private`, `internal` or `public`.
+    #[serde(default)]
+    pub visibility: Option<Box<str>>,
+    /// Whether it is archived.
+    #[serde(default)]
+    pub archived: bool,
+    /// When it is deleted, if somebody asked for that.
+    #[serde(default)]
+    pub marked_for_deletion_on: Option<Box<str>>,
+    /// When it was made.
+    #[serde(default)]
+    pub created_at: Option<Timestamp>,
+    /// When it was last changed.
+    #[serde(default)]
+    pub updated_at: Option<Timestamp>,
+    /// When something last happened in it.
+    #[serde(default)]
+    pub last_activity_at: Option<Timestamp>,
+    /// The group or person it belongs to.
+    #[serde(default)]
+    pub namespace: Option<Namespace>,
+}
+
+/// The group or person that a project belongs to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Namespace {
+    /// Its id.
+    pub id: u64,
+    /// The id of the group around it.
+    #[serde(default)]
+    pub parent_id: Option<u64>,
+    /// `group/subgroup`.
+    pub full_path: Box<str>,
+}
+
+impl ProjectFacts {
+    /// Reads the facts from a project's document; what is not there or not readable is left at its default.
+    pub fn of(document: &str) -> Self {
+        serde_json::from_str(document).unwrap_or_default()
+    }
+
+    /// Returns the last part of the path.
+    pub fn path_segment(&self) -> &str {
+        self.path.rsplit('/').next().unwrap_or_default()
+    }
 }
 
 #[derive(Deserialize)]
@@ -31,10 +92,12 @@ impl Project {
     pub fn parse(raw: &RawValue, as_of: Timestamp) -> Result<Self, Malformed> {
         let wire: Wire = serde_json::from_str(raw.get()).map_err(|error| Malformed::json("project", &error))?;
         let disabled = wire.builds_access_level.as_deref() == Some("disabled") || wire.jobs_enabled == Some(false);
+        let facts = ProjectFacts { path: wire.path_with_namespace.clone(), ..ProjectFacts::of(raw.get()) };
         Ok(Self {
             id: wire.id,
             path: wire.path_with_namespace,
             ci_enabled: !disabled,
+            facts,
             document: Document::new(raw, as_of),
         })
     }

@@ -17,6 +17,7 @@ pub(super) enum Endpoint {
     Archive,
     /// A hop to another origin, where a log or archive is kept.
     Storage,
+    Bridges,
     TestReport,
     TestReportSummary,
 }
@@ -37,6 +38,7 @@ impl Endpoint {
             Self::Trace => "trace",
             Self::Archive => "archive",
             Self::Storage => "storage",
+            Self::Bridges => "bridges",
             Self::TestReport => "test_report",
             Self::TestReportSummary => "test_report_summary",
         }

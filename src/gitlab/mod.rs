@@ -36,6 +36,7 @@ use std::time::Duration;
 
 use prometheus_client::registry::Registry;
 use secrecy::SecretString;
+use serde_json::value::RawValue;
 
 pub use body::Body;
 pub use breaker::Circuit;
@@ -43,7 +44,9 @@ pub use config::{Config, Timeouts};
 pub use error::{Error, Kind};
 pub use pages::Next;
 
-use crate::domain::{Job, JobKey, Pipeline, PipelineKey, PipelineSource, Project, ProjectId, Timestamp};
+use crate::domain::{
+    Document, Job, JobKey, Malformed, Pipeline, PipelineKey, PipelineSource, Project, ProjectId, Timestamp,
+};
 use http::Http;
 use question::Question;
 
@@ -160,6 +163,22 @@ impl Gitlab {
     pub async fn job(&self, class: Class, key: JobKey) -> Result<Job, Error> {
         let parse = |raw: &_, as_of| Job::parse(key.project, raw, as_of);
         pages::object(self.0.ask(class, Question::Job(key)).await?, "job", parse).await
+    }
+
+    /// Lists one page of 100 trigger jobs of a pipeline, newest first: their documents and nothing else (contract, section 5.5).
+    pub async fn bridges(
+        &self,
+        class: Class,
+        key: PipelineKey,
+        next: Option<&Next>,
+    ) -> Result<Listing<Document>, Error> {
+        let page = next.and_then(Next::page).unwrap_or(1);
+        let parse = |row: &RawValue, as_of| match row.get().starts_with('{') {
+            true => Ok(Document::new(row, as_of)),
+            false => Err(Malformed { what: "trigger job", problem: "it is no object".to_owned() }),
+        };
+        pages::offset(self.0.ask(class, Question::Bridges { key, page }).await?, page, "page of trigger jobs", parse)
+            .await
     }
 
     /// Begins to read a job's log; an empty one is no proof that there is none (contract, section 5.6).

@@ -22,6 +22,7 @@ pub(super) enum Question {
     Job(JobKey),
     Trace(JobKey),
     Archive(JobKey),
+    Bridges { key: PipelineKey, page: u32 },
     TestReport(PipelineKey),
     TestReportSummary(PipelineKey),
 }
@@ -38,6 +39,7 @@ impl Question {
             Self::Job(_) => Endpoint::Job,
             Self::Trace(_) => Endpoint::Trace,
             Self::Archive(_) => Endpoint::Archive,
+            Self::Bridges { .. } => Endpoint::Bridges,
             Self::TestReport(_) => Endpoint::TestReport,
             Self::TestReportSummary(_) => Endpoint::TestReportSummary,
         }
@@ -79,6 +81,9 @@ impl Question {
             Self::Job(key) => write!(url, "/projects/{}/jobs/{}", key.project, key.job),
             Self::Trace(key) => write!(url, "/projects/{}/jobs/{}/trace", key.project, key.job),
             Self::Archive(key) => write!(url, "/projects/{}/jobs/{}/artifacts", key.project, key.job),
+            Self::Bridges { key, page } => {
+                write!(url, "/projects/{}/pipelines/{}/bridges?per_page=100&page={page}", key.project, key.pipeline)
+            }
             Self::TestReport(key) => {
                 write!(url, "/projects/{}/pipelines/{}/test_report", key.project, key.pipeline)
             }
@@ -106,6 +111,7 @@ impl fmt::Display for Question {
             Self::Job(key) => write!(f, "read job {}", key.job),
             Self::Trace(key) => write!(f, "read log of job {}", key.job),
             Self::Archive(key) => write!(f, "read archive of job {}", key.job),
+            Self::Bridges { key, page } => write!(f, "list trigger jobs of pipeline {}, page {page}", key.pipeline),
             Self::TestReport(key) => write!(f, "read test report of pipeline {}", key.pipeline),
             Self::TestReportSummary(key) => write!(f, "read test report summary of pipeline {}", key.pipeline),
         }

@@ -8,6 +8,7 @@
 
 mod archive;
 mod blob;
+mod bridges;
 mod job;
 mod log;
 mod metrics;
@@ -146,6 +147,7 @@ impl Ingest {
             Target::Pipeline(key) => self.pipeline(task, key, &mut found).await?,
             Target::Report(key) => self.report(task, key, &mut found).await?,
             Target::Job(key) => self.job(task, key, &mut found).await?,
+            Target::Bridges(key) => self.bridges(task, key, &mut found).await?,
         }
         Ok(found)
     }

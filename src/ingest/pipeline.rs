@@ -19,7 +19,9 @@ impl Ingest {
             Ok(read) => read,
             Err(error) => return self.not_there(task, key, error, found).await,
         };
-        found.facts.push(Change::Pipeline(pipeline.clone()));
+        // The listing does not tell whether it ran for a tag, its jobs do.
+        let tag = pipeline.tag.or_else(|| first.rows.first().and_then(|job| job.pipeline.tag));
+        found.facts.push(Change::Pipeline(Pipeline { tag, ..pipeline.clone() }));
         let held: HashMap<JobId, JobRow> =
             self.store.jobs_of(key).await?.into_iter().map(|row| (row.key.job, row)).collect();
         let held_report = self.store.pipeline(key).await?.map(|row| row.report);

@@ -21,6 +21,9 @@ pub enum Trouble {
     /// GitLab listed jobs of a pipeline that are not readable.
     #[error("GitLab listed {0} jobs that are not readable")]
     Unreadable(usize),
+    /// GitLab lists more of them than Cistern holds.
+    #[error("GitLab lists more {0} than Cistern holds")]
+    TooMany(&'static str),
     /// The answer contradicts what GitLab lists; it may be whole the next time.
     #[error("{0}")]
     Incomplete(String),
@@ -59,7 +62,7 @@ impl Trouble {
             Self::NotYet => Remedy::Soon,
             Self::Gone => Remedy::Gone,
             Self::Incomplete(_) => Remedy::Later,
-            Self::Unreadable(_) => Remedy::Nothing,
+            Self::Unreadable(_) | Self::TooMany(_) => Remedy::Nothing,
             Self::Gitlab(error) => match &error.kind {
                 gitlab::Kind::NotFound => Remedy::Gone,
                 gitlab::Kind::Unavailable(_) => Remedy::Later,

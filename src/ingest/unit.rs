@@ -10,7 +10,7 @@ use crate::work::Target;
 pub struct Unit {
     /// The job or pipeline.
     pub target: Target,
-    /// `log`, `archive`, `report` or `jobs`.
+    /// `log`, `archive`, `report`, `bridges` or `jobs`.
     pub kind: &'static str,
     /// The job's name; empty for a pipeline.
     pub name: Box<str>,
@@ -27,7 +27,7 @@ pub enum UnitOutcome {
     Cached {
         /// Bytes, uncompressed.
         bytes: u64,
-        /// Test cases; 0 for logs and archives.
+        /// Test cases or trigger jobs; 0 for logs and archives.
         count: u64,
     },
     /// A pipeline's jobs were listed.

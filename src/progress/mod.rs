@@ -159,6 +159,7 @@ impl Progress {
 pub fn line(unit: &Unit) -> Option<String> {
     let what = match (unit.kind, unit.target) {
         ("report", _) => format!("tests of pipeline {}", unit.pipeline.pipeline),
+        ("bridges", _) => format!("trigger jobs of pipeline {}", unit.pipeline.pipeline),
         (kind, Target::Job(key)) => format!("{kind} of job {} ({})", key.job, unit.name),
         (kind, target) => format!("{kind} of {} {}", target.kind(), target.id()),
     };

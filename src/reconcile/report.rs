@@ -61,6 +61,8 @@ impl Report {
             Target::Pipeline(_) => self.pipelines += 1,
             Target::Report(_) => self.reports += 1,
             Target::Job(_) => self.jobs += 1,
+            // Readers ask for them, passes do not.
+            Target::Bridges(_) => {}
         }
     }
 

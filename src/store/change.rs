@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use bytes::Bytes;
 
 use crate::domain::{
-    ArchiveRecord, Job, JobKey, LogRecord, Pipeline, PipelineKey, Project, ProjectId, ReportRecord, Timestamp,
+    ArchiveRecord, Document, Job, JobKey, LogRecord, Pipeline, PipelineKey, Project, ProjectId, ReportRecord, Timestamp,
 };
 use crate::work::{Cause, Lane, Target};
 
@@ -120,6 +120,8 @@ pub enum Change {
         /// The compressed report.
         bytes: Option<Bytes>,
     },
+    /// Inserts or replaces a pipeline's trigger jobs, a JSON array of GitLab's documents, if these are not older.
+    Bridges(PipelineKey, Document),
     /// Appends journal entries, leased to this process.
     Append(Vec<Entry>),
     /// Notes that a worker starts these entries: raises `attempts`, marks them as running.
@@ -157,7 +159,7 @@ impl Change {
             | Self::JobsListed(..)
             | Self::Gone(_)
             | Self::Job(_) => false,
-            Self::Log { .. } | Self::Archive { .. } | Self::Report { .. } => false,
+            Self::Log { .. } | Self::Archive { .. } | Self::Report { .. } | Self::Bridges(..) => false,
         }
     }
 }

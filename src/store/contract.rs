@@ -8,11 +8,11 @@ use bytes::Bytes;
 use prometheus_client::registry::Registry;
 
 use super::{
-    Change, Entry, Error, Failure, Gap, Health, JobFilter, JobRow, Lease, Mongo, Page, PipelineFilter, PipelineRow,
-    PipelineState, Progress, Slice, Sqlite,
+    Change, Entry, Error, Failure, Gap, Health, JobFilter, JobRow, JobTally, Lease, Mongo, Page, PipelineFilter,
+    PipelineRow, PipelineState, PipelineTally, Progress, ProjectJobFilter, Slice, Sqlite,
 };
 use super::{Config, Place, mongo, sqlite};
-use crate::domain::{BlobId, Document, Finding, JobKey, PipelineId, PipelineKey, ProjectId, Timestamp};
+use crate::domain::{BlobId, Document, Finding, JobKey, PipelineId, PipelineKey, ProjectFacts, ProjectId, Timestamp};
 
 /// An open store. Clones share it.
 ///
@@ -151,13 +151,20 @@ contract! {
     /// Returns stored projects, lowest id first.
     fn projects(slice: Slice) -> Result<Page<(ProjectId, Document)>, Error>;
 
+    /// Returns what lists of projects are chosen by, of every stored project, lowest id first.
+    fn project_facts() -> Result<Vec<(ProjectId, ProjectFacts)>, Error>;
+
+    /// Returns these projects' documents, in the order of the ids; those that are not stored are left out.
+    fn project_documents(ids: Vec<ProjectId>) -> Result<Vec<Document>, Error>;
+
     /// Returns a project's document.
     fn project(id: ProjectId) -> Result<Option<Document>, Error>;
 
     /// Returns the project of a path, in any case of its letters, as GitLab does. When two were seen under it, the one seen last.
     fn project_by_path(path: String) -> Result<Option<(ProjectId, Document)>, Error>;
 
-    /// Returns a project's pipelines, newest id first unless the filter says otherwise.
+    /// Returns a project's pipelines, newest id first unless the filter says otherwise. Counts no further than
+    /// [`COUNTED`](super::COUNTED).
     fn pipelines(project: ProjectId, filter: PipelineFilter, slice: Slice) -> Result<Page<Document>, Error>;
 
     /// Returns a stored pipeline.
@@ -175,6 +182,20 @@ contract! {
 
     /// Every stored job of a pipeline, retried ones included, lowest id first.
     fn jobs_of(key: PipelineKey) -> Result<Vec<JobRow>, Error>;
+
+    /// Returns a project's jobs, all attempts, newest id first. Nothing is counted: `total` is above the rows up to here only
+    /// if there are more.
+    fn project_jobs(project: ProjectId, filter: ProjectJobFilter, slice: Slice) -> Result<Page<Document>, Error>;
+
+    /// Returns a pipeline's trigger jobs: a JSON array of GitLab's documents, newest id first; `None` when nobody asked for
+    /// them yet.
+    fn bridges(key: PipelineKey) -> Result<Option<Document>, Error>;
+
+    /// Counts a project's jobs by their state, its pipelines by that of their reports.
+    fn tallies(project: ProjectId) -> Result<(Vec<JobTally>, Vec<PipelineTally>), Error>;
+
+    /// Returns the journal's entries of a project, whoever works on them, the first due first; at most `limit`.
+    fn entries_of(project: ProjectId, limit: u64) -> Result<Vec<Entry>, Error>;
 
     /// Returns a stored job.
     fn job(key: JobKey) -> Result<Option<JobRow>, Error>;

@@ -28,7 +28,8 @@ pub use contract::Store;
 pub use error::{Error, Kind};
 pub use mongo::Mongo;
 pub use rows::{
-    Failure, Fence, Gap, JobFilter, JobRow, Lease, Page, PipelineFilter, PipelineRow, PipelineState, Progress, Slice,
+    COUNTED, Failure, Fence, Gap, JobFilter, JobRow, JobTally, Lease, Page, PipelineFilter, PipelineOrder, PipelineRow,
+    PipelineScope, PipelineState, PipelineTally, Progress, ProjectJobFilter, Slice, Span,
 };
 pub use share::{Claimant, Grant, grant};
 pub use sqlite::Sqlite;

@@ -80,16 +80,35 @@ pub struct Slice {
     pub limit: u64,
 }
 
+/// Up to this length lists are counted to their end, as GitLab's are (contract, section 5.2).
+pub const COUNTED: u64 = 10_000;
+
 /// Some rows of a list and how many there are in all.
 #[derive(Debug, Clone)]
 pub struct Page<T> {
     /// The rows asked for.
     pub rows: Vec<T>,
-    /// How many rows the whole list has.
+    /// How many rows the whole list has. Above [`COUNTED`] at least so many: more than the rows up to here only if there are
+    /// more.
     pub total: u64,
 }
 
-/// Which pipelines of a project, newest id first unless `ascending`.
+impl<T> Page<T> {
+    /// Makes a page of the rows asked for and one more, if there is one, and of a count that ended above [`COUNTED`].
+    pub(super) fn bounded(rows: Vec<T>, slice: Slice, counted: u64) -> Self {
+        let page = Self::uncounted(rows, slice);
+        Self { total: if counted > COUNTED { counted.max(page.total) } else { counted }, ..page }
+    }
+
+    /// Makes a page of the rows asked for and one more, if there is one, of a list that nobody counted.
+    pub(super) fn uncounted(mut rows: Vec<T>, slice: Slice) -> Self {
+        let total = slice.offset + rows.len() as u64;
+        rows.truncate(usize::try_from(slice.limit).unwrap_or(usize::MAX));
+        Self { rows, total }
+    }
+}
+
+/// Which pipelines of a project, newest first unless `ascending`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PipelineFilter {
     /// Only with this status.
@@ -100,8 +119,105 @@ pub struct PipelineFilter {
     pub sha: Option<String>,
     /// Only from this source; without it child pipelines are left out, as GitLab does.
     pub source: Option<String>,
-    /// Oldest first.
+    /// Only with this name (`workflow:name`).
+    pub name: Option<String>,
+    /// Only of this scope.
+    pub scope: Option<PipelineScope>,
+    /// Only those that GitLab changed last within this span.
+    pub updated: Span,
+    /// Only those that were made within this span.
+    pub created: Span,
+    /// By what they are sorted; of equal ones the id decides.
+    pub order: PipelineOrder,
+    /// The smallest first.
     pub ascending: bool,
+}
+
+/// GitLab's scopes of pipelines (contract, section 5.4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PipelineScope {
+    /// With the status `running`.
+    Running,
+    /// With the status `pending`.
+    Pending,
+    /// `success`, `failed` or `canceled`: GitLab leaves `skipped` out.
+    Finished,
+    /// The latest of each branch. Which branches GitLab still has is not known here.
+    Branches,
+    /// The latest of each tag.
+    Tags,
+}
+
+impl PipelineScope {
+    /// Returns the statuses that it means; `None` when it is not about statuses.
+    pub(super) fn statuses(self) -> Option<&'static [&'static str]> {
+        match self {
+            Self::Running => Some(&["running"]),
+            Self::Pending => Some(&["pending"]),
+            Self::Finished => Some(&["success", "failed", "canceled"]),
+            Self::Branches | Self::Tags => None,
+        }
+    }
+}
+
+/// What pipelines are sorted by.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum PipelineOrder {
+    /// Their id.
+    #[default]
+    Id,
+    /// The word of their status.
+    Status,
+    /// Their ref.
+    Ref,
+    /// When GitLab changed them last.
+    UpdatedAt,
+}
+
+/// A span of time; both ends are part of it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Span {
+    /// Not before.
+    pub after: Option<Timestamp>,
+    /// Not after.
+    pub before: Option<Timestamp>,
+}
+
+/// Which jobs of a project, newest id first.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ProjectJobFilter {
+    /// Only with one of these statuses; empty means any.
+    pub scope: Vec<String>,
+    /// Only with an id below this one.
+    pub below: Option<JobId>,
+}
+
+/// How many jobs of a project are in one state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobTally {
+    /// Their status.
+    pub status: Status,
+    /// Whether they ran, so that a log is expected.
+    pub log_expected: bool,
+    /// The state of their logs.
+    pub log: Piece,
+    /// Whether GitLab lists an archive, so that one is expected.
+    pub archive_expected: bool,
+    /// The state of their archives.
+    pub archive: Piece,
+    /// How many they are.
+    pub count: u64,
+}
+
+/// How many pipelines of a project are in one state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PipelineTally {
+    /// Their status.
+    pub status: Status,
+    /// The state of their test reports.
+    pub report: Piece,
+    /// How many they are.
+    pub count: u64,
 }
 
 /// Which jobs of a pipeline, newest id first.

@@ -241,13 +241,16 @@ fn text_bytes(change: &Change) -> usize {
         Change::Project(project) => project.document.text.len(),
         Change::Pipeline(pipeline) | Change::Sketch(pipeline) => pipeline.document.text.len(),
         Change::Job(job) => job.document.text.len(),
+        Change::Bridges(_, document) => document.text.len(),
         _ => 0,
     }
 }
 
 fn weight(change: &Change) -> usize {
     let payload = match change {
-        Change::Project(_) | Change::Pipeline(_) | Change::Sketch(_) | Change::Job(_) => text_bytes(change),
+        Change::Project(_) | Change::Pipeline(_) | Change::Sketch(_) | Change::Job(_) | Change::Bridges(..) => {
+            text_bytes(change)
+        }
         Change::Log { bytes, .. } | Change::Archive { bytes, .. } | Change::Report { bytes, .. } => {
             bytes.as_ref().map_or(0, bytes::Bytes::len)
         }

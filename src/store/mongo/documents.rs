@@ -89,6 +89,11 @@ pub(super) struct PipelineDocument {
     #[serde(rename = "ref")]
     ref_: Option<Box<str>>,
     sha: Option<Box<str>>,
+    #[serde(default)]
+    name: Option<Box<str>>,
+    /// Whether it ran for a tag; `None` when nothing told.
+    #[serde(default)]
+    tag: Option<bool>,
     created_at: DateTime,
     pub(super) updated_at: DateTime,
     pub(super) as_of: DateTime,
@@ -301,6 +306,8 @@ impl PipelineDocument {
             source: pipeline.source.clone(),
             ref_: pipeline.ref_.clone(),
             sha: pipeline.sha.clone(),
+            name: pipeline.name.clone(),
+            tag: pipeline.tag,
             created_at: date(pipeline.created_at),
             updated_at: date(pipeline.updated_at),
             as_of: date(pipeline.document.as_of),
@@ -325,6 +332,7 @@ impl PipelineDocument {
         }
         *self = Self {
             source: new.source.or(self.source.take()),
+            tag: new.tag.or(self.tag),
             jobs_listed_at: self.jobs_listed_at,
             junit: self.junit,
             report: self.report.clone(),

@@ -7,15 +7,16 @@ use serde::Deserialize;
 
 use super::Mongo;
 use super::documents::JobDocument;
+use super::pipelines;
 use super::query::Query;
 use super::reach::Collections;
-use super::schema::{JOBS, JOBS_OF_PIPELINE};
+use super::schema::{JOBS, JOBS_BY_ID, JOBS_BY_STATUS, JOBS_OF_PIPELINE};
 use super::states;
 use super::trouble::Trouble;
-use super::values::{integer, time};
-use crate::domain::{Document, JobKey, PipelineKey};
+use super::values::{integer, natural, time};
+use crate::domain::{Document, JobKey, Piece, PipelineKey, ProjectId, Status};
 use crate::store::metrics::Operation;
-use crate::store::{Error, JobFilter, JobRow, Page, Slice};
+use crate::store::{Error, JobFilter, JobRow, JobTally, Page, PipelineTally, ProjectJobFilter, Slice};
 
 /// What a list of jobs is made of: all of it is in one index.
 #[derive(Debug, Deserialize)]
@@ -69,6 +70,73 @@ impl Mongo {
             let mut texts: HashMap<i64, Text> = found.into_iter().map(|text| (text.id, text)).collect();
             let rows = ids.iter().filter_map(|id| texts.remove(id)).map(Text::document).collect();
             Ok(Page { rows, total })
+        })
+        .await
+    }
+
+    pub(in crate::store) async fn project_jobs(
+        &self,
+        project: ProjectId,
+        filter: ProjectJobFilter,
+        slice: Slice,
+    ) -> Result<Page<Document>, Error> {
+        self.read(Operation("project_jobs", "list a project's jobs"), |collections| async move {
+            let mut of = doc! { "project": integer(project.0) };
+            if let Some(below) = filter.below {
+                of.insert("_id", doc! { "$lt": integer(below.0) });
+            }
+            // With statuses the index gives the newest of each, which are merged.
+            let index = if filter.scope.is_empty() { JOBS_BY_ID } else { JOBS_BY_STATUS };
+            if !filter.scope.is_empty() {
+                of.insert("status", doc! { "$in": filter.scope });
+            }
+            let found = Query::of(of).sort(doc! { "_id": -1 }).fields(doc! { "doc": 1, "as_of": 1 }).index(index);
+            let found = found.skip(slice.offset).limit(integer(slice.limit + 1));
+            let found: Vec<Text> = collections.rows(JOBS, found).await?;
+            Ok(Page::uncounted(found.into_iter().map(Text::document).collect(), slice))
+        })
+        .await
+    }
+
+    pub(in crate::store) async fn tallies(
+        &self,
+        project: ProjectId,
+    ) -> Result<(Vec<JobTally>, Vec<PipelineTally>), Error> {
+        #[derive(Deserialize)]
+        struct State {
+            status: Box<str>,
+            started: bool,
+            archived: bool,
+            log: Box<str>,
+            archive: Box<str>,
+        }
+        #[derive(Deserialize)]
+        struct Counted {
+            #[serde(rename = "_id")]
+            state: State,
+            count: i64,
+        }
+        self.read(Operation("tallies", "count a project's pieces"), |collections| async move {
+            let state = doc! {
+                "status": "$status", "started": "$started", "archived": "$archived", "log": "$log.piece",
+                "archive": "$archive.piece",
+            };
+            let one = doc! { "$sum": 1_i64 };
+            let stages = [
+                doc! { "$match": { "project": integer(project.0) } },
+                doc! { "$group": { "_id": state, "count": one } },
+            ];
+            let jobs = collections.aggregated::<Counted>(JOBS, stages, Some(JOBS_BY_STATUS));
+            let (jobs, pipelines) = tokio::try_join!(jobs, pipelines::tally(&collections, integer(project.0)))?;
+            let tally = |Counted { state, count }| JobTally {
+                status: Status(state.status),
+                log_expected: state.started,
+                log: Piece::from_word(&state.log),
+                archive_expected: state.archived,
+                archive: Piece::from_word(&state.archive),
+                count: natural(count),
+            };
+            Ok((jobs.into_iter().map(tally).collect(), pipelines))
         })
         .await
     }

@@ -72,6 +72,16 @@ impl Mongo {
         .await
     }
 
+    pub(in crate::store) async fn entries_of(&self, project: ProjectId, limit: u64) -> Result<Vec<Entry>, Error> {
+        self.read(Operation("entries_of", "read a project's journal entries"), |collections| async move {
+            // No index: the journal is written far more often than somebody asks this.
+            let of = Query::of(doc! { "project": integer(project.0) }).sort(doc! { "due": 1, "_id": 1 });
+            let found: Vec<EntryDocument> = collections.rows(JOURNAL, of.limit(integer(limit))).await?;
+            found.into_iter().map(entry).collect()
+        })
+        .await
+    }
+
     pub(in crate::store) async fn adopt(&self) -> Result<u64, Error> {
         let own = self.inner.owner.id;
         let adopted = self

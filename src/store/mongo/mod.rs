@@ -21,6 +21,7 @@ mod journal;
 mod leases;
 mod pipelines;
 mod processes;
+mod projects;
 mod query;
 mod reach;
 mod round;

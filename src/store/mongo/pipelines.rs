@@ -1,6 +1,6 @@
-//! Reading pipelines and projects.
+//! Reading pipelines, their trigger jobs and their reports' states.
 
-use mongodb::bson::{Document as Filter, doc};
+use mongodb::bson::{Bson, Document as Filter, doc};
 use serde::Deserialize;
 
 use super::Mongo;
@@ -8,12 +8,14 @@ use super::blobs;
 use super::jobs::Text;
 use super::query::Query;
 use super::reach::Collections;
-use super::schema::{PIPELINES, PIPELINES_LISTED, PROJECTS};
+use super::schema::{BRIDGES, PIPELINES, PIPELINES_BY_ID, PIPELINES_BY_REPORT, PIPELINES_BY_UPDATE};
 use super::trouble::Trouble;
-use super::values::{integer, natural};
-use crate::domain::{Document, PipelineKey, ProjectId};
+use super::values::{date, integer, natural};
+use crate::domain::{Document, Piece, PipelineKey, ProjectId, Status};
 use crate::store::metrics::Operation;
-use crate::store::{Error, Page, PipelineFilter, PipelineRow, Slice};
+use crate::store::{
+    COUNTED, Error, Page, PipelineFilter, PipelineOrder, PipelineRow, PipelineScope, PipelineTally, Slice, Span,
+};
 
 /// A counter of rows, as an aggregation answers it.
 #[derive(Debug, Deserialize)]
@@ -29,19 +31,19 @@ impl Mongo {
         slice: Slice,
     ) -> Result<Page<Document>, Error> {
         self.read(Operation("pipelines", "list pipelines"), |collections| async move {
-            let PipelineFilter { status, ref_, sha, source, ascending } = filter;
-            let mut asked = doc! { "project": integer(project.0) };
-            for (name, value) in [("status", status), ("ref", ref_), ("sha", sha)] {
-                if let Some(value) = value {
-                    asked.insert(name, value);
-                }
-            }
-            match source {
-                Some(source) => asked.insert("source", source),
-                None => asked.insert("source", doc! { "$ne": "parent_pipeline" }),
+            let asked = asked(&collections, project, &filter).await?;
+            // A narrow span is worth sorting; without one the index in the order of the list ends at the page's last row.
+            let by_update = filter.order == PipelineOrder::UpdatedAt || filter.updated.after.is_some();
+            let index = if by_update { PIPELINES_BY_UPDATE } else { PIPELINES_BY_ID };
+            let direction = if filter.ascending { 1 } else { -1 };
+            let mut order = match filter.order {
+                PipelineOrder::Id => Filter::new(),
+                PipelineOrder::Status => doc! { "status": direction },
+                PipelineOrder::Ref => doc! { "ref": direction },
+                PipelineOrder::UpdatedAt => doc! { "updated_at": direction },
             };
-            let order = doc! { "_id": if ascending { 1 } else { -1 } };
-            page(&collections, PIPELINES, asked, order, Some(PIPELINES_LISTED), slice).await
+            order.insert("_id", direction);
+            page(&collections, PIPELINES, asked, order, Some(index), slice).await
         })
         .await
         .map(|Page { rows, total }| Page { rows: rows.into_iter().map(Text::document).collect(), total })
@@ -60,39 +62,101 @@ impl Mongo {
         })
         .await
     }
-
-    pub(in crate::store) async fn projects(&self, slice: Slice) -> Result<Page<(ProjectId, Document)>, Error> {
-        self.read(Operation("projects", "list projects"), |collections| async move {
-            page(&collections, PROJECTS, Filter::new(), doc! { "_id": 1 }, None, slice).await
-        })
-        .await
-        .map(|Page { rows, total }| Page { rows: rows.into_iter().map(project).collect(), total })
-    }
-
-    pub(in crate::store) async fn project(&self, id: ProjectId) -> Result<Option<Document>, Error> {
-        self.read(Operation("project", "read a project"), |collections| async move {
-            let found = collections.of::<Text>(PROJECTS).find_one(doc! { "_id": integer(id.0) }).await?;
-            Ok(found.map(Text::document))
-        })
-        .await
-    }
-
-    pub(in crate::store) async fn project_by_path(&self, path: String) -> Result<Option<(ProjectId, Document)>, Error> {
-        self.read(Operation("project_by_path", "find a project"), |collections| async move {
-            let named = doc! { "path_key": path.to_ascii_lowercase() };
-            let found = collections.of::<Text>(PROJECTS).find_one(named).sort(doc! { "as_of": -1 }).await?;
-            Ok(found.map(project))
+    pub(in crate::store) async fn bridges(&self, key: PipelineKey) -> Result<Option<Document>, Error> {
+        self.read(Operation("bridges", "read a pipeline's trigger jobs"), |collections| async move {
+            let asked = doc! { "_id": integer(key.pipeline.0), "project": integer(key.project.0) };
+            Ok(collections.of::<Text>(BRIDGES).find_one(asked).await?.map(Text::document))
         })
         .await
     }
 }
 
-fn project(found: Text) -> (ProjectId, Document) {
-    (ProjectId(natural(found.id)), found.document())
+/// Returns what a filter asks for.
+async fn asked(collections: &Collections, project: ProjectId, filter: &PipelineFilter) -> Result<Filter, Trouble> {
+    let mut asked = doc! { "project": integer(project.0) };
+    let equal = [("ref", &filter.ref_), ("sha", &filter.sha), ("name", &filter.name)];
+    for (name, value) in equal.into_iter().filter_map(|(name, value)| Some((name, value.as_ref()?))) {
+        asked.insert(name, value);
+    }
+    match &filter.source {
+        Some(source) => asked.insert("source", source),
+        None => asked.insert("source", doc! { "$ne": "parent_pipeline" }),
+    };
+    for (name, span) in [("updated_at", filter.updated), ("created_at", filter.created)] {
+        if let Some(span) = within(span) {
+            asked.insert(name, span);
+        }
+    }
+    let mut all = Vec::new();
+    if let Some(status) = &filter.status {
+        all.push(doc! { "status": status });
+    }
+    if let Some(statuses) = filter.scope.and_then(PipelineScope::statuses) {
+        all.push(doc! { "status": { "$in": statuses } });
+    }
+    let latest_of = match filter.scope {
+        Some(PipelineScope::Tags) => Some(doc! { "tag": true }),
+        Some(PipelineScope::Branches) => {
+            Some(doc! { "tag": { "$ne": true }, "ref": { "$not": { "$regex": "^refs/" } } })
+        }
+        _ => None,
+    };
+    if let Some(kind) = latest_of {
+        all.push(doc! { "_id": { "$in": latest(collections, project, kind).await? } });
+    }
+    if !all.is_empty() {
+        asked.insert("$and", all);
+    }
+    Ok(asked)
 }
 
-/// Reads some rows of a list and counts all of it.
-async fn page(
+fn within(span: Span) -> Option<Filter> {
+    let ends = [("$gte", span.after), ("$lte", span.before)];
+    let ends: Filter =
+        ends.into_iter().filter_map(|(end, time)| Some((end.to_owned(), Bson::from(date(time?))))).collect();
+    (!ends.is_empty()).then_some(ends)
+}
+
+/// Returns the latest pipeline of each ref of a kind.
+async fn latest(collections: &Collections, project: ProjectId, mut kind: Filter) -> Result<Vec<i64>, Trouble> {
+    #[derive(Deserialize)]
+    struct Latest {
+        id: i64,
+    }
+    kind.insert("project", integer(project.0));
+    kind.insert("source", doc! { "$ne": "parent_pipeline" });
+    let stages = [doc! { "$match": kind }, doc! { "$group": { "_id": "$ref", "id": { "$max": "$_id" } } }];
+    let found = collections.aggregated::<Latest>(PIPELINES, stages, Some(PIPELINES_BY_ID)).await?;
+    Ok(found.into_iter().map(|latest| latest.id).collect())
+}
+
+/// Counts a project's pipelines by the state of their reports.
+pub(super) async fn tally(collections: &Collections, project: i64) -> Result<Vec<PipelineTally>, Trouble> {
+    #[derive(Deserialize)]
+    struct State {
+        status: Box<str>,
+        report: Box<str>,
+    }
+    #[derive(Deserialize)]
+    struct Tally {
+        #[serde(rename = "_id")]
+        state: State,
+        count: i64,
+    }
+    let state = doc! { "status": "$status", "report": "$report.piece" };
+    let stages =
+        [doc! { "$match": { "project": project } }, doc! { "$group": { "_id": state, "count": { "$sum": 1_i64 } } }];
+    let found = collections.aggregated::<Tally>(PIPELINES, stages, Some(PIPELINES_BY_REPORT)).await?;
+    let tally = |Tally { state, count }| PipelineTally {
+        status: Status(state.status),
+        report: Piece::from_word(&state.report),
+        count: natural(count),
+    };
+    Ok(found.into_iter().map(tally).collect())
+}
+
+/// Reads some rows of a list and counts it as far as lists are counted.
+pub(super) async fn page(
     collections: &Collections,
     name: &str,
     asked: Filter,
@@ -100,19 +164,17 @@ async fn page(
     index: Option<&str>,
     slice: Slice,
 ) -> Result<Page<Text>, Trouble> {
-    let stages = [doc! { "$match": asked.clone() }, doc! { "$count": "total" }];
+    let counted = integer(COUNTED + 1);
+    let stages = [doc! { "$match": asked.clone() }, doc! { "$limit": counted }, doc! { "$count": "total" }];
     let count = collections.aggregated::<Counted>(name, stages, index);
     let rows = Query::of(asked).sort(order).fields(doc! { "doc": 1, "as_of": 1 }).skip(slice.offset);
-    let rows = rows.limit(integer(slice.limit));
-    let rows = async {
-        match (slice.limit, index) {
-            (0, _) => Ok(Vec::new()),
-            (_, Some(index)) => collections.rows::<Text>(name, rows.index(index)).await,
-            (_, None) => collections.rows::<Text>(name, rows).await,
-        }
+    let rows = rows.limit(integer(slice.limit + 1));
+    let rows = match index {
+        Some(index) => rows.index(index),
+        None => rows,
     };
-    let (count, rows) = tokio::try_join!(count, rows)?;
-    Ok(Page { rows, total: count.first().map_or(0, |count| natural(count.total)) })
+    let (count, rows) = tokio::try_join!(count, collections.rows::<Text>(name, rows))?;
+    Ok(Page::bounded(rows, slice, count.first().map_or(0, |count| natural(count.total))))
 }
 
 /// Reads a small blob that is a text.

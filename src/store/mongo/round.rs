@@ -15,7 +15,7 @@ use super::facts::{self, Desk};
 use super::journal::Ending;
 use super::query::Query;
 use super::reach::Collections;
-use super::schema::{JOBS, JOBS_OF_PIPELINE, PIPELINES, PROJECTS};
+use super::schema::{BRIDGES, JOBS, JOBS_OF_PIPELINE, PIPELINES, PROJECTS};
 use super::trouble::Trouble;
 use super::values::{date, integer};
 use crate::domain::Project;
@@ -47,8 +47,9 @@ impl Mongo {
     ) -> Result<Ended, Trouble> {
         let owner = self.inner.owner.id;
         let changes = || orders.iter().flat_map(|order| &order.changes);
-        let (_, mut jobs, mut pipelines) = tokio::try_join!(
+        let (_, _, mut jobs, mut pipelines) = tokio::try_join!(
             write_projects(collections, changes()),
+            write_bridges(collections, changes()),
             load::<JobDocument>(collections, JOBS, changes().filter_map(job_of)),
             load::<PipelineDocument>(collections, PIPELINES, changes().filter_map(pipeline_of)),
         )?;
@@ -335,7 +336,24 @@ fn project_update(project: &Project) -> Update {
         "path": &*project.path,
         "path_key": project.path.to_ascii_lowercase(),
         "as_of": as_of,
+        "facts": serde_json::to_string(&project.facts).unwrap_or_default(),
         "doc": &*project.document.text,
     };
     Update { filter, change: change.into(), upsert: true, multi: false }
+}
+
+/// Writes pipelines' trigger jobs that are not older than the stored ones.
+async fn write_bridges(collections: &Collections, changes: impl Iterator<Item = &Change>) -> Result<(), Trouble> {
+    let updates = changes.filter_map(|change| match change {
+        Change::Bridges(key, document) => {
+            let (id, as_of) = (integer(key.pipeline.0), date(document.as_of));
+            let filter = rawdoc! { "_id": id, "as_of": { "$lte": as_of } };
+            let project = integer(key.project.0);
+            let change: RawDocumentBuf =
+                rawdoc! { "_id": id, "project": project, "as_of": as_of, "doc": &*document.text };
+            Some(Update { filter, change: change.into(), upsert: true, multi: false })
+        }
+        _ => None,
+    });
+    collections.update(BRIDGES, updates.collect()).await.map(drop)
 }

@@ -15,6 +15,8 @@ pub(super) const JOBS: &str = "jobs";
 /// Blobs, as GridFS calls their two collections, so that `mongofiles` reads them.
 pub(super) const FILES: &str = "fs.files";
 pub(super) const CHUNKS: &str = "fs.chunks";
+/// Trigger jobs, a document for each pipeline.
+pub(super) const BRIDGES: &str = "bridges";
 pub(super) const JOURNAL: &str = "journal";
 pub(super) const FAILURES: &str = "failures";
 pub(super) const MARKS: &str = "marks";
@@ -23,12 +25,20 @@ pub(super) const LEASES: &str = "leases";
 /// One document that lists the processes, so that their shares of the permits change one after the other.
 pub(super) const PROCESSES: &str = "processes";
 
-/// The order of every list of pipelines; it answers all filters.
-pub(super) const PIPELINES_LISTED: &str = "pipelines_listed";
+/// Pipelines by their id, with all that a list of them asks.
+pub(super) const PIPELINES_BY_ID: &str = "pipelines_by_id";
+/// Pipelines by their last change, with all that a list of them asks.
+pub(super) const PIPELINES_BY_UPDATE: &str = "pipelines_by_update";
+/// What is counted of pipelines.
+pub(super) const PIPELINES_BY_REPORT: &str = "pipelines_by_report";
 /// Pipelines that need something.
 pub(super) const PIPELINES_OPEN: &str = "pipelines_open";
 /// The jobs of a pipeline, with all that a list of them asks.
 pub(super) const JOBS_OF_PIPELINE: &str = "jobs_of_pipeline";
+/// The jobs of a project, newest first.
+pub(super) const JOBS_BY_ID: &str = "jobs_by_id";
+/// The jobs of each status, newest first, with all that is counted of them.
+pub(super) const JOBS_BY_STATUS: &str = "jobs_by_status";
 /// Jobs that need something.
 pub(super) const JOBS_OPEN: &str = "jobs_open";
 
@@ -138,16 +148,28 @@ type Declared = (&'static str, fn() -> Vec<IndexModel>);
 const INDEXES: [Declared; 7] = [
     (PROJECTS, || vec![index("projects_by_path", doc! { "path_key": 1 })]),
     (PIPELINES, || {
-        let listed = doc! { "project": 1, "_id": 1, "source": 1, "status": 1, "ref": 1, "sha": 1 };
+        let rest = doc! { "source": 1, "status": 1, "ref": 1, "sha": 1, "name": 1, "tag": 1, "created_at": 1 };
+        let (mut by_id, mut by_update) =
+            (doc! { "project": 1, "_id": 1 }, doc! { "project": 1, "updated_at": 1, "_id": 1 });
+        by_id.extend(rest.clone());
+        by_id.insert("updated_at", 1);
+        by_update.extend(rest);
         vec![
-            index(PIPELINES_LISTED, listed),
+            index(PIPELINES_BY_ID, by_id),
+            index(PIPELINES_BY_UPDATE, by_update),
+            index(PIPELINES_BY_REPORT, doc! { "project": 1, "status": 1, "report.piece": 1 }),
             partial(PIPELINES_OPEN, doc! { "project": 1, "_id": 1 }, doc! { "open": { "$gt": 0 } }),
         ]
     }),
     (JOBS, || {
+        let by_status = doc! {
+            "project": 1, "status": 1, "_id": -1, "started": 1, "archived": 1, "log.piece": 1, "archive.piece": 1,
+        };
         let of_pipeline = doc! { "project": 1, "pipeline": 1, "name": 1, "_id": 1, "status": 1, "junit": 1 };
         vec![
             index(JOBS_OF_PIPELINE, of_pipeline),
+            index(JOBS_BY_ID, doc! { "project": 1, "_id": -1 }),
+            index(JOBS_BY_STATUS, by_status),
             partial(JOBS_OPEN, doc! { "project": 1, "pipeline": 1, "_id": 1 }, doc! { "open": { "$gt": 0 } }),
         ]
     }),

@@ -56,6 +56,7 @@ fn apply(connection: &Connection, owner: Owner, changes: Vec<Change>) -> Result<
             Change::Log { key, record, bytes } => publish::log(connection, key, record, bytes, &mut touched)?,
             Change::Archive { key, record, bytes } => publish::archive(connection, key, record, bytes, &mut touched)?,
             Change::Report { key, record, bytes } => reports::publish(connection, key, record, bytes, &mut touched)?,
+            Change::Bridges(key, document) => facts::bridges(connection, key, &document)?,
             Change::Append(entries) => journal::append(connection, owner.id, &entries)?,
             Change::Start(entries) => journal::start(connection, owner.id, &entries)?,
             Change::Postpone(entries, due) => journal::postpone(connection, owner.id, &entries, due)?,
@@ -83,6 +84,7 @@ fn weight(change: &Change) -> usize {
         Change::Project(project) => project.document.text.len(),
         Change::Pipeline(pipeline) | Change::Sketch(pipeline) => pipeline.document.text.len(),
         Change::Job(job) => job.document.text.len(),
+        Change::Bridges(_, document) => document.text.len(),
         Change::Log { bytes, .. } | Change::Archive { bytes, .. } | Change::Report { bytes, .. } => {
             bytes.as_ref().map_or(0, bytes::Bytes::len)
         }

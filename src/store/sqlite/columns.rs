@@ -86,6 +86,7 @@ pub(super) fn target(target: &Target) -> (i64, i64, i64) {
         Target::Pipeline(_) => 1,
         Target::Job(_) => 2,
         Target::Report(_) => 3,
+        Target::Bridges(_) => 4,
     };
     (kind, integer(target.project().0), integer(target.id()))
 }
@@ -97,6 +98,7 @@ pub(super) fn read_target(row: &Row<'_>, first: usize) -> rusqlite::Result<Targe
     Ok(match row.get::<_, i64>(first)? {
         1 => Target::Pipeline(PipelineKey { project, pipeline: PipelineId(id) }),
         5 => Target::Project(project),
+        4 => Target::Bridges(PipelineKey { project, pipeline: PipelineId(id) }),
         3 => Target::Report(PipelineKey { project, pipeline: PipelineId(id) }),
         _ => Target::Job(JobKey { project, job: JobId(id) }),
     })

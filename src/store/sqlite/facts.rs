@@ -6,7 +6,7 @@ use super::apply::Touched;
 use super::columns::{self, integer};
 use super::trouble::Trouble;
 use super::{blobs, journal, publish};
-use crate::domain::{Job, Piece, Pipeline, PipelineId, PipelineKey, PipelinePhase, Project, Timestamp};
+use crate::domain::{Document, Job, Piece, Pipeline, PipelineId, PipelineKey, PipelinePhase, Project, Timestamp};
 use crate::store::slots::{self, Documented, Expected, Known};
 use crate::work::Target;
 
@@ -14,16 +14,31 @@ use crate::work::Target;
 pub(super) fn project(connection: &Connection, project: &Project) -> Result<(), Trouble> {
     connection
         .prepare_cached(
-            "INSERT INTO projects (id, path, as_of, doc) VALUES (?1, ?2, ?3, ?4)
-             ON CONFLICT (id) DO UPDATE SET path = excluded.path, as_of = excluded.as_of, doc = excluded.doc
+            "INSERT INTO projects (id, path, as_of, doc, facts) VALUES (?1, ?2, ?3, ?4, ?5)
+             ON CONFLICT (id) DO UPDATE SET path = excluded.path, as_of = excluded.as_of, doc = excluded.doc,
+                 facts = excluded.facts
              WHERE excluded.as_of >= projects.as_of",
         )?
         .execute(params![
             integer(project.id.0),
             project.path,
             project.document.as_of.as_millis(),
-            project.document.text
+            project.document.text,
+            serde_json::to_string(&project.facts).ok(),
         ])?;
+    Ok(())
+}
+
+/// Inserts or replaces a pipeline's trigger jobs if these are not older.
+pub(super) fn bridges(connection: &Connection, key: PipelineKey, document: &Document) -> Result<(), Trouble> {
+    let (project, pipeline) = columns::pipeline(key);
+    connection
+        .prepare_cached(
+            "INSERT INTO bridges (project, pipeline, as_of, doc) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT (project, pipeline) DO UPDATE SET as_of = excluded.as_of, doc = excluded.doc
+             WHERE excluded.as_of >= bridges.as_of",
+        )?
+        .execute(params![project, pipeline, document.as_of.as_millis(), document.text])?;
     Ok(())
 }
 
@@ -35,12 +50,14 @@ pub(super) fn pipeline(connection: &Connection, pipeline: &Pipeline, touched: &m
     let open = 2 + if phase == PipelinePhase::Ended { 0 } else { 4 };
     let mut changed = connection
         .prepare_cached(
-            "INSERT INTO pipelines (project, id, status, phase, open, source, ref, sha, created_at, updated_at, as_of, doc)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
+            "INSERT INTO pipelines (project, id, status, phase, open, source, ref, sha, created_at, updated_at, as_of, doc,
+                 name, tag)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
              ON CONFLICT (project, id) DO UPDATE SET
                  status = excluded.status, phase = excluded.phase, source = coalesce(excluded.source, source),
                  ref = excluded.ref, sha = excluded.sha, created_at = excluded.created_at,
-                 updated_at = excluded.updated_at, as_of = excluded.as_of, doc = excluded.doc
+                 updated_at = excluded.updated_at, as_of = excluded.as_of, doc = excluded.doc, name = excluded.name,
+                 tag = coalesce(excluded.tag, tag)
              WHERE (excluded.updated_at, excluded.phase = 2, excluded.as_of)
                  >= (pipelines.updated_at, pipelines.phase = 2, pipelines.as_of)",
         )?
@@ -57,6 +74,8 @@ pub(super) fn pipeline(connection: &Connection, pipeline: &Pipeline, touched: &m
             pipeline.updated_at.as_millis(),
             pipeline.document.as_of.as_millis(),
             pipeline.document.text,
+            pipeline.name,
+            pipeline.tag,
         ])?;
     // However old the document is, it was not deleted.
     changed += connection

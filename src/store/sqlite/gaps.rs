@@ -103,6 +103,7 @@ fn of_failures(connection: &Connection, project: Option<i64>, limit: u64) -> rus
          LEFT JOIN pipelines AS whole ON whole.project = failure.project AND whole.id = coalesce(job.pipeline, pipeline.id)
          WHERE (?1 IS NULL OR failure.project = ?1) AND coalesce(job.open, 0) <> 2 AND coalesce(whole.gone, 0) = 0
          AND coalesce(job.log_piece, '') <> 'failed' AND coalesce(job.archive_piece, '') <> 'failed'
+         AND failure.kind <> 4
          AND NOT (failure.kind = 3 AND coalesce(pipeline.phase, 1) = 0)
          AND NOT (pipeline.id IS NOT NULL
                   AND (pipeline.jobs_listed_at IS NULL

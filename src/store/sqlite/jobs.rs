@@ -5,12 +5,13 @@ use deadpool_sqlite::rusqlite::{self, OptionalExtension, Row, params};
 use super::Sqlite;
 use super::calls::snapshot;
 use super::columns::{self, integer, natural, small};
+use super::pipelines;
 use super::trouble::Trouble;
 use crate::domain::{
     ArchiveRecord, BlobId, Document, JobId, JobKey, LogNote, LogRecord, PipelineId, PipelineKey, ProjectId,
 };
 use crate::store::metrics::Operation;
-use crate::store::{Error, JobFilter, JobRow, Page, Slice};
+use crate::store::{Error, JobFilter, JobRow, JobTally, Page, PipelineTally, ProjectJobFilter, Slice};
 
 /// The columns that [`read_log`] reads, in its order.
 macro_rules! log_columns {
@@ -93,6 +94,64 @@ impl Sqlite {
         .await
     }
 
+    pub(in crate::store) async fn project_jobs(
+        &self,
+        project: ProjectId,
+        filter: ProjectJobFilter,
+        slice: Slice,
+    ) -> Result<Page<Document>, Error> {
+        self.read(Operation("project_jobs", "list a project's jobs"), move |connection| {
+            let sql = project_jobs(filter.scope.len());
+            let below = filter.below.map_or(i64::MAX, |id| integer(id.0));
+            let (project, last) = (integer(project.0), slice.offset.saturating_add(slice.limit).saturating_add(1));
+            let (last, limit, offset) = (integer(last), integer(slice.limit + 1), integer(slice.offset));
+            let mut values: Vec<&dyn rusqlite::ToSql> = vec![&project, &below, &last, &limit, &offset];
+            values.extend(filter.scope.iter().map(|status| status as &dyn rusqlite::ToSql));
+            snapshot(connection, |connection| {
+                let ids: Vec<i64> = connection
+                    .prepare_cached(&sql)?
+                    .query_map(&*values, |row| row.get(0))?
+                    .collect::<Result<_, _>>()?;
+                let Page { rows: ids, total } = Page::uncounted(ids, slice);
+                let mut one =
+                    connection.prepare_cached("SELECT doc, as_of FROM jobs WHERE project = ?1 AND id = ?2")?;
+                let rows = ids.iter().map(|id| one.query_row([project, *id], |row| columns::document(row, 0, 1)));
+                Ok(Page { rows: rows.collect::<Result<_, _>>()?, total })
+            })
+        })
+        .await
+    }
+
+    pub(in crate::store) async fn tallies(
+        &self,
+        project: ProjectId,
+    ) -> Result<(Vec<JobTally>, Vec<PipelineTally>), Error> {
+        self.read(Operation("tallies", "count a project's pieces"), move |connection| {
+            let project = integer(project.0);
+            snapshot(connection, |connection| {
+                let jobs = connection
+                    .prepare_cached(
+                        "SELECT status, started, log_piece, archived, archive_piece, count(*)
+                         FROM jobs INDEXED BY jobs_by_status WHERE project = ?1
+                         GROUP BY status, started, log_piece, archived, archive_piece",
+                    )?
+                    .query_map([project], |row| {
+                        Ok(JobTally {
+                            status: columns::status(row, 0)?,
+                            log_expected: row.get(1)?,
+                            log: columns::piece(row, 2)?,
+                            archive_expected: row.get(3)?,
+                            archive: columns::piece(row, 4)?,
+                            count: natural(row.get(5)?),
+                        })
+                    })?
+                    .collect::<Result<_, _>>()?;
+                Ok((jobs, pipelines::tally(connection, project)?))
+            })
+        })
+        .await
+    }
+
     pub(in crate::store) async fn jobs_of(&self, key: PipelineKey) -> Result<Vec<JobRow>, Error> {
         const SQL: &str = concat!(
             "SELECT ",
@@ -117,6 +176,23 @@ impl Sqlite {
         })
         .await
     }
+}
+
+/// Returns the statement of a page of a project's jobs. With statuses each gives its newest ones in the order of the index,
+/// so that a rare one is not looked for among all jobs.
+fn project_jobs(statuses: usize) -> String {
+    let newest = |number: usize| {
+        format!(
+            "SELECT id FROM (SELECT id FROM jobs INDEXED BY jobs_by_status WHERE project = ?1 AND id < ?2 AND status = ?{} \
+             ORDER BY id DESC LIMIT ?3)",
+            number + 6
+        )
+    };
+    let chosen = match statuses {
+        0 => "SELECT id FROM jobs WHERE project = ?1 AND id < ?2 AND ?3 > 0".to_owned(),
+        _ => (0..statuses).map(newest).collect::<Vec<_>>().join(" UNION "),
+    };
+    format!("{chosen} ORDER BY id DESC LIMIT ?4 OFFSET ?5")
 }
 
 /// Reads a log's record from the columns of [`log_columns`], beginning at `first`.

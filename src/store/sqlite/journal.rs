@@ -36,6 +36,21 @@ impl Sqlite {
         .await
     }
 
+    pub(in crate::store) async fn entries_of(&self, project: ProjectId, limit: u64) -> Result<Vec<Entry>, Error> {
+        self.read(Operation("entries_of", "read a project's journal entries"), move |connection| {
+            // No index: the journal is written far more often than somebody asks this.
+            let entries = connection
+                .prepare_cached(
+                    "SELECT id, kind, project, target, lane, cause, due, attempts FROM journal
+                     WHERE project = ?1 ORDER BY due, id LIMIT ?2",
+                )?
+                .query_map([integer(project.0), integer(limit)], entry)?
+                .collect::<rusqlite::Result<_>>()?;
+            Ok(entries)
+        })
+        .await
+    }
+
     pub(in crate::store) async fn adopt(&self) -> Result<u64, Error> {
         let owner = self.inner.owner.id;
         self.write(Operation("adopt", "take journal entries over"), Urgency::Bulk, 1 << 19, move |connection| {

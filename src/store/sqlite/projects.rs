@@ -5,7 +5,7 @@ use deadpool_sqlite::rusqlite::{OptionalExtension, Row};
 use super::Sqlite;
 use super::calls::snapshot;
 use super::columns::{self, integer, natural};
-use crate::domain::{Document, ProjectId};
+use crate::domain::{Document, ProjectFacts, ProjectId};
 use crate::store::metrics::Operation;
 use crate::store::{Error, Page, Slice};
 
@@ -21,6 +21,35 @@ impl Sqlite {
                     .query_map([integer(slice.limit), integer(slice.offset)], project)?
                     .collect::<Result<_, _>>()?;
                 Ok(Page { rows, total })
+            })
+        })
+        .await
+    }
+
+    pub(in crate::store) async fn project_facts(&self) -> Result<Vec<(ProjectId, ProjectFacts)>, Error> {
+        self.read(Operation("project_facts", "list projects"), |connection| {
+            // Those of an earlier version are read from their documents.
+            let facts = connection
+                .prepare_cached(
+                    "SELECT id, coalesce(facts, (SELECT doc FROM projects AS whole WHERE whole.id = projects.id))
+                     FROM projects INDEXED BY projects_listed ORDER BY id",
+                )?
+                .query_map([], |row| {
+                    let text = row.get_ref(1)?.as_str().map_err(|error| columns::unreadable(1, error))?;
+                    Ok((ProjectId(natural(row.get(0)?)), ProjectFacts::of(text)))
+                })?
+                .collect::<Result<_, _>>()?;
+            Ok(facts)
+        })
+        .await
+    }
+
+    pub(in crate::store) async fn project_documents(&self, ids: Vec<ProjectId>) -> Result<Vec<Document>, Error> {
+        self.read(Operation("project_documents", "read projects"), move |connection| {
+            snapshot(connection, |connection| {
+                let mut one = connection.prepare_cached("SELECT id, doc, as_of FROM projects WHERE id = ?1")?;
+                let found = ids.iter().map(|id| one.query_row([integer(id.0)], project).optional());
+                found.filter_map(Result::transpose).map(|found| found.map(|(_, document)| document)).collect()
             })
         })
         .await

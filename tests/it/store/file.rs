@@ -79,13 +79,25 @@ fn dropping_a_store_outside_of_a_runtime_neither_hangs_nor_panics() {
 
 #[tokio::test]
 async fn a_file_of_an_earlier_version_is_migrated() {
-    let rig = Rig::with_job(Engine::Sqlite).await;
-    rig.store.close().await.expect("closed");
-    rig.behind.sql(
-        "ALTER TABLE jobs DROP COLUMN log_index; ALTER TABLE jobs DROP COLUMN archive_index;
-          ALTER TABLE leases DROP COLUMN completed; ALTER TABLE pipelines DROP COLUMN gone; PRAGMA user_version = 1",
+    const FIRST: &str = include_str!("../../../src/store/sqlite/migrations/0001_initial.sql");
+    let directory = tempfile::tempdir().expect("a directory");
+    let project = r#"{"id":7,"path_with_namespace":"group/app","name":"App"}"#;
+    let rows = format!(
+        "PRAGMA application_id = {}; PRAGMA user_version = 1;
+         INSERT INTO projects VALUES (7, 'group/app', 1, '{project}');
+         INSERT INTO pipelines (project, id, status, phase, open, created_at, updated_at, as_of, ref, doc)
+             VALUES (7, 70, 'success', 2, 0, 1, 1, 1, 'v1', '{{\"id\":70,\"name\":\"nightly\"}}');
+         INSERT INTO jobs (project, id, pipeline, name, status, ended, started, archived, junit, open, as_of, doc)
+             VALUES (7, 700, 70, 'build', 'success', 1, 1, 0, 0, 0, 1, '{{\"id\":700,\"tag\":true}}');",
+        0x4349_5354
     );
-    let store = rig.open(Duration::from_secs(30)).await;
+    let behind = Behind::new(&file(directory.path())).await;
+    behind.connect().execute_batch(&format!("{FIRST}{rows}")).expect("made");
+    let store = open(&file(directory.path()), Duration::from_secs(30)).await;
     assert_eq!(store.completed_ago("reconcile").await.expect("read"), None);
     assert!(store.job(JOB).await.expect("read").is_some());
+    assert_eq!(&*store.project_facts().await.expect("read")[0].1.name, "App");
+    let scope = Some(cistern::store::PipelineScope::Tags);
+    let tags = PipelineFilter { scope, name: Some("nightly".into()), ..PipelineFilter::default() };
+    assert_eq!(store.pipelines(PROJECT, tags, ALL).await.expect("listed").total, 1);
 }

@@ -1,0 +1,66 @@
+//! What speaks here, and to whom: the two answers that clients ask for first.
+
+use actix_web::{HttpRequest, HttpResponse};
+use serde_json::json;
+
+use super::answer::Problem;
+use super::openapi::{Answer, Operation, shapes};
+use super::provenance::Provenance;
+use super::view::View;
+use super::{link, reply};
+use crate::domain::Timestamp;
+
+/// The GitLab whose shapes are served. Clients read it to decide what they may ask for; it is our own and not the version of
+/// the GitLab that is cached, because it promises what Cistern answers and not what GitLab would.
+const SPOKEN: &str = "19.0.0-cistern";
+
+pub(super) const VERSION: Operation = Operation {
+    id: "getVersion",
+    tag: "about",
+    summary: "What speaks here",
+    about: "`version` names the GitLab whose shapes are served, `revision` is Cistern's own version.",
+    parameters: &[],
+    answer: Answer::One(shapes::VERSION),
+    problems: &[],
+};
+
+pub(super) const USER: Operation = Operation {
+    id: "getUser",
+    tag: "about",
+    summary: "Who asks",
+    about: "With `access.mode = open` nobody is known, and everybody is one made-up user.",
+    parameters: &[],
+    answer: Answer::One(shapes::USER),
+    problems: &[],
+};
+
+/// Answers with what speaks here.
+pub(super) async fn version(request: HttpRequest, _: View) -> Result<HttpResponse, Problem> {
+    let kas = json!({ "enabled": false, "externalUrl": null, "externalK8sProxyUrl": null, "version": null });
+    let version = json!({
+        "version": SPOKEN, "revision": env!("CARGO_PKG_VERSION"), "kas": kas, "enterprise": false,
+    });
+    Ok(reply::json(&request, now(), version.to_string()))
+}
+
+/// Answers with who asks.
+pub(super) async fn user(request: HttpRequest, _: View) -> Result<HttpResponse, Problem> {
+    let user = json!({
+        "id": 1,
+        "username": "cistern",
+        "public_email": null,
+        "name": "Everybody on this machine",
+        "state": "active",
+        "locked": false,
+        "avatar_url": null,
+        "web_url": link::service(&request),
+        "created_at": Timestamp::default(),
+        "bot": true,
+    });
+    Ok(reply::json(&request, now(), user.to_string()))
+}
+
+/// What Cistern says itself is as old as the answer.
+pub(super) fn now() -> Provenance {
+    Provenance::hit(Timestamp::now())
+}

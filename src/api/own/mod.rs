@@ -1,0 +1,5 @@
+//! `GET /api/cistern/v1/…`: what GitLab has no shape for.
+
+pub(super) mod completeness;
+mod cut;
+pub(super) mod suites;

@@ -1,0 +1,207 @@
+//! A job's part of its pipeline's test report: the suites that the summary says the job delivered to (contract, section 5.8).
+
+use std::collections::BTreeSet;
+use std::error::Error;
+use std::future::poll_fn;
+use std::pin::Pin;
+
+use actix_web::body::{BodyStream, BoxBody, MessageBody};
+use actix_web::http::Method;
+use actix_web::http::header::CONTENT_TYPE;
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
+use bytes::Bytes;
+use futures_util::Stream;
+use futures_util::stream::try_unfold;
+use serde::{Deserialize, Serialize};
+
+use super::cut::Cut;
+use crate::api::answer::{Problem, REASON};
+use crate::api::blob::{self, File};
+use crate::api::freshness::JobPart;
+use crate::api::openapi::{Answer, Operation, shapes};
+use crate::api::provenance::{Held, Provenance};
+use crate::api::reply;
+use crate::api::view::View;
+use crate::domain::{JobId, JobPhase, Piece, Reason};
+use crate::store::{JobRow, PipelineRow};
+
+pub(in crate::api) const REPORT: Operation = Operation {
+    id: "getJobTestReport",
+    tag: "test reports",
+    summary: "A job's part of its pipeline's test report",
+    about: "The suites that the job delivered to. GitLab merges what jobs of one group deliver (`rspec 1/4` … `4/4`): \
+            `shared_with` names the other jobs whose tests are in the same suites.",
+    parameters: &[],
+    answer: Answer::One(shapes::JOB_REPORT),
+    problems: &[],
+};
+
+#[derive(Deserialize)]
+struct Summary {
+    #[serde(default)]
+    test_suites: Vec<Suite>,
+}
+
+/// A suite as the summary has it.
+#[derive(Deserialize)]
+struct Suite {
+    name: Option<String>,
+    #[serde(default)]
+    build_ids: Vec<JobId>,
+    #[serde(flatten)]
+    counts: Counts,
+}
+
+/// The counts of a report or suite.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Counts {
+    total_time: f64,
+    total_count: u64,
+    success_count: u64,
+    failed_count: u64,
+    skipped_count: u64,
+    error_count: u64,
+}
+
+/// What comes before the suites.
+#[derive(Serialize)]
+struct Head {
+    job_id: JobId,
+    pipeline_id: crate::domain::PipelineId,
+    shared_with: BTreeSet<JobId>,
+    #[serde(flatten)]
+    counts: Counts,
+    suites: Vec<Shared>,
+}
+
+/// A suite and whose it is.
+#[derive(Serialize)]
+struct Shared {
+    name: String,
+    build_ids: Vec<JobId>,
+    shared_with: Vec<JobId>,
+}
+
+impl Head {
+    fn of(job: &JobRow, summary: Summary) -> Self {
+        let id = job.key.job;
+        let (mut counts, mut suites, mut shared_with) = (Counts::default(), Vec::new(), BTreeSet::new());
+        for suite in summary.test_suites.into_iter().filter(|suite| suite.build_ids.contains(&id)) {
+            let Some(name) = suite.name else { continue };
+            counts.add(&suite.counts);
+            let others: Vec<JobId> = suite.build_ids.iter().copied().filter(|other| *other != id).collect();
+            shared_with.extend(&others);
+            suites.push(Shared { name, build_ids: suite.build_ids, shared_with: others });
+        }
+        Self { job_id: id, pipeline_id: job.pipeline, shared_with, counts, suites }
+    }
+
+    /// Returns the answer up to its first suite.
+    fn text(&self) -> String {
+        let mut text = serde_json::to_string(self).unwrap_or_default();
+        text.pop();
+        text + r#","test_suites":["#
+    }
+}
+
+impl Counts {
+    fn add(&mut self, other: &Self) {
+        self.total_time += other.total_time;
+        self.total_count += other.total_count;
+        self.success_count += other.success_count;
+        self.failed_count += other.failed_count;
+        self.skipped_count += other.skipped_count;
+        self.error_count += other.error_count;
+    }
+}
+
+/// Answers with a job's suites.
+pub(in crate::api) async fn report(
+    request: HttpRequest,
+    path: web::Path<(String, String)>,
+    view: View,
+) -> Result<HttpResponse, Problem> {
+    let project = view.project(&path.0).await?;
+    // A report that is replaced between the row and its first byte is looked up once more.
+    for _ in 0..2 {
+        let Held { row: job, .. } = view.job(project, &path.1, JobPart::Document).await?;
+        let Held { row, provenance } = view.report(project, &job.pipeline.to_string()).await?;
+        let head = Head::of(&job, summary(&row)?);
+        let Some(blob) = row.report.blob.filter(|_| !head.suites.is_empty()) else {
+            return without_suites(&request, provenance, &view, &job, &row, &head).await;
+        };
+        let file = File::Zstd { blob, size: row.report.size, frames: Vec::new() };
+        let whole = blob::Bytes::Part(0..file.size());
+        let Some(body) = view.open(&file, whole, request.method()).await? else { continue };
+        let cut = Cut::new(head.suites.iter().map(|suite| suite.name.clone()));
+        let text = head.text();
+        let as_json = |response: &mut HttpResponseBuilder| {
+            response.insert_header((CONTENT_TYPE, "application/json"));
+        };
+        let version = (&file, text.clone());
+        return Ok(reply::made(&request, provenance, version, as_json, || {
+            if request.method() == Method::HEAD {
+                return BoxBody::new(());
+            }
+            BodyStream::new(Box::pin(suites(text, body, cut))).boxed()
+        }));
+    }
+    Err(Problem::Away)
+}
+
+fn summary(pipeline: &PipelineRow) -> Result<Summary, Problem> {
+    match &pipeline.report.summary {
+        Some(text) => serde_json::from_str(text).map_err(|_| Problem::Unusable),
+        None => Ok(Summary { test_suites: Vec::new() }),
+    }
+}
+
+/// A job that delivered nothing gets zeros, as GitLab's pipelines do; one whose tests should be here does not.
+async fn without_suites(
+    request: &HttpRequest,
+    provenance: Provenance,
+    view: &View,
+    job: &JobRow,
+    pipeline: &PipelineRow,
+    head: &Head,
+) -> Result<HttpResponse, Problem> {
+    let ended = job.status.job_phase() == JobPhase::Ended;
+    if ended && job.junit {
+        let replaced = view.jobs_of(pipeline).await?.iter().any(|other| other.name == job.name && other.key > job.key);
+        return Err(match pipeline.report.piece {
+            Piece::Whole | Piece::Live if replaced => Problem::EarlierAttempt,
+            Piece::Whole | Piece::Live => Problem::NotHeld(Piece::Missing),
+            piece => Problem::NotHeld(piece),
+        });
+    }
+    Ok(reply::document(request, provenance, head.text() + "]}", |response| {
+        if !ended {
+            response.insert_header((REASON, Piece::Absent(Reason::NotFinished).as_str()));
+        }
+    }))
+}
+
+type Broken = Box<dyn Error>;
+
+/// Streams the head, then the wanted suites of the report, then the end.
+fn suites(head: String, body: BoxBody, cut: Cut) -> impl Stream<Item = Result<Bytes, Broken>> {
+    try_unfold((Some(head), Some(body), cut), |(mut head, mut body, mut cut)| async move {
+        if let Some(head) = head.take() {
+            return Ok(Some((Bytes::from(head), (None, body, cut))));
+        }
+        let Some(report) = &mut body else { return Ok(None) };
+        loop {
+            match poll_fn(|context| Pin::new(&mut *report).poll_next(context)).await {
+                None => return Ok(Some((Bytes::from_static(b"]}"), (None, None, cut)))),
+                Some(piece) => {
+                    let mut out = Vec::new();
+                    cut.feed(&piece?, &mut out)?;
+                    if !out.is_empty() {
+                        return Ok(Some((out.into(), (None, body, cut))));
+                    }
+                }
+            }
+        }
+    })
+}

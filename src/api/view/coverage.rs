@@ -1,0 +1,52 @@
+//! How far what one reader sees is cached.
+
+use super::View;
+use crate::access::Seen;
+use crate::api::answer::Problem;
+use crate::store::{Entry, Failure, Gap, JobRow, JobTally, PipelineRow, PipelineTally, Progress};
+
+/// How far a project is cached.
+pub(in crate::api) struct Coverage {
+    /// Its jobs, by their state.
+    pub(in crate::api) jobs: Vec<JobTally>,
+    /// Its pipelines, by their state.
+    pub(in crate::api) pipelines: Vec<PipelineTally>,
+    /// How far its passes have come.
+    pub(in crate::api) progress: Option<Progress>,
+    /// What should be cached and is not.
+    pub(in crate::api) gaps: Vec<Gap>,
+    /// What failed for good.
+    pub(in crate::api) failures: Vec<Failure>,
+    /// What is to be done.
+    pub(in crate::api) entries: Vec<Entry>,
+}
+
+impl View {
+    /// Returns all jobs of a pipeline with the state of their pieces, lowest id first.
+    pub(in crate::api) async fn jobs_of(&self, pipeline: &PipelineRow) -> Result<Vec<JobRow>, Problem> {
+        Ok(self.api.store.jobs_of(pipeline.key).await?)
+    }
+
+    /// Returns whether a pipeline's trigger jobs were fetched.
+    pub(in crate::api) async fn holds_bridges(&self, pipeline: &PipelineRow) -> Result<bool, Problem> {
+        Ok(self.api.store.bridges(pipeline.key).await?.is_some())
+    }
+
+    /// Returns what is known of a project's completeness, lists of at most `limit`.
+    pub(in crate::api) async fn coverage(&self, project: Seen, limit: u64) -> Result<Coverage, Problem> {
+        let id = project.project();
+        if let problem @ (Problem::ProjectNotFound | Problem::Away | Problem::Unusable) = self.nothing_in(project).await
+        {
+            return Err(problem);
+        }
+        let (tallies, progress, gaps, failures, entries) = tokio::try_join!(
+            self.api.store.tallies(id),
+            self.api.store.progress(id),
+            self.api.store.gaps(Some(id), limit),
+            self.api.store.failures(Some(id)),
+            self.api.store.entries_of(id, limit),
+        )?;
+        let (jobs, pipelines) = tallies;
+        Ok(Coverage { jobs, pipelines, progress, gaps, failures, entries })
+    }
+}

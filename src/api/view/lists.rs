@@ -1,0 +1,143 @@
+//! Lists of what one reader sees.
+
+use serde::Deserialize;
+
+use super::View;
+use crate::access::Seen;
+use crate::api::answer::Problem;
+use crate::api::freshness::{self, Standing};
+use crate::api::provenance::{Held, Listed, Provenance, Source};
+use crate::domain::{Document, ProjectFacts, ProjectId, Timestamp};
+use crate::store::{JobFilter, Page, PipelineFilter, PipelineRow, ProjectJobFilter, Slice};
+use crate::work::{Cause, Target};
+
+impl View {
+    /// Returns a page of a project's pipelines; what was asked for begins at `since`, or at the project's beginning.
+    pub(in crate::api) async fn pipelines(
+        &self,
+        project: Seen,
+        filter: PipelineFilter,
+        slice: Slice,
+        since: Option<Timestamp>,
+    ) -> Result<Listed, Problem> {
+        let id = project.project();
+        let page = self.api.store.pipelines(id, filter, slice).await?;
+        let progress = self.api.store.progress(id).await?;
+        let mut since = since;
+        if page.total == 0 || since.is_none() {
+            let known = |document: &Document| Standing::last(document.as_of);
+            let document = self.held((Target::Project(id), Cause::Read), || self.api.store.project(id), known).await?;
+            let created = document.as_ref().and_then(|document| freshness::created_at(&document.row.text));
+            if document.is_none() && page.total == 0 {
+                return Err(Problem::ProjectNotFound);
+            }
+            since = since.or(created);
+        }
+        let as_of = progress.map(|progress| progress.full_pass_at.unwrap_or_default().max(progress.watermark));
+        let complete = freshness::covers(progress.as_ref(), since);
+        Ok(Listed { page, provenance: Provenance::hit(as_of), complete })
+    }
+
+    /// Returns a page of the jobs of a pipeline that was asked for with [`PipelinePart::Jobs`].
+    pub(in crate::api) async fn pipeline_jobs(
+        &self,
+        pipeline: &Held<PipelineRow>,
+        filter: JobFilter,
+        slice: Slice,
+    ) -> Result<Listed, Problem> {
+        let page = self.api.store.pipeline_jobs(pipeline.row.key, filter, slice).await?;
+        let provenance = pipeline.provenance;
+        let complete = provenance.source != Source::Stale && freshness::lists_all(&pipeline.row);
+        Ok(Listed { page, provenance, complete })
+    }
+
+    /// Returns what lists of projects are chosen by, of all cached projects: only for choosing, before
+    /// [`projects_of`](Self::projects_of) says which of the chosen ones can be seen.
+    pub(in crate::api) async fn project_facts(&self) -> Result<Vec<(ProjectId, ProjectFacts)>, Problem> {
+        Ok(self.api.store.project_facts().await?)
+    }
+
+    /// Returns a page of those of the chosen projects that can be seen, in their order, and the last one's id.
+    pub(in crate::api) async fn projects_of(
+        &self,
+        chosen: Vec<ProjectId>,
+        slice: Slice,
+    ) -> Result<(Listed, Option<ProjectId>), Problem> {
+        let mut seen = Vec::new();
+        for id in chosen {
+            seen.extend(self.reader.see(id).await.map(Seen::project));
+        }
+        let total = seen.len() as u64;
+        let offset = usize::try_from(slice.offset).unwrap_or(usize::MAX);
+        let limit = usize::try_from(slice.limit).unwrap_or(usize::MAX);
+        let ids: Vec<ProjectId> = seen.into_iter().skip(offset).take(limit).collect();
+        let last = ids.last().copied();
+        let page = Page { rows: self.api.store.project_documents(ids).await?, total };
+        // Every pass begins by listing them.
+        let passed = self.api.store.completed_ago("reconcile").await?;
+        let as_of = passed.map(|ago| Timestamp::now().minus(ago));
+        Ok((Listed { page, provenance: Provenance::hit(as_of), complete: as_of.is_some() }, last))
+    }
+
+    /// Returns the newest pipeline of a ref, or of the project's default branch.
+    pub(in crate::api) async fn latest(&self, project: Seen, ref_: Option<String>) -> Result<Held<Document>, Problem> {
+        let ref_ = match ref_ {
+            Some(ref_) => ref_,
+            None => {
+                let document = self.api.store.project(project.project()).await?.ok_or(Problem::ProjectNotFound)?;
+                default_branch(&document).ok_or(Problem::NotFound)?
+            }
+        };
+        let filter = PipelineFilter { ref_: Some(ref_), ..PipelineFilter::default() };
+        let page = self.api.store.pipelines(project.project(), filter, Slice { offset: 0, limit: 1 }).await?;
+        match page.rows.into_iter().next() {
+            Some(document) => {
+                let as_of = document.as_of;
+                Ok(Held { row: document, provenance: Provenance::hit(as_of) })
+            }
+            None => Err(self.nothing_in(project).await),
+        }
+    }
+
+    /// Returns a page of a project's jobs.
+    pub(in crate::api) async fn project_jobs(
+        &self,
+        project: Seen,
+        filter: ProjectJobFilter,
+        slice: Slice,
+    ) -> Result<Listed, Problem> {
+        let page = self.api.store.project_jobs(project.project(), filter, slice).await?;
+        if page.rows.is_empty()
+            && let problem @ (Problem::ProjectNotFound | Problem::Away | Problem::Unusable) =
+                self.nothing_in(project).await
+        {
+            return Err(problem);
+        }
+        // Nobody asks GitLab for this list: it is what the lists of pipelines' jobs have shown.
+        let progress = self.api.store.progress(project.project()).await?;
+        let as_of = progress.map(|progress| progress.full_pass_at.unwrap_or_default().max(progress.watermark));
+        Ok(Listed { page, provenance: Provenance::hit(as_of), complete: false })
+    }
+
+    /// Returns a pipeline's trigger jobs, a JSON array; `None` while GitLab was not asked for them.
+    pub(in crate::api) async fn bridges(
+        &self,
+        pipeline: &Held<PipelineRow>,
+    ) -> Result<Option<Held<Document>>, Problem> {
+        let row = &pipeline.row;
+        let judge = |list: &Document| freshness::of_bridges(row, list);
+        let target = Target::Bridges(row.key);
+        match self.held((target, Cause::Read), || self.api.store.bridges(row.key), judge).await {
+            Err(Problem::Unreachable) => Ok(None),
+            held => held,
+        }
+    }
+}
+
+fn default_branch(project: &Document) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Named {
+        default_branch: Option<String>,
+    }
+    serde_json::from_str::<Named>(&project.text).ok()?.default_branch
+}
