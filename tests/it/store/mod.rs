@@ -9,6 +9,7 @@ mod journal;
 mod opening;
 mod processes;
 mod slots;
+mod verdicts;
 mod writer;
 
 use std::path::Path;
