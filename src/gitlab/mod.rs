@@ -12,6 +12,7 @@ mod address;
 mod answer;
 mod body;
 mod breaker;
+mod caller;
 mod condition;
 mod config;
 mod endpoint;
@@ -38,6 +39,7 @@ use prometheus_client::registry::Registry;
 
 pub use body::Body;
 pub use breaker::Circuit;
+pub use caller::{Credential, Standing};
 pub use config::{Config, Timeouts};
 pub use error::{Error, Kind};
 pub use pages::Next;
