@@ -8,6 +8,7 @@ use actix_web::{HttpResponse, ResponseError};
 use serde_json::json;
 use tracing::{debug, error};
 
+use crate::access::Denied;
 use crate::domain::Piece;
 use crate::store;
 
@@ -20,7 +21,15 @@ const RETRY_SECS: &str = "5";
 /// Why a read has no document to answer with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Problem {
-    /// The project is not cached.
+    /// The token is missing or refused.
+    Unauthorized,
+    /// The reader's role is too low for this.
+    Forbidden,
+    /// Too many unknown tokens came from where this one came from.
+    TooMany,
+    /// GitLab cannot be asked whether the reader may see it.
+    NotJudged,
+    /// The project is not cached, or not to be seen.
     ProjectNotFound,
     /// The pipeline or job is not cached.
     NotFound,
@@ -48,6 +57,12 @@ pub(super) enum Problem {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Unauthorized => f.write_str("401 Unauthorized"),
+            Self::Forbidden => f.write_str("403 Forbidden"),
+            Self::TooMany => f.write_str("429 Too Many Requests: too many unknown tokens. Ask again in a second."),
+            Self::NotJudged => f.write_str(
+                "503 Service Unavailable: GitLab cannot be asked right now whether you may read this. Ask again soon.",
+            ),
             Self::ProjectNotFound => f.write_str("404 Project Not Found"),
             Self::NotFound | Self::NotHeld(_) => f.write_str("404 Not found"),
             Self::Invalid { name, problem } => write!(f, "{name} {problem}"),
@@ -73,9 +88,12 @@ impl ResponseError for Problem {
     fn status_code(&self) -> StatusCode {
         match self {
             Self::ProjectNotFound | Self::NotFound | Self::NotHeld(_) | Self::UnknownPath => StatusCode::NOT_FOUND,
+            Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::TooMany => StatusCode::TOO_MANY_REQUESTS,
             Self::Invalid { .. } | Self::Unsupported(_) => StatusCode::BAD_REQUEST,
             Self::OnlyReads => StatusCode::METHOD_NOT_ALLOWED,
-            Self::Away => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NotJudged | Self::Away => StatusCode::SERVICE_UNAVAILABLE,
             Self::Unusable => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -89,8 +107,11 @@ impl ResponseError for Problem {
             Self::OnlyReads => {
                 response.insert_header((ALLOW, "GET, HEAD"));
             }
-            Self::Away => {
+            Self::NotJudged | Self::Away => {
                 response.insert_header((RETRY_AFTER, RETRY_SECS));
+            }
+            Self::TooMany => {
+                response.insert_header((RETRY_AFTER, "1"));
             }
             _ => {}
         }
@@ -98,6 +119,19 @@ impl ResponseError for Problem {
             // GitLab's parameter checks answer with `error`, everything else with `message`.
             Self::Invalid { .. } => response.json(json!({ "error": self.to_string() })),
             _ => response.json(json!({ "message": self.to_string() })),
+        }
+    }
+}
+
+impl From<Denied> for Problem {
+    fn from(denied: Denied) -> Self {
+        match denied {
+            Denied::Unauthorized => Self::Unauthorized,
+            Denied::Forbidden => Self::Forbidden,
+            Denied::NotFound => Self::ProjectNotFound,
+            Denied::TooMany => Self::TooMany,
+            Denied::Unknown => Self::NotJudged,
+            Denied::Store(error) => error.into(),
         }
     }
 }

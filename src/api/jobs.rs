@@ -38,8 +38,11 @@ pub(super) async fn trace(
     view: View,
 ) -> Result<HttpResponse, Problem> {
     // A log that is replaced between the row and its first byte is looked up once more.
+    view.named()?;
+    let project = view.project(&path.0).await?;
     for _ in 0..2 {
-        let Held { row, .. } = find(&view, &path).await?;
+        let Held { row, .. } = view.job(project, &path.1).await?;
+        let right = view.may_read_log(project, &path.1).await?;
         let mut response = log_response();
         match row.log.piece {
             Piece::Whole => response.insert_header((X_CISTERN_LOG, "settled")),
@@ -48,7 +51,7 @@ pub(super) async fn trace(
         };
         let Some(blob) = row.log.blob else { return Ok(response.body("")) };
         let file = File { blob, size: row.log.size, coding: Coding::Zstd };
-        if let Some(body) = view.open(file, request.method()).await? {
+        if let Some(body) = view.open(right, file, request.method()).await? {
             return Ok(response.body(body));
         }
     }
@@ -61,8 +64,10 @@ pub(super) async fn artifacts(
     path: web::Path<(String, String)>,
     view: View,
 ) -> Result<HttpResponse, Problem> {
+    let project = view.project(&path.0).await?;
     for _ in 0..2 {
-        let Held { row, .. } = find(&view, &path).await?;
+        let Held { row, .. } = view.job(project, &path.1).await?;
+        let right = view.may_read_archive(project, &path.1).await?;
         let Some(blob) = row.archive.blob else {
             return Err(match reason(&row, row.archive.piece) {
                 // Nothing is missing from a job that made none.
@@ -71,7 +76,7 @@ pub(super) async fn artifacts(
             });
         };
         let file = File { blob, size: row.archive.size, coding: Coding::Plain };
-        if let Some(body) = view.open(file, request.method()).await? {
+        if let Some(body) = view.open(right, file, request.method()).await? {
             return Ok(HttpResponse::Ok()
                 .insert_header((CONTENT_TYPE, "application/zip"))
                 .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"))
@@ -83,6 +88,7 @@ pub(super) async fn artifacts(
 }
 
 async fn find(view: &View, path: &(String, String)) -> Result<Held<JobRow>, Problem> {
+    view.named()?;
     view.job(view.project(&path.0).await?, &path.1).await
 }
 

@@ -65,6 +65,33 @@ pub(super) fn respond(request: &HttpRequest, query: &Query, paging: Paging, page
     response.body(concatenated(&page.rows))
 }
 
+/// Answers with a page of a list of which it is only known whether it goes on: without totals and a last page, as GitLab
+/// answers where it does not count (contract, section 5.2).
+pub(super) fn respond_uncounted(
+    request: &HttpRequest,
+    query: &Query,
+    paging: Paging,
+    rows: &[Document],
+    more: bool,
+) -> HttpResponse {
+    let (prev, next) = ((paging.page > 1).then(|| paging.page - 1), more.then(|| paging.page + 1));
+    let number = |number: Option<u64>| number.map(|number| number.to_string()).unwrap_or_default();
+    let mut response = HttpResponse::Ok();
+    response
+        .insert_header((CONTENT_TYPE, "application/json"))
+        .insert_header((X_PAGE, paging.page.to_string()))
+        .insert_header((X_PER_PAGE, paging.per_page.to_string()))
+        .insert_header((X_PREV_PAGE, number(prev)))
+        .insert_header((X_NEXT_PAGE, number(next)));
+    if let Some(base) = base(request) {
+        let link = |page: u64, rel: &str| format!("<{base}?{}>; rel=\"{rel}\"", parameters(query, paging, page));
+        let around = prev.map(|page| link(page, "prev")).into_iter().chain(next.map(|page| link(page, "next")));
+        let links: Vec<String> = around.chain([link(1, "first")]).collect();
+        response.insert_header((LINK, links.join(", ")));
+    }
+    response.body(concatenated(rows))
+}
+
 /// Joins documents to a JSON array without reading them.
 fn concatenated(rows: &[Document]) -> String {
     let mut body = String::with_capacity(2 + rows.iter().map(|row| row.text.len() + 1).sum::<usize>());

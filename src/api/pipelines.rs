@@ -81,10 +81,11 @@ pub(super) async fn report(
 ) -> Result<HttpResponse, Problem> {
     // A report that is replaced between the row and its first byte is looked up once more.
     for _ in 0..2 {
-        let Held { row, .. } = find(&view, &path).await?;
+        let project = view.project(&path.0).await?;
+        let Held { row, .. } = view.pipeline(project, &path.1).await?;
         let Some(blob) = row.report.blob else { return without_report(&row, ZERO_REPORT) };
         let file = File { blob, size: row.report.size, coding: Coding::Zstd };
-        if let Some(body) = view.open(file, request.method()).await? {
+        if let Some(body) = view.open(project.report(), file, request.method()).await? {
             return Ok(HttpResponse::Ok().insert_header((CONTENT_TYPE, "application/json")).body(body));
         }
     }

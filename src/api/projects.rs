@@ -4,7 +4,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::answer::Problem;
 use super::query::Query;
-use super::view::View;
+use super::view::{Projects, View};
 use super::{listing, reply};
 
 /// What GitLab can filter projects by and Cistern cannot. `membership` and `simple` are left alone: what is cached is
@@ -41,15 +41,17 @@ const UNSUPPORTED: [&str; 29] = [
     "with_programming_language",
 ];
 
-/// Answers with a page of all cached projects.
+/// Answers with a page of the cached projects that the reader may see.
 pub(super) async fn list(request: HttpRequest, view: View) -> Result<HttpResponse, Problem> {
     let query = Query::of(&request);
     query.refuse(&UNSUPPORTED)?;
     query.only("order_by", "id")?;
     query.only("sort", "asc")?;
     let paging = query.paging()?;
-    let page = view.projects(paging.slice()).await?;
-    Ok(listing::respond(&request, &query, paging, &page))
+    Ok(match view.projects(paging.slice()).await? {
+        Projects::Counted(page) => listing::respond(&request, &query, paging, &page),
+        Projects::Uncounted { rows, more } => listing::respond_uncounted(&request, &query, paging, &rows, more),
+    })
 }
 
 /// Answers with one project, by id or by path.
@@ -58,6 +60,6 @@ pub(super) async fn show(
     project: web::Path<String>,
     view: View,
 ) -> Result<HttpResponse, Problem> {
-    let held = view.document(view.project(&project).await?).await?;
+    let held = view.document(view.visible(&project).await?).await?;
     Ok(reply::json(&request, held.provenance, held.row.text))
 }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::access::{self, Open};
+use crate::access::{self, Access, Mode};
 use crate::domain::{
     ArchiveRecord, Job, JobId, JobKey, LogRecord, Piece, Pipeline, PipelineId, PipelineKey, Project, ProjectId, Reason,
     ReportRecord, Timestamp,
@@ -57,9 +57,11 @@ impl Cistern {
             Config { place: Place::Sqlite(path), lease: Duration::from_secs(30), operations: 50, kind: "test" };
         let store = Store::open(config).await.expect("a store");
         let shared = store.clone();
+        let open = Mode::Open { allow_open_network: false };
+        let access = Access::new(open, store.clone()).expect("a rule");
         let server = HttpServer::new(move || {
             App::new()
-                .service(access::reads(Open::default(), |config| super::routes(config, shared.clone())))
+                .service(access::reads(access.clone(), |config| super::routes(config, shared.clone())))
                 .default_service(web::to(super::unknown_path))
         })
         .workers(1)

@@ -5,6 +5,7 @@
 
 mod engine;
 mod permits;
+mod readers;
 mod service;
 mod status;
 

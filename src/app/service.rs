@@ -11,9 +11,10 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::readers::readers;
 use super::status::status;
 use super::{Engine, Running};
-use crate::access::{self, Open};
+use crate::access::{self, Access};
 use crate::admin::probes::{Reach, Readiness};
 use crate::admin::{self, Status, probes};
 use crate::api;
@@ -72,16 +73,16 @@ impl Service {
         engine.register(&mut registry);
         let webhook = make_webhook(config, &engine, &mut registry)?;
         let readiness = Arc::new(watch::Sender::new(Readiness::default()));
-        let open = Open { allow_open_network: config.access.allow_open_network };
         let store = engine.store.clone();
+        let access = Access::new(readers(config, &engine), store.clone())?;
         let seen = readiness.subscribe();
         let timeout = config.server.drain_timeout;
         let main = HttpServer::new(move || {
-            let (webhook, store, seen) = (webhook.clone(), store.clone(), seen.clone());
+            let (webhook, store, seen, access) = (webhook.clone(), store.clone(), seen.clone(), access.clone());
             App::new()
                 .configure(|routes| webhook::routes(routes, webhook))
                 .configure(|routes| probes::routes(routes, seen))
-                .service(access::reads(open, |routes| api::routes(routes, store)))
+                .service(access::reads(access, |routes| api::routes(routes, store)))
                 .default_service(web::to(api::unknown_path))
         });
         let main = run(main

@@ -130,17 +130,8 @@ pub const ALIASES: &[(&str, &Key)] =
     &[("GITLAB_URL", &GITLAB_URL), ("GITLAB_TOKEN", &GITLAB_TOKEN), ("MONGODB_URI", &STORE_URL)];
 
 /// Settings of the design whose feature does not exist yet. They are refused as such, not likened to another setting:
-/// who writes `access.tokens` does not mean `webhook.tokens`.
-pub const LATER: &[&str] = &[
-    "access.negative_ttl",
-    "access.positive_ttl",
-    "access.stale_if_error",
-    "access.tokens",
-    "api.max_age",
-    "api.read_through",
-    "gitlab.hooks_token",
-    "server.public_url",
-];
+/// who writes `gitlab.hooks_token` does not mean `gitlab.token`.
+pub const LATER: &[&str] = &["api.max_age", "api.read_through", "gitlab.hooks_token", "server.public_url"];
 
 /// Returns the rows of the README's settings table, heading included.
 pub fn table() -> String {
@@ -219,8 +210,14 @@ keys! {
     LIMITS_ARTIFACT_SIZE "limits.artifact_size" Kind::Size, Text("1GiB"), "larger archives are recorded, not fetched";
     LIMITS_REPORT_SIZE "limits.report_size" Kind::Size, Text("64MiB"), "larger reports are recorded, not fetched";
     LIMITS_WEBHOOK_BYTES "limits.webhook_bytes" Kind::Size, Text("64MiB"), "webhook bodies in flight, together";
-    ACCESS_MODE "access.mode" Kind::Choice(&["open"]), Unset("`open` on loopback, else none"),
-        "who may read; `open`: everybody who reaches it on this machine";
+    ACCESS_MODE "access.mode" Kind::Choice(super::access::MODES), Unset("`open` on loopback, else none"),
+        "who may read; `open`: everybody on this machine, `token`: who has one of `access.tokens`, `gitlab`: whom GitLab lets";
+    ACCESS_TOKENS "access.tokens" Kind::Secrets, Unset("none"),
+        "static tokens of readers; one for some projects only: `TOKEN=group/**;42`";
+    ACCESS_POSITIVE_TTL "access.positive_ttl" Kind::Duration, Text("5m"), "how long GitLab's yes to a reader holds";
+    ACCESS_NEGATIVE_TTL "access.negative_ttl" Kind::Duration, Text("1m"), "how long its no holds";
+    ACCESS_STALE_IF_ERROR "access.stale_if_error" Kind::Duration, Text("1h"),
+        "how long either holds while GitLab cannot be asked";
     ACCESS_ALLOW_OPEN_NETWORK "access.allow_open_network" Kind::Switch, Text("false"),
         "with `access.mode = open`: let everybody read who reaches it from elsewhere, too";
     SCHEDULE_SCALE "schedule.scale" Kind::Number, Text("1"),
