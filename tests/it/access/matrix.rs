@@ -1,5 +1,7 @@
 //! Every reader, every kind of project, every route.
 
+use cistern::demo::fake::{Fault, FaultKind};
+
 use super::*;
 use crate::rig::PATIENCE;
 
@@ -66,7 +68,37 @@ async fn rights_that_change_are_gitlab_s_of_now_when_their_time_is_over(engine: 
     serving.stop().await;
 }
 
+async fn while_gitlab_is_away_everybody_gets_what_they_got(engine: Engine) {
+    let mut instance = instance(engine).await;
+    // Every yes is asked for again, in vain.
+    instance.rig = instance.rig.set("access.positive_ttl", "0");
+    let serving = instance.rig.serve("cistern.db").await;
+    let everything = async || {
+        let mut answers = Vec::new();
+        for token in READERS {
+            for place in &instance.places {
+                let path = place.path.replace('/', "%2F");
+                for route in place.routes(&path).into_iter().chain(place.routes(&place.project.to_string())) {
+                    let answer = ours(&serving, &route, token).await;
+                    answers.push((format!("{} {token:?} {route}", place.name), answer.status, answer.body));
+                }
+            }
+        }
+        answers
+    };
+    let before = everything().await;
+    instance.rig.fake.inject(Fault::new(FaultKind::CloseBeforeHead));
+    let after = everything().await;
+    let granted = before.iter().filter(|(_, status, _)| *status == 200).count();
+    assert!(granted > 100, "{granted}");
+    for (before, after) in before.iter().zip(&after) {
+        assert!(before == after, "{}: {} became {}", before.0, before.1, after.1);
+    }
+    serving.stop().await;
+}
+
 on_both! {
+    while_gitlab_is_away_everybody_gets_what_they_got;
     readers_get_what_gitlab_gives_them;
     rights_that_change_are_gitlab_s_of_now_when_their_time_is_over;
 }

@@ -117,3 +117,15 @@ async fn gitlab_s_readers_are_pages_without_totals() {
 on_both! {
     static_tokens_read_what_they_are_for;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_check_warns_of_a_token_that_reads_more_than_it_needs() {
+    let Instance { rig, .. } = instance(Engine::chosen()).await;
+    let check = async |rig: &Rig| crate::process::Process::start(rig, "cistern.db", &["check"]).ended().await;
+    let ended = check(&rig).await;
+    assert!(ended.code == Some(0) && !ended.stdout.contains("above Reporter"), "{ended:?}");
+    let rig = rig.set("gitlab.token", OWNER);
+    let ended = check(&rig).await;
+    assert!(ended.code == Some(0) && ended.stdout.contains("above Reporter"), "{ended:?}");
+    assert!(!format!("{ended:?}").contains(OWNER), "{ended:?}");
+}

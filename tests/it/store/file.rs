@@ -81,6 +81,7 @@ fn dropping_a_store_outside_of_a_runtime_neither_hangs_nor_panics() {
 async fn a_file_of_an_earlier_version_is_migrated() {
     let rig = Rig::with_job(Engine::Sqlite).await;
     rig.store.close().await.expect("closed");
+    rig.behind.sql("DROP TABLE verdicts; DROP TABLE access_key");
     rig.behind.sql("ALTER TABLE leases DROP COLUMN completed; PRAGMA user_version = 1");
     let store = rig.open(Duration::from_secs(30)).await;
     assert_eq!(store.completed_ago("reconcile").await.expect("read"), None);
