@@ -2,31 +2,17 @@
 //!
 //! Open means open to people and programs on this machine. It guarantees that a read which came through a proxy, or by
 //! a name that is not this machine's own (also one that a web page had resolved to 127.0.0.1), is refused unless
-//! `access.allow_open_network` says that the network may read.
+//! `access.allow_open_network` says that the network may read; then nothing is asked of this module.
 //!
 //! It deliberately does not look at the peer's address: a proxy on this machine has a loopback address too.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use actix_web::body::{BoxBody, MessageBody};
-use actix_web::dev::{HttpServiceFactory, ServiceRequest, ServiceResponse};
 use actix_web::http::header::{HOST, HeaderMap};
-use actix_web::middleware::{Next, from_fn};
-use actix_web::{Error, HttpMessage, HttpResponse, web};
-use serde_json::json;
-
-use super::Reader;
-
-/// The settings of `access.mode = open`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Open {
-    /// Lets everybody read who can reach the listener, also by proxies and other names.
-    pub allow_open_network: bool,
-}
 
 /// Why a read is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Refusal {
+pub(super) enum Refusal {
     /// It was asked for by a name that is not this machine's own.
     Host,
     /// It came through a proxy.
@@ -34,7 +20,7 @@ enum Refusal {
 }
 
 impl Refusal {
-    fn message(self) -> String {
+    pub(super) fn message(self) -> String {
         let what = match self {
             Self::Host => "this was asked for by a host name that is not localhost, 127.0.0.0/8 or [::1]",
             Self::Proxied => "this came through a proxy (Forwarded, X-Forwarded-* or Via)",
@@ -46,34 +32,8 @@ impl Refusal {
     }
 }
 
-/// Guards all routes that read. Webhooks and probes stay outside of it.
-pub fn reads(open: Open, routes: impl FnOnce(&mut web::ServiceConfig)) -> impl HttpServiceFactory + 'static {
-    web::scope("").wrap(from_fn(move |request, next| guard(open, request, next))).configure(routes)
-}
-
-async fn guard(
-    open: Open,
-    request: ServiceRequest,
-    next: Next<impl MessageBody + 'static>,
-) -> Result<ServiceResponse<BoxBody>, Error> {
-    let authority = request.uri().authority().map(actix_web::http::uri::Authority::as_str);
-    match judge(open, authority, request.headers()) {
-        Ok(()) => {
-            request.extensions_mut().insert(Reader::everything());
-            next.call(request).await.map(ServiceResponse::map_into_boxed_body)
-        }
-        Err(refusal) => {
-            let answer = HttpResponse::Forbidden().json(json!({ "message": refusal.message() }));
-            Ok(request.into_response(answer))
-        }
-    }
-}
-
 /// `authority` is that of a request line in absolute form, which goes before `Host` (RFC 9112, section 3.2.2).
-fn judge(open: Open, authority: Option<&str>, headers: &HeaderMap) -> Result<(), Refusal> {
-    if open.allow_open_network {
-        return Ok(());
-    }
+pub(super) fn judge(authority: Option<&str>, headers: &HeaderMap) -> Result<(), Refusal> {
     let proxied = |name: &str| name == "forwarded" || name == "via" || name.starts_with("x-forwarded-");
     if headers.keys().any(|name| proxied(name.as_str())) {
         return Err(Refusal::Proxied);
@@ -102,8 +62,6 @@ fn is_port_suffix(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use actix_web::http::header::{HeaderName, HeaderValue};
-    use actix_web::test::{TestRequest, call_service, init_service, read_body_json};
-    use actix_web::{App, http::StatusCode};
 
     use super::*;
 
@@ -157,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn proxies_foreign_names_and_doubled_hosts_are_refused_unless_the_network_may_read() {
+    fn proxies_foreign_names_and_doubled_hosts_are_refused() {
         let local = ("host", "localhost:8080");
         let cases = [
             (vec![local], None, Ok(())),
@@ -174,26 +132,7 @@ mod tests {
         ];
         for (pairs, authority, expected) in cases {
             let headers = headers(&pairs);
-            assert_eq!(judge(Open::default(), authority, &headers), expected, "{pairs:?}");
-            assert_eq!(judge(Open { allow_open_network: true }, authority, &headers), Ok(()), "{pairs:?}");
-        }
-    }
-
-    #[actix_web::test]
-    async fn the_guard_covers_what_it_wraps_and_nothing_else() {
-        let app =
-            App::new().route("/livez", web::get().to(HttpResponse::Ok)).service(reads(Open::default(), |config| {
-                config.route("/read", web::get().to(HttpResponse::Ok));
-            }));
-        let app = init_service(app).await;
-        let ask = |path, host| TestRequest::get().uri(path).insert_header((HOST, host)).to_request();
-        assert_eq!(call_service(&app, ask("/read", "localhost")).await.status(), StatusCode::OK);
-        assert_eq!(call_service(&app, ask("/livez", "cistern.example")).await.status(), StatusCode::OK);
-        for path in ["/read", "/nothing-here"] {
-            let response = call_service(&app, ask(path, "cistern.example")).await;
-            assert_eq!(response.status(), StatusCode::FORBIDDEN, "{path}");
-            let body: serde_json::Value = read_body_json(response).await;
-            assert!(body["message"].as_str().is_some_and(|message| message.contains("access.mode")), "{body}");
+            assert_eq!(judge(authority, &headers), expected, "{pairs:?}");
         }
     }
 }

@@ -8,6 +8,7 @@ use actix_web::{HttpResponse, ResponseError};
 use serde_json::json;
 use tracing::{debug, error};
 
+use crate::access::Denied;
 use crate::domain::Piece;
 use crate::store;
 
@@ -23,7 +24,15 @@ pub(super) const DEEPEST_OFFSET: u64 = 50_000;
 /// Why a read has no document to answer with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Problem {
-    /// The project is not cached.
+    /// The token is missing or refused.
+    Unauthorized,
+    /// The reader's role is too low for this.
+    Forbidden,
+    /// Too many unknown tokens came from where this one came from.
+    TooMany,
+    /// GitLab cannot be asked whether the reader may see it.
+    NotJudged,
+    /// The project is not cached, or not to be seen.
     ProjectNotFound,
     /// No cached project is of this group.
     GroupNotFound,
@@ -61,6 +70,12 @@ pub(super) enum Problem {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Unauthorized => f.write_str("401 Unauthorized"),
+            Self::Forbidden => f.write_str("403 Forbidden"),
+            Self::TooMany => f.write_str("429 Too Many Requests: too many unknown tokens. Ask again in a second."),
+            Self::NotJudged => f.write_str(
+                "503 Service Unavailable: GitLab cannot be asked right now whether you may read this. Ask again soon.",
+            ),
             Self::ProjectNotFound => f.write_str("404 Project Not Found"),
             Self::GroupNotFound => f.write_str("404 Group Not Found"),
             Self::EarlierAttempt => f.write_str(
@@ -101,8 +116,11 @@ impl ResponseError for Problem {
             Self::ProjectNotFound | Self::NotFound | Self::NotHeld(_) | Self::UnknownPath => StatusCode::NOT_FOUND,
             Self::GroupNotFound | Self::EarlierAttempt => StatusCode::NOT_FOUND,
             Self::Invalid { .. } | Self::Unsupported(_) => StatusCode::BAD_REQUEST,
-            Self::Away | Self::Unreachable => StatusCode::SERVICE_UNAVAILABLE,
             Self::OnlyReads | Self::NoKeyset | Self::TooDeep(_) => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::TooMany => StatusCode::TOO_MANY_REQUESTS,
+            Self::NotJudged | Self::Away | Self::Unreachable => StatusCode::SERVICE_UNAVAILABLE,
             Self::Unusable => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -116,8 +134,11 @@ impl ResponseError for Problem {
             Self::OnlyReads | Self::NoKeyset | Self::TooDeep(_) => {
                 response.insert_header((ALLOW, "GET, HEAD"));
             }
-            Self::Away | Self::Unreachable => {
+            Self::NotJudged | Self::Away | Self::Unreachable => {
                 response.insert_header((RETRY_AFTER, RETRY_SECS));
+            }
+            Self::TooMany => {
+                response.insert_header((RETRY_AFTER, "1"));
             }
             _ => {}
         }
@@ -127,6 +148,19 @@ impl ResponseError for Problem {
                 response.json(json!({ "error": self.to_string() }))
             }
             _ => response.json(json!({ "message": self.to_string() })),
+        }
+    }
+}
+
+impl From<Denied> for Problem {
+    fn from(denied: Denied) -> Self {
+        match denied {
+            Denied::Unauthorized => Self::Unauthorized,
+            Denied::Forbidden => Self::Forbidden,
+            Denied::NotFound => Self::ProjectNotFound,
+            Denied::TooMany => Self::TooMany,
+            Denied::Unknown => Self::NotJudged,
+            Denied::Store(error) => error.into(),
         }
     }
 }

@@ -105,6 +105,7 @@ pub(super) async fn list(
     project: web::Path<String>,
     view: View,
 ) -> Result<HttpResponse, Problem> {
+    view.named()?;
     let query = Query::of(&request);
     let scope = query.statuses("scope")?;
     let below = Cursor::read(&query)?;
@@ -124,7 +125,7 @@ pub(super) async fn list(
     let paging = query.shallow_paging("Ci::Build")?;
     let filter = ProjectJobFilter { scope, below: None };
     let listed = view.project_jobs(view.project(&project).await?, filter, paging.slice()).await?;
-    Ok(listing::respond_uncounted(&request, &query, paging, &listed))
+    Ok(listing::respond(&request, &query, paging, &listed))
 }
 
 fn id_of(job: &Document) -> Option<JobId> {
@@ -151,9 +152,12 @@ pub(super) async fn trace(
     path: web::Path<(String, String)>,
     view: View,
 ) -> Result<HttpResponse, Problem> {
+    view.named()?;
+    let project = view.project(&path.0).await?;
+    let right = view.may_read_log(project, &path.1).await?;
     // A log that is replaced between the row and its first byte is looked up once more.
     for _ in 0..2 {
-        let Held { mut row, provenance } = find(&view, &path, JobPart::Log).await?;
+        let Held { mut row, provenance } = view.job(project, &path.1, JobPart::Log).await?;
         let state = match row.log.piece {
             Piece::Whole => (X_CISTERN_LOG, "settled"),
             Piece::Live | Piece::Partial => (X_CISTERN_LOG, "live"),
@@ -165,7 +169,7 @@ pub(super) async fn trace(
         };
         let Some(blob) = row.log.blob else { return Ok(reply::empty(provenance, head)) };
         let file = File::Zstd { blob, size: row.log.size, frames: std::mem::take(&mut row.log.frames) };
-        if let Some(answer) = reply::file(&request, provenance, &view, file, head).await? {
+        if let Some(answer) = reply::file(&request, provenance, &view, (right, file), head).await? {
             return Ok(answer);
         }
     }
@@ -178,8 +182,10 @@ pub(super) async fn artifacts(
     path: web::Path<(String, String)>,
     view: View,
 ) -> Result<HttpResponse, Problem> {
+    let project = view.project(&path.0).await?;
+    let right = view.may_read_archive(project, &path.1).await?;
     for _ in 0..2 {
-        let Held { row, provenance } = find(&view, &path, JobPart::Archive).await?;
+        let Held { row, provenance } = view.job(project, &path.1, JobPart::Archive).await?;
         let Some(blob) = row.archive.blob else {
             return Err(match reason(&row, row.archive.piece) {
                 // Nothing is missing from a job that made none.
@@ -197,7 +203,7 @@ pub(super) async fn artifacts(
                 .insert_header((CONTENT_TYPE, "application/zip"))
                 .insert_header((CONTENT_DISPOSITION, attachment(&row.document.text)));
         };
-        if let Some(answer) = reply::file(&request, provenance, &view, file, head).await? {
+        if let Some(answer) = reply::file(&request, provenance, &view, (right, file), head).await? {
             return Ok(answer);
         }
     }
@@ -205,6 +211,7 @@ pub(super) async fn artifacts(
 }
 
 async fn find(view: &View, path: &(String, String), part: JobPart) -> Result<Held<JobRow>, Problem> {
+    view.named()?;
     view.job(view.project(&path.0).await?, &path.1, part).await
 }
 

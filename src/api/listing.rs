@@ -51,38 +51,8 @@ impl Paging {
 
 /// Answers with a page. Above [`COUNTED`] rows nobody knows how many there are, as with GitLab.
 pub(super) fn respond(request: &HttpRequest, query: &Query, paging: Paging, listed: &Listed) -> HttpResponse {
-    numbered(request, query, paging, listed, listed.page.total <= COUNTED)
-}
-
-/// Answers with a page of a list that is not counted.
-pub(super) fn respond_uncounted(request: &HttpRequest, query: &Query, paging: Paging, listed: &Listed) -> HttpResponse {
-    numbered(request, query, paging, listed, false)
-}
-
-/// Answers with a page of a list that is paged by key; `next` is the parameter that leads on, `None` at the end.
-pub(super) fn respond_keyset(
-    request: &HttpRequest,
-    query: &Query,
-    per_page: u64,
-    listed: &Listed,
-    next: Option<(&str, String)>,
-) -> HttpResponse {
-    let version = next.as_ref().map(|(_, value)| value.clone());
-    let link = link::asked(request).zip(next).map(|(base, (key, value))| {
-        let pairs = [(key, value), ("per_page", per_page.to_string())];
-        format!("<{base}?{}>; rel=\"next\"", parameters(query, &pairs))
-    });
-    let head = |response: &mut HttpResponseBuilder| {
-        response.insert_header((X_CISTERN_COMPLETE, listed.completeness()));
-        if let Some(link) = link {
-            response.insert_header((LINK, link));
-        }
-    };
-    reply::versioned(request, listed.provenance, (version, listed.complete), concatenated(&listed.page.rows), head)
-}
-
-fn numbered(request: &HttpRequest, query: &Query, paging: Paging, listed: &Listed, counted: bool) -> HttpResponse {
-    let Listed { page, provenance, complete } = listed;
+    let Listed { page, provenance, .. } = listed;
+    let counted = listed.counted && page.total <= COUNTED;
     let head = |response: &mut HttpResponseBuilder| {
         let Position { prev, next, last } = paging.position(page.total);
         let number = |number: Option<u64>| number.map(|number| number.to_string()).unwrap_or_default();
@@ -108,7 +78,29 @@ fn numbered(request: &HttpRequest, query: &Query, paging: Paging, listed: &Liste
         }
     };
     // The headers tell how long the whole list is.
-    reply::versioned(request, *provenance, (page.total, complete), concatenated(&page.rows), head)
+    reply::versioned(request, *provenance, (page.total, listed.complete), concatenated(&page.rows), head)
+}
+
+/// Answers with a page of a list that is paged by key; `next` is the parameter that leads on, `None` at the end.
+pub(super) fn respond_keyset(
+    request: &HttpRequest,
+    query: &Query,
+    per_page: u64,
+    listed: &Listed,
+    next: Option<(&str, String)>,
+) -> HttpResponse {
+    let version = next.as_ref().map(|(_, value)| value.clone());
+    let link = link::asked(request).zip(next).map(|(base, (key, value))| {
+        let pairs = [(key, value), ("per_page", per_page.to_string())];
+        format!("<{base}?{}>; rel=\"next\"", parameters(query, &pairs))
+    });
+    let head = |response: &mut HttpResponseBuilder| {
+        response.insert_header((X_CISTERN_COMPLETE, listed.completeness()));
+        if let Some(link) = link {
+            response.insert_header((LINK, link));
+        }
+    };
+    reply::versioned(request, listed.provenance, (version, listed.complete), concatenated(&listed.page.rows), head)
 }
 
 /// Joins documents to a JSON array without reading them.
@@ -158,7 +150,12 @@ mod tests {
         let paging = query.paging().expect("valid paging");
         let row = Document { text: r#"{"id":1}"#.into(), as_of: Timestamp::default() };
         let page = Page { rows: vec![row; 2], total };
-        respond(&request, &query, paging, &Listed { page, provenance: Provenance::hit(None), complete: true })
+        respond(
+            &request,
+            &query,
+            paging,
+            &Listed { page, provenance: Provenance::hit(None), complete: true, counted: true },
+        )
     }
 
     #[test]

@@ -222,7 +222,8 @@ pub(super) async fn bridges(
     let page = Page { rows: rows.into_iter().skip(offset).take(limit).collect(), total };
     let provenance = held.as_ref().map_or(pipeline.provenance, |held| held.provenance);
     let complete = held.is_some() && provenance.source != Source::Stale;
-    let mut response = listing::respond(&request, &query, paging, &Listed { page, provenance, complete });
+    let mut response =
+        listing::respond(&request, &query, paging, &Listed { page, provenance, complete, counted: true });
     if held.is_none() {
         response.headers_mut().insert(REASON, HeaderValue::from_static(Piece::Missing.as_str()));
     }
@@ -252,13 +253,14 @@ pub(super) async fn report(
 ) -> Result<HttpResponse, Problem> {
     // A report that is replaced between the row and its first byte is looked up once more.
     for _ in 0..2 {
-        let Held { row, provenance } = view.report(view.project(&path.0).await?, &path.1).await?;
+        let project = view.project(&path.0).await?;
+        let Held { row, provenance } = view.report(project, &path.1).await?;
         let Some(blob) = row.report.blob else { return without_report(&request, provenance, &row, ZERO_REPORT) };
         let file = File::Zstd { blob, size: row.report.size, frames: Vec::new() };
         let head = |response: &mut HttpResponseBuilder| {
             response.insert_header((CONTENT_TYPE, "application/json"));
         };
-        if let Some(answer) = reply::file(&request, provenance, &view, file, head).await? {
+        if let Some(answer) = reply::file(&request, provenance, &view, (project.report(), file), head).await? {
             return Ok(answer);
         }
     }

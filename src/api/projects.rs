@@ -85,7 +85,7 @@ pub(super) const UNSUPPORTED: [&str; 21] = [
     "with_security_reports",
 ];
 
-/// Answers with a page of all cached projects.
+/// Answers with a page of the cached projects that the reader may see.
 pub(super) async fn list(request: HttpRequest, view: View) -> Result<HttpResponse, Problem> {
     let query = Query::of(&request);
     query.refuse(&UNSUPPORTED)?;
@@ -161,6 +161,6 @@ pub(super) async fn show(
     project: web::Path<String>,
     view: View,
 ) -> Result<HttpResponse, Problem> {
-    let held = view.document(view.project(&project).await?).await?;
+    let held = view.document(view.visible(&project).await?).await?;
     Ok(reply::json(&request, held.provenance, held.row.text))
 }

@@ -21,6 +21,8 @@ pub(super) struct Listed {
     pub(super) provenance: Provenance,
     /// Whether everything that GitLab has of what was asked for is in the list.
     pub(super) complete: bool,
+    /// Whether `page.total` is how many rows there are; otherwise it only tells whether there are more.
+    pub(super) counted: bool,
 }
 
 impl Listed {

@@ -18,6 +18,7 @@ use super::provenance::Provenance;
 use super::range::Wanted;
 use super::validators::Validators;
 use super::view::View;
+use crate::access::FileRight;
 use crate::domain::Timestamp;
 
 /// `hit`, `refreshed`, `stale` or `miss`.
@@ -71,7 +72,7 @@ pub(super) async fn file(
     request: &HttpRequest,
     provenance: Provenance,
     view: &View,
-    file: File,
+    (right, file): (FileRight, File),
     head: impl FnOnce(&mut HttpResponseBuilder),
 ) -> Result<Option<HttpResponse>, Problem> {
     let headers = request.headers();
@@ -96,7 +97,7 @@ pub(super) async fn file(
         Wanted::Whole if stored => (StatusCode::OK, Bytes::AsStored),
         Wanted::Whole => (StatusCode::OK, Bytes::Part(0..size)),
     };
-    let Some(body) = view.open(&file, bytes, request.method()).await? else { return Ok(None) };
+    let Some(body) = view.open(right, &file, bytes, request.method()).await? else { return Ok(None) };
     let mut response = begin(status, provenance, &validators);
     response.insert_header((ACCEPT_RANGES, "bytes"));
     head(&mut response);

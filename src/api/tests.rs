@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::{Api, ReadThrough};
-use crate::access::{self, Open};
+use crate::access::{self, Access, Mode};
 use crate::domain::{
     ArchiveRecord, Job, JobId, JobKey, LogRecord, Piece, Pipeline, PipelineId, PipelineKey, Project, ProjectId, Reason,
     ReportRecord, Timestamp,
@@ -63,9 +63,11 @@ impl Cistern {
         };
         let store = Store::open(config).await.expect("a store");
         let shared = Api::new(store.clone(), ReadThrough::off());
+        let open = Mode::Open { allow_open_network: false };
+        let access = Access::new(open, store.clone()).expect("a rule");
         let server = HttpServer::new(move || {
             App::new()
-                .service(access::reads(Open::default(), |config| super::routes(config, shared.clone())))
+                .service(access::reads(access.clone(), |config| super::routes(config, shared.clone())))
                 .default_service(web::to(super::unknown_path))
         })
         .workers(1)

@@ -15,7 +15,7 @@ use super::blob::{Bytes, File};
 use super::freshness::{self, JobPart, PipelinePart, Standing};
 use super::provenance::{Held, Provenance, Source};
 use super::through::{Asked, Verdict};
-use crate::access::{Reader, Seen};
+use crate::access::{FileRight, Reader, Seen, Visible};
 use crate::domain::{Document, JobKey, PipelineKey, PipelinePhase, ProjectId, Timestamp};
 use crate::store::{self, JobRow, PipelineRow};
 use crate::work::{Cause, Target};
@@ -46,19 +46,38 @@ impl FromRequest for View {
 }
 
 impl View {
-    /// Finds a project by id or by path. A numeric one need not be cached: a pipeline may be cached before its project is.
+    /// Finds a project by id or by path, for its pipelines and jobs. A numeric one need not be cached: a pipeline may be
+    /// cached before its project is.
     pub(super) async fn project(&self, text: &str) -> Result<Seen, Problem> {
-        let id = match Address::of(text)? {
-            Address::Id(id) => id,
-            Address::Path(path) => {
-                self.api.store.project_by_path(path).await?.map(|(id, _)| id).ok_or(Problem::ProjectNotFound)?
-            }
-        };
-        self.reader.see(id).await.ok_or(Problem::ProjectNotFound)
+        Ok(self.reader.see(self.visible(text).await?).await?)
+    }
+
+    /// Finds a project by id or by path, for its own document only.
+    pub(super) async fn visible(&self, text: &str) -> Result<Visible, Problem> {
+        Ok(match Address::of(text)? {
+            Address::Id(id) => self.reader.visible(id).await?,
+            Address::Path(path) => self.reader.find(&path).await?,
+        })
+    }
+
+    /// Succeeds unless the reader has to have a token and has none: GitLab shows single jobs, a project's jobs and logs to
+    /// users only, also those of public projects, and says so before it looks for the project.
+    pub(super) fn named(&self) -> Result<(), Problem> {
+        Ok(self.reader.named()?)
+    }
+
+    /// Returns the right to a job's log.
+    pub(super) async fn may_read_log(&self, project: Seen, id: &str) -> Result<FileRight, Problem> {
+        Ok(self.reader.log(project, job_key(project, id)?).await?)
+    }
+
+    /// Returns the right to a job's archive.
+    pub(super) async fn may_read_archive(&self, project: Seen, id: &str) -> Result<FileRight, Problem> {
+        Ok(self.reader.archive(project, job_key(project, id)?).await?)
     }
 
     /// Returns a project's document.
-    pub(super) async fn document(&self, project: Seen) -> Result<Held<Document>, Problem> {
+    pub(super) async fn document(&self, project: Visible) -> Result<Held<Document>, Problem> {
         let id = project.project();
         let target = Target::Project(id);
         let held = self
@@ -110,8 +129,7 @@ impl View {
 
     /// Returns a job, good enough for this part of it.
     pub(super) async fn job(&self, project: Seen, id: &str, part: JobPart) -> Result<Held<JobRow>, Problem> {
-        let job = id.parse().map_err(|_| Problem::Invalid { name: "job_id", problem: "is invalid" })?;
-        let key = JobKey { project: project.project(), job };
+        let key = job_key(project, id)?;
         let judge = |row: &JobRow| freshness::of_job(row, part);
         let miss = if part == JobPart::Document { Cause::Read } else { Cause::Fetch };
         match self.held((Target::Job(key), miss), || self.api.store.job(key), judge).await? {
@@ -164,7 +182,13 @@ impl View {
     }
 
     /// Begins to read a blob that a row of this view names; `None` when it was replaced meanwhile.
-    pub(super) async fn open(&self, file: &File, bytes: Bytes, method: &Method) -> Result<Option<BoxBody>, Problem> {
+    pub(super) async fn open(
+        &self,
+        _: FileRight,
+        file: &File,
+        bytes: Bytes,
+        method: &Method,
+    ) -> Result<Option<BoxBody>, Problem> {
         file.open(&self.api.store, &self.api.bodies, bytes, method).await
     }
 
@@ -176,6 +200,11 @@ impl View {
             Err(problem) => problem.into(),
         }
     }
+}
+
+fn job_key(project: Seen, id: &str) -> Result<JobKey, Problem> {
+    let job = id.parse().map_err(|_| Problem::Invalid { name: "job_id", problem: "is invalid" })?;
+    Ok(JobKey { project: project.project(), job })
 }
 
 /// A project as it stands in a URL: digits are an id, anything else is a URL-encoded path. The router leaves `%2F`

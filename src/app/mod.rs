@@ -6,6 +6,7 @@
 mod engine;
 mod machine;
 mod permits;
+mod readers;
 mod secrets;
 mod service;
 mod status;

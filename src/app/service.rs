@@ -13,10 +13,11 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::machine;
+use super::readers::readers;
 use super::secrets::Secrets;
 use super::status::status;
 use super::{Engine, Running};
-use crate::access::{self, Open};
+use crate::access::{self, Access};
 use crate::admin::probes::{Reach, Readiness};
 use crate::admin::{self, Status, probes};
 use crate::api::{self, Api, Cors, ReadThrough};
@@ -78,7 +79,7 @@ impl Service {
         let secrets =
             Secrets::new(config.rotation(), engine.gitlab.clone(), Arc::clone(&webhook), config.webhook_route());
         let readiness = Arc::new(watch::Sender::new(Readiness::default()));
-        let open = Open { allow_open_network: config.access.allow_open_network };
+        let access = Access::new(readers(config, &engine), engine.store.clone())?;
         let seen = readiness.subscribe();
         let through = match config.api {
             config::Api { read_through: true, max_age } => ReadThrough::new(engine.queue.clone(), max_age),
@@ -89,12 +90,12 @@ impl Service {
         let timeout = config.server.drain_timeout;
         let main = HttpServer::new(move || {
             let (webhook, seen) = (web::Data::from(Arc::clone(&webhook)), seen.clone());
-            let (api, cors) = (api.clone(), cors.clone());
+            let (api, cors, access) = (api.clone(), cors.clone(), access.clone());
             App::new()
                 .wrap(from_fn(move |request, next| api::headers(cors.clone(), request, next)))
                 .configure(|routes| webhook::routes(routes, webhook))
                 .configure(|routes| probes::routes(routes, seen))
-                .service(access::reads(open, |routes| api::routes(routes, api)))
+                .service(access::reads(access, |routes| api::routes(routes, api)))
                 .default_service(web::to(api::unknown_path))
         });
         let main = run(main

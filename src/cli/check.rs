@@ -3,8 +3,11 @@
 use super::Exit;
 use crate::config::Config;
 use crate::domain::{Finding, Verdict};
-use crate::gitlab::{Class, Gitlab};
+use crate::gitlab::{Class, Credential, Gitlab};
 use crate::store::Store;
+
+/// The access level of Reporter, which is all that the token needs (contract, section 5.1).
+const REPORTER: u32 = 20;
 
 /// Looks at everything.
 pub(super) async fn findings(config: &Config) -> Vec<Finding> {
@@ -15,7 +18,7 @@ pub(super) async fn findings(config: &Config) -> Vec<Finding> {
     }
     let (store, gitlab) = tokio::join!(Store::inspect(&config.store.place), gitlab(config));
     findings.extend(store);
-    findings.push(gitlab);
+    findings.extend(gitlab);
     findings
 }
 
@@ -26,24 +29,37 @@ pub(super) fn judge(findings: &[Finding]) -> Exit {
 }
 
 /// Asks GitLab for the first projects of the token: the call with which every pass begins.
-async fn gitlab(config: &Config) -> Finding {
-    let client = match config.require_gitlab() {
-        Ok(gitlab) => Gitlab::new(gitlab),
-        Err(mistakes) => return Finding::problem("gitlab", mistakes.to_string()),
+async fn gitlab(config: &Config) -> Vec<Finding> {
+    let problem = |text: String| vec![Finding::problem("gitlab", text)];
+    let (gitlab, client) = match config.require_gitlab().map(|gitlab| (gitlab.clone(), Gitlab::new(gitlab))) {
+        Ok((gitlab, Ok(client))) => (gitlab, client),
+        Ok((_, Err(error))) => return problem(error.to_string()),
+        Err(mistakes) => return problem(mistakes.to_string()),
     };
-    let page = match client {
-        Ok(client) => client.projects(Class::Reader, None).await,
-        Err(error) => Err(error),
+    let page = match client.projects(Class::Reader, None).await {
+        Ok(page) => page,
+        Err(error) => return problem(error.to_string()),
     };
-    match page {
-        Ok(page) if page.rows.is_empty() => {
-            Finding::warning("gitlab", "it takes the token, which is a member of no project: add its user to a group")
-        }
-        Ok(page) => {
-            let ours = page.rows.iter().filter(|project| config.projects.matches(project.id, &project.path)).count();
-            let (seen, more) = (page.rows.len(), if page.next.is_some() { " first" } else { "" });
-            Finding::fine("gitlab", format!("it takes the token; {ours} of its{more} {seen} projects are to be cached"))
-        }
-        Err(error) => Finding::problem("gitlab", error.to_string()),
+    let Some(first) = page.rows.first() else {
+        let text = "it takes the token, which is a member of no project: add its user to a group";
+        return vec![Finding::warning("gitlab", text)];
+    };
+    let ours = page.rows.iter().filter(|project| config.projects.matches(project.id, &project.path)).count();
+    let (seen, more) = (page.rows.len(), if page.next.is_some() { " first" } else { "" });
+    let text = format!("it takes the token; {ours} of its{more} {seen} projects are to be cached");
+    let mut findings = vec![Finding::fine("gitlab", text)];
+    // One project is enough to learn of a token that is above what it needs.
+    match client.standing(&Credential::PrivateToken(gitlab.token), first.id).await {
+        Ok(standing) if standing.level > REPORTER => findings.push(Finding::warning(
+            "gitlab",
+            format!(
+                "the token is above Reporter in project {}: it reads the logs of jobs in debug mode, which are full of \
+                 secrets, and readers of Reporter role would get them; use a token of Reporter role",
+                first.id
+            ),
+        )),
+        Ok(_) => {}
+        Err(error) => findings.push(Finding::warning("gitlab", error.to_string())),
     }
+    findings
 }

@@ -133,15 +133,8 @@ pub const ALIASES: &[(&str, &Key)] =
     &[("GITLAB_URL", &GITLAB_URL), ("GITLAB_TOKEN", &GITLAB_TOKEN), ("MONGODB_URI", &STORE_URL)];
 
 /// Settings of the design whose feature does not exist yet. They are refused as such, not likened to another setting:
-/// who writes `access.tokens` does not mean `webhook.tokens`.
-pub const LATER: &[&str] = &[
-    "access.negative_ttl",
-    "access.positive_ttl",
-    "access.stale_if_error",
-    "access.tokens",
-    "gitlab.hooks_token",
-    "server.public_url",
-];
+/// who writes `gitlab.hooks_token` does not mean `gitlab.token`.
+pub const LATER: &[&str] = &["gitlab.hooks_token", "server.public_url"];
 
 /// Returns the rows of the README's settings table, heading included.
 pub fn table() -> String {
@@ -225,8 +218,14 @@ keys! {
     API_READ_THROUGH "api.read_through" Kind::Switch, Text("true"),
         "what a reader asks for and is not cached, not settled or too old is fetched, and awaited for up to 10 s";
     API_MAX_AGE "api.max_age" Kind::Duration, Text("30s"), "how old an answer about something unfinished may be";
-    ACCESS_MODE "access.mode" Kind::Choice(&["open"]), Unset("`open` on loopback, else none"),
-        "who may read; `open`: everybody who reaches it on this machine";
+    ACCESS_MODE "access.mode" Kind::Choice(super::access::MODES), Unset("`open` on loopback, else none"),
+        "who may read; `open`: everybody on this machine, `token`: who has one of `access.tokens`, `gitlab`: whom GitLab lets";
+    ACCESS_TOKENS "access.tokens" Kind::Secrets, Unset("none"),
+        "static tokens of readers; one for some projects only: `TOKEN=group/**;42`";
+    ACCESS_POSITIVE_TTL "access.positive_ttl" Kind::Duration, Text("5m"), "how long GitLab's yes to a reader holds";
+    ACCESS_NEGATIVE_TTL "access.negative_ttl" Kind::Duration, Text("1m"), "how long its no holds";
+    ACCESS_STALE_IF_ERROR "access.stale_if_error" Kind::Duration, Text("1h"),
+        "how long either holds while GitLab cannot be asked";
     ACCESS_ALLOW_OPEN_NETWORK "access.allow_open_network" Kind::Switch, Text("false"),
         "with `access.mode = open`: let everybody read who reaches it from elsewhere, too";
     SCHEDULE_SCALE "schedule.scale" Kind::Number, Text("1"),

@@ -209,7 +209,7 @@ mod tests {
     #[test]
     fn a_setting_to_come_is_not_likened_to_another() {
         for (name, written) in
-            [("access.tokens", str::to_owned as fn(&str) -> String), ("CISTERN_ACCESS_TOKENS_FILE", keys::variable)]
+            [("gitlab.hooks_token", str::to_owned as fn(&str) -> String), ("CISTERN_SERVER_PUBLIC_URL", keys::variable)]
         {
             let mistake = unknown(name, Origin::Default, written);
             assert_eq!((mistake.problem.as_str(), mistake.fix.as_str()), ("not part of this version yet", "remove it"));

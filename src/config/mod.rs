@@ -7,6 +7,7 @@
 //! What it does not do: it opens nothing but the files that hold configuration and asks nobody, so a good configuration
 //! may still name a GitLab that is away.
 
+mod access;
 mod api;
 mod file;
 mod gitlab;
@@ -27,6 +28,7 @@ mod tests;
 mod units;
 mod webhook;
 
+pub use access::{Access, ReadToken, VerdictTimes};
 pub use api::Api;
 pub use gitlab::Gitlab;
 pub use limits::{Limits, Parallel, Sizes};
@@ -35,7 +37,7 @@ pub use mistake::{Mistake, Mistakes, Origin};
 pub use projects::{ProjectRef, Selection};
 pub use reconcile::Reconcile;
 pub use rotation::{Rotated, Rotation};
-pub use server::{Access, Mode, Server};
+pub use server::Server;
 pub use store::Store;
 pub use surroundings::{Flags, Surroundings, scratch_directory};
 pub use units::{Unfit, parse_duration, parse_size};

@@ -80,6 +80,12 @@ impl Selection {
         Self { include: Patterns { named: projects, ..Patterns::default() }, exclude: Patterns::default() }
     }
 
+    /// Returns the selection of what these ids, paths and patterns name.
+    pub(super) fn of(patterns: &[&str]) -> Result<Self, Unfit> {
+        let parsed = patterns.iter().map(|text| parse_pattern(text)).collect::<Result<Vec<_>, _>>()?;
+        Ok(Self { include: Patterns::of(parsed)?, exclude: Patterns::default() })
+    }
+
     /// Returns whether a project is cached. An exclusion wins; without inclusions everything is included.
     pub fn matches(&self, id: ProjectId, path: &str) -> bool {
         (self.include.is_empty() || self.include.matches(id, path)) && !self.excludes(id, path)
@@ -131,20 +137,21 @@ enum Pattern {
 
 impl Patterns {
     fn read(reader: &mut Reader, key: &Key) -> Option<Self> {
+        let parsed = reader.list(key, parse_pattern)?;
+        Self::of(parsed).map_err(|unfit| reader.wrong(key, unfit)).ok()
+    }
+
+    fn of(parsed: Vec<Pattern>) -> Result<Self, Unfit> {
         let mut patterns = Self::default();
-        for pattern in reader.list(key, parse_pattern)? {
+        for pattern in parsed {
             match pattern {
                 Pattern::Named(project) => patterns.named.push(project),
                 Pattern::Glob(glob) => patterns.globs.push(glob),
             }
         }
-        match GlobSet::new(&patterns.globs) {
-            Ok(set) => Some(Self { set, ..patterns }),
-            Err(_) => {
-                reader.wrong(key, Unfit::new("the patterns are too many or too large", "write fewer"));
-                None
-            }
-        }
+        let too_many = |_| Unfit::new("the patterns are too many or too large", "write fewer");
+        let set = GlobSet::new(&patterns.globs).map_err(too_many)?;
+        Ok(Self { set, ..patterns })
     }
 
     fn is_empty(&self) -> bool {

@@ -1,13 +1,10 @@
-//! `server.*` and `access.*`: where the service listens, and who may read.
+//! `server.*`: where the service listens.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use super::keys::{
-    ACCESS_ALLOW_OPEN_NETWORK, ACCESS_MODE, SERVER_ADMIN_LISTEN, SERVER_CORS_ORIGINS, SERVER_DRAIN_DELAY,
-    SERVER_DRAIN_TIMEOUT, SERVER_LISTEN,
-};
-use super::reader::{Reader, one_of};
+use super::keys::{SERVER_ADMIN_LISTEN, SERVER_CORS_ORIGINS, SERVER_DRAIN_DELAY, SERVER_DRAIN_TIMEOUT, SERVER_LISTEN};
+use super::reader::Reader;
 use super::units::Unfit;
 
 /// The longest drain that is accepted.
@@ -26,22 +23,6 @@ pub struct Server {
     pub drain_timeout: Duration,
     /// `server.cors_origins`: origins whose pages may read, as browsers write them.
     pub cors_origins: Vec<String>,
-}
-
-/// Who may read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mode {
-    /// Everybody who reaches the listener.
-    Open,
-}
-
-/// Who may read, and from where.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Access {
-    /// `access.mode`.
-    pub mode: Mode,
-    /// `access.allow_open_network`: reads through a proxy or from another machine are let through, too.
-    pub allow_open_network: bool,
 }
 
 impl Server {
@@ -63,32 +44,6 @@ impl Server {
             drain_timeout: drain_timeout?,
             cors_origins: cors_origins?,
         })
-    }
-}
-
-impl Access {
-    pub(super) fn read(reader: &mut Reader, server: Option<&Server>) -> Option<Self> {
-        let mode = reader.optional(&ACCESS_MODE, parse_mode);
-        let allow_open_network = reader.switch(&ACCESS_ALLOW_OPEN_NETWORK);
-        let (mode, allow_open_network) = (mode?, allow_open_network?);
-        let elsewhere = server.is_some_and(|server| !server.listen.ip().is_loopback());
-        if elsewhere && !(mode == Some(Mode::Open) && allow_open_network) {
-            let fix = "listen on 127.0.0.1, or set access.mode = open and access.allow_open_network = true \
-                       if everybody who can reach it may read every cached log";
-            reader.wrong(&SERVER_LISTEN, Unfit::new("reachable from other machines, without a rule who may read", fix));
-        }
-        if allow_open_network {
-            reader.warn("access.allow_open_network: everybody who can reach server.listen may read every cached log");
-        }
-        Some(Self { mode: mode.unwrap_or(Mode::Open), allow_open_network })
-    }
-}
-
-fn parse_mode(text: &str) -> Result<Mode, Unfit> {
-    match text {
-        "open" => Ok(Mode::Open),
-        "token" | "gitlab" => Err(Unfit::new("not part of this version yet", "write open")),
-        _ => Err(one_of(&["open"])),
     }
 }
 

@@ -62,7 +62,7 @@ fn the_defaults_hold_no_mistake_and_are_those_of_the_design() {
     assert_eq!(config.limits.parallel, parallel);
     assert_eq!(config.limits.sizes.artifact, 1 << 30);
     assert_eq!(config.schedule, Schedule::default());
-    assert_eq!(config.access, Access { mode: Mode::Open, allow_open_network: false });
+    assert!(matches!(config.access, Access::Open { allow_open_network: false }));
 }
 
 #[test]
@@ -224,21 +224,41 @@ fn debug_shows_no_secret() {
 }
 
 #[test]
-fn listening_elsewhere_needs_both_words_about_access() {
+fn listening_elsewhere_needs_a_word_about_access() {
     let listen = ("CISTERN_SERVER_LISTEN", "0.0.0.0:8080");
     let (mode, network) = (("CISTERN_ACCESS_MODE", "open"), ("CISTERN_ACCESS_ALLOW_OPEN_NETWORK", "true"));
     for variables in [&[listen][..], &[listen, mode], &[listen, network]] {
         let text = Given { variables, ..Given::default() }.bad();
-        assert!(text.starts_with("server.listen (environment CISTERN_SERVER_LISTEN): reachable"), "{text}");
+        assert!(text.starts_with("access.mode (") && text.contains("reachable from other machines"), "{text}");
     }
     let config = Given { variables: &[listen, mode, network], ..Given::default() }.good();
     assert!(config.warnings().iter().any(|warning| warning.starts_with("access.allow_open_network")));
-    for later in ["token", "gitlab"] {
-        let text = Given { variables: &[("CISTERN_ACCESS_MODE", later)], ..Given::default() }.bad();
-        assert!(text.contains("not part of this version yet"), "{text}");
-    }
     let same = Given { flags: &[("server.admin_listen", "127.0.0.1:8080")], ..Given::default() }.bad();
     assert!(same.contains("the same as server.listen"), "{same}");
+}
+
+#[test]
+fn each_mode_of_access_has_its_settings() {
+    let listen = ("CISTERN_SERVER_LISTEN", "0.0.0.0:8080");
+    let gitlab = ("CISTERN_ACCESS_MODE", "gitlab");
+    let times = ("CISTERN_ACCESS_POSITIVE_TTL", "2m");
+    let config = Given { variables: &[listen, gitlab, times], ..Given::default() }.good();
+    let [positive, negative, stale_if_error] = [120, 60, 3600].map(Duration::from_secs);
+    let Access::Gitlab(held) = config.access else { panic!("{:?}", config.access) };
+    assert_eq!(held, VerdictTimes { positive, negative, stale_if_error });
+
+    let token = ("CISTERN_ACCESS_MODE", "token");
+    let text = Given { variables: &[token], ..Given::default() }.bad();
+    assert!(text.starts_with("access.tokens (not set): needed here"), "{text}");
+    let tokens = ("CISTERN_ACCESS_TOKENS", "s3cret-of-good-length,s3cret-for-one-group=group/**;42");
+    let config = Given { variables: &[listen, token, tokens], ..Given::default() }.good();
+    assert!(!format!("{config:?}").contains("s3cret"));
+    let Access::Token(tokens) = &config.access else { panic!("{:?}", config.access) };
+    assert_eq!(tokens.iter().map(|token| token.projects.is_some()).collect::<Vec<_>>(), [false, true]);
+    let text = Given { variables: &[token, ("CISTERN_ACCESS_TOKENS", "s3cret=group")], ..Given::default() }.bad();
+    assert!(text.starts_with("access.tokens (environment") && !text.contains("s3cret"), "{text}");
+    let text = Given { variables: &[("CISTERN_ACCESS_MODE", "all")], ..Given::default() }.bad();
+    assert!(text.contains("write open or token or gitlab"), "{text}");
 }
 
 #[test]

@@ -15,7 +15,7 @@ const BACKFILL_PART: f64 = 0.9;
 
 impl Http {
     /// Takes in what the end of a call says about GitLab's condition: an answer is an answer, whatever it says.
-    pub(super) fn weigh(&self, hop: &Hop, kind: Option<&Kind>) {
+    pub(super) fn weigh(&self, hop: &Hop<'_>, kind: Option<&Kind>) {
         if !hop.home {
             return;
         }

@@ -7,6 +7,7 @@ use prometheus_client::encoding::{EncodeLabelValue, LabelValueEncoder};
 /// A kind of call. A closed set: it is a metric label and an index into the limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Endpoint {
+    User,
     Projects,
     Project,
     Pipelines,
@@ -29,6 +30,7 @@ impl Endpoint {
     /// Returns the word that metrics use.
     pub(super) fn as_str(self) -> &'static str {
         match self {
+            Self::User => "user",
             Self::Projects => "projects",
             Self::Project => "project",
             Self::Pipelines => "pipelines",

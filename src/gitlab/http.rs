@@ -17,6 +17,7 @@ use url::Url;
 use super::address::{Addresses, Resolver};
 use super::answer::{Head, Meaning, Shape};
 use super::body::Body;
+use super::caller::{self, Caller};
 use super::endpoint::Endpoint;
 use super::limits::{Limits, Verdict};
 use super::metrics::Metrics;
@@ -28,7 +29,7 @@ use super::window::Window;
 use super::{Class, Config, Error, Kind, Timeouts, transport};
 use crate::domain::{Malformed, Timestamp};
 
-const TOKEN: HeaderName = HeaderName::from_static("private-token");
+pub(super) const TOKEN: HeaderName = HeaderName::from_static("private-token");
 
 /// A pause so short that a question waits it out instead of failing.
 const SHORT_PAUSE: Duration = Duration::from_secs(1);
@@ -62,10 +63,12 @@ pub(super) struct Http {
 }
 
 /// One step of a chain of redirects.
-pub(super) struct Hop {
+pub(super) struct Hop<'a> {
     pub(super) endpoint: Endpoint,
     /// Whether the chain has not left GitLab's origin, so that the token may be sent.
     pub(super) home: bool,
+    /// Who asks, unless it is the service.
+    pub(super) caller: Option<&'a Caller>,
     pub(super) sent: Instant,
 }
 
@@ -116,7 +119,18 @@ impl Http {
 
     /// Asks a question at an address that GitLab gave, at GitLab's own origin.
     pub(super) async fn ask_at(&self, class: Class, question: Question, url: &str) -> Result<Body, Error> {
-        match self.answer(class, &question, url).await {
+        let answer = self.answer(class, &question, url, None).await;
+        self.body(question, answer)
+    }
+
+    /// Asks a question at its own address with another credential than the service's.
+    pub(super) async fn ask_as(&self, class: Class, question: Question, caller: &Caller) -> Result<Body, Error> {
+        let answer = self.answer(class, &question, &question.url(&self.api), Some(caller)).await;
+        self.body(question, answer)
+    }
+
+    fn body(&self, question: Question, answer: Result<(Response, Permit, Timestamp), Kind>) -> Result<Body, Error> {
+        match answer {
             Ok((response, permit, as_of)) => Ok(Body::new(question, response, permit, as_of, self.timeouts.idle)),
             Err(kind) => Err(Error { question: question.to_string(), kind }),
         }
@@ -154,15 +168,16 @@ impl Http {
         class: Class,
         question: &Question,
         url: &str,
+        caller: Option<&Caller>,
     ) -> Result<(Response, Permit, Timestamp), Kind> {
         let mut url = Url::parse(url).map_err(|_| Kind::Rejected(400))?;
         let endpoint = question.endpoint();
-        let permit = self.admit(class, endpoint).await?;
-        let mut hop = Hop { endpoint, home: true, sent: Instant::now() };
+        let permit = self.admit(class, endpoint, caller.is_none()).await?;
+        let mut hop = Hop { endpoint, home: true, caller, sent: Instant::now() };
         for _ in 0..=MAX_REDIRECTS {
             let response = self.send(&hop, url).await.inspect_err(|kind| self.weigh(&hop, Some(kind)))?;
             let head = Head::read(response.status().as_u16(), response.headers());
-            if hop.home {
+            if hop.home && caller.is_none() {
                 self.learn(&head, hop.sent);
             }
             if !matches!(head.status, 301 | 302 | 303 | 307 | 308) {
@@ -174,31 +189,41 @@ impl Http {
             let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
             url = redirect::follow(&self.origin, &self.addresses, response.url(), location, endpoint.is_file())
                 .map_err(Kind::Redirect)?;
+            if caller.is_some() && !self.origin.owns(&url) {
+                return Ok((response, permit, head.as_of));
+            }
             drop(response);
             // A chain that left GitLab never gets the token back, even where it leads home.
             let home = hop.home && self.origin.owns(&url);
             if home {
                 self.permits.another_call(class).await;
             }
-            hop = Hop { endpoint: if home { endpoint } else { Endpoint::Storage }, home, sent: Instant::now() };
+            let endpoint = if home { endpoint } else { Endpoint::Storage };
+            hop = Hop { endpoint, home, caller, sent: Instant::now() };
         }
         Err(Kind::Redirect("there are too many"))
     }
 
     /// Waits for a permit, unless GitLab does not want to be asked: that is looked at before queueing, so that nobody
     /// queues in vain, and again when it is the question's turn.
-    async fn admit(&self, class: Class, endpoint: Endpoint) -> Result<Permit, Kind> {
+    async fn admit(&self, class: Class, endpoint: Endpoint, ours: bool) -> Result<Permit, Kind> {
         let claim = Claim { class, bulk: endpoint.is_bulk() };
         loop {
             let now = Instant::now();
-            let before = self.limits().peek(now, class, endpoint);
+            let before = match ours {
+                true => self.limits().peek(now, class, endpoint),
+                false => self.limits().peek_for_caller(now, class, endpoint),
+            };
             if let Some(short) = pause(now, before)? {
                 sleep_until(short).await;
                 continue;
             }
             let permit = self.permits.acquire(claim).await;
             let now = Instant::now();
-            let verdict = self.limits().claim(now, class, endpoint);
+            let verdict = match ours {
+                true => self.limits().claim(now, class, endpoint),
+                false => self.limits().claim_for_caller(now, class, endpoint),
+            };
             match pause(now, verdict)? {
                 None => return Ok(permit),
                 Some(short) => {
@@ -209,9 +234,13 @@ impl Http {
         }
     }
 
-    async fn send(&self, hop: &Hop, url: Url) -> Result<Response, Kind> {
+    async fn send(&self, hop: &Hop<'_>, url: Url) -> Result<Response, Kind> {
         let mut request = if hop.home && self.origin.owns(&url) {
-            self.home.get(url).header(TOKEN, self.token().clone())
+            match hop.caller {
+                None => self.home.get(url).header(TOKEN, self.token().clone()),
+                Some(Caller(Some((name, value)))) => self.home.get(url).header(name, value.clone()),
+                Some(Caller(None)) => self.home.get(url),
+            }
         } else {
             self.elsewhere.get(url)
         };
@@ -261,7 +290,7 @@ impl Http {
     }
 
     /// Passes an answer on, or says what came instead, and stops whom it concerns.
-    async fn judge(&self, hop: &Hop, head: &Head, response: Response) -> Result<Response, Kind> {
+    async fn judge(&self, hop: &Hop<'_>, head: &Head, response: Response) -> Result<Response, Kind> {
         if !hop.home {
             return match head.meaning_of_storage() {
                 Meaning::Answer if head.shape != Shape::Html => Ok(response),
@@ -279,7 +308,10 @@ impl Http {
         }
     }
 
-    fn judge_with(&self, hop: &Hop, head: &Head, body: &[u8]) -> Result<(), Kind> {
+    fn judge_with(&self, hop: &Hop<'_>, head: &Head, body: &[u8]) -> Result<(), Kind> {
+        if let Some(kind) = hop.caller.and_then(|_| caller::judge(head, body)) {
+            return Err(kind);
+        }
         let now = Instant::now();
         match head.meaning(body) {
             Meaning::Answer if head.shape == Shape::Html => {
@@ -362,6 +394,6 @@ fn unusable(what: &'static str, problem: &str) -> Kind {
     Kind::Malformed(Malformed { what, problem: problem.to_owned() })
 }
 
-fn wall_clock(now: Instant, until: Instant) -> Timestamp {
+pub(super) fn wall_clock(now: Instant, until: Instant) -> Timestamp {
     Timestamp::now().plus(until.saturating_duration_since(now))
 }

@@ -73,6 +73,11 @@ impl Limits {
         if let Some(refused) = self.refused.filter(|refused| now < refused.next_probe) {
             return Verdict::Refused(refused.reason);
         }
+        self.peek_for_caller(now, class, endpoint)
+    }
+
+    /// Judges a question with another token than the service's.
+    pub(super) fn peek_for_caller(&self, now: Instant, class: Class, endpoint: Endpoint) -> Verdict {
         let later = |until: Option<Instant>| until.filter(|until| *until > now);
         if let Some(until) = later(self.everything.map(|(until, _)| until)).max(self.breaker.not_before(now)) {
             return Verdict::Wait { until, everything: true };
@@ -92,6 +97,15 @@ impl Limits {
             if let Some(refused) = &mut self.refused {
                 refused.next_probe = now + PROBE_PATIENCE;
             }
+        }
+        verdict
+    }
+
+    /// Judges a question with another token that is sent at once on [`Verdict::Go`].
+    pub(super) fn claim_for_caller(&mut self, now: Instant, class: Class, endpoint: Endpoint) -> Verdict {
+        let verdict = self.peek_for_caller(now, class, endpoint);
+        if verdict == Verdict::Go {
+            self.breaker.pass(now);
         }
         verdict
     }

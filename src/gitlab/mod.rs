@@ -12,6 +12,7 @@ mod address;
 mod answer;
 mod body;
 mod breaker;
+mod caller;
 mod condition;
 mod config;
 mod endpoint;
@@ -40,6 +41,7 @@ use serde_json::value::RawValue;
 
 pub use body::Body;
 pub use breaker::Circuit;
+pub use caller::{Credential, Standing};
 pub use config::{Config, Timeouts};
 pub use error::{Error, Kind};
 pub use pages::Next;

@@ -13,16 +13,30 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'
 /// A question to GitLab.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Question {
+    User,
     Projects,
     Project(ProjectId),
     ProjectByPath(Box<str>),
-    Pipelines { project: ProjectId, source: PipelineSource, updated_after: Option<Timestamp>, page: u32 },
+    /// Whether pipelines can be listed.
+    AnyPipeline(ProjectId),
+    Pipelines {
+        project: ProjectId,
+        source: PipelineSource,
+        updated_after: Option<Timestamp>,
+        page: u32,
+    },
     Pipeline(PipelineKey),
-    Jobs { key: PipelineKey, page: u32 },
+    Jobs {
+        key: PipelineKey,
+        page: u32,
+    },
     Job(JobKey),
     Trace(JobKey),
     Archive(JobKey),
-    Bridges { key: PipelineKey, page: u32 },
+    Bridges {
+        key: PipelineKey,
+        page: u32,
+    },
     TestReport(PipelineKey),
     TestReportSummary(PipelineKey),
 }
@@ -31,9 +45,10 @@ impl Question {
     /// Returns what it is counted as.
     pub(super) fn endpoint(&self) -> Endpoint {
         match self {
+            Self::User => Endpoint::User,
             Self::Projects => Endpoint::Projects,
             Self::Project(_) | Self::ProjectByPath(_) => Endpoint::Project,
-            Self::Pipelines { .. } => Endpoint::Pipelines,
+            Self::AnyPipeline(_) | Self::Pipelines { .. } => Endpoint::Pipelines,
             Self::Pipeline(_) => Endpoint::Pipeline,
             Self::Jobs { .. } => Endpoint::Jobs,
             Self::Job(_) => Endpoint::Job,
@@ -56,12 +71,14 @@ impl Question {
 
     fn write_path(&self, url: &mut String) -> fmt::Result {
         match self {
+            Self::User => url.write_str("/user"),
             Self::Projects => {
                 url.push_str("/projects?membership=true&order_by=id&sort=asc&pagination=keyset&per_page=100");
                 Ok(())
             }
             Self::Project(id) => write!(url, "/projects/{id}"),
             Self::ProjectByPath(path) => write!(url, "/projects/{}", utf8_percent_encode(path, SEGMENT)),
+            Self::AnyPipeline(project) => write!(url, "/projects/{project}/pipelines?per_page=1"),
             Self::Pipelines { project, source, updated_after, page } => {
                 write!(url, "/projects/{project}/pipelines?order_by=updated_at&sort=asc&per_page=100&page={page}")?;
                 if let Some(time) = updated_after {
@@ -97,9 +114,11 @@ impl Question {
 impl fmt::Display for Question {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::User => f.write_str("read the user of a token"),
             Self::Projects => f.write_str("list projects"),
             Self::Project(id) => write!(f, "read project {id}"),
             Self::ProjectByPath(path) => write!(f, "read project {}", path.escape_debug()),
+            Self::AnyPipeline(project) => write!(f, "list a pipeline of project {project}"),
             Self::Pipelines { project, source: PipelineSource::Plain, page, .. } => {
                 write!(f, "list pipelines of project {project}, page {page}")
             }

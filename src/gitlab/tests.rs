@@ -9,6 +9,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use url::Url;
 
+mod callers;
+
 use super::*;
 use crate::domain::{JobId, PipelineId};
 

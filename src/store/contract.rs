@@ -8,8 +8,8 @@ use bytes::Bytes;
 use prometheus_client::registry::Registry;
 
 use super::{
-    Change, Entry, Error, Failure, Gap, Health, JobFilter, JobRow, JobTally, Lease, Mongo, Page, PipelineFilter,
-    PipelineRow, PipelineState, PipelineTally, Progress, ProjectJobFilter, Slice, Sqlite,
+    About, Change, Entry, Error, Failure, Gap, Health, JobFilter, JobRow, JobTally, Lease, Mongo, Page, PipelineFilter,
+    PipelineRow, PipelineState, PipelineTally, Progress, ProjectJobFilter, Slice, Sqlite, TokenHash, Verdict,
 };
 use super::{Config, Place, mongo, sqlite};
 use crate::domain::{BlobId, Document, Finding, JobKey, PipelineId, PipelineKey, ProjectFacts, ProjectId, Timestamp};
@@ -220,4 +220,17 @@ contract! {
     /// Removes blobs replaced 10 min ago and unpublished ones whose owner is gone for two leases; returns how many. SQLite then
     /// gives free pages back to the file system, keeping a sixteenth of the file for what comes next.
     fn sweep_blobs() -> Result<u64, Error>;
+
+    /// Returns the key under which readers' tokens are hashed: this one, unless there is one already.
+    fn access_key(fresh: [u8; 32]) -> Result<[u8; 32], Error>;
+
+    /// Returns what GitLab last said about a reader, unless that is kept no longer.
+    fn verdict(token: TokenHash, about: &About) -> Result<Option<Verdict>, Error>;
+
+    /// Returns whether a verdict is kept that shows GitLab to know the token.
+    fn knows_token(token: TokenHash) -> Result<bool, Error>;
+
+    /// Keeps what GitLab said, for `keep` since it was asked; what was asked later stays. A token that is refused altogether
+    /// loses all earlier verdicts.
+    fn save_verdict(token: TokenHash, about: &About, verdict: Verdict, keep: Duration) -> Result<(), Error>;
 }

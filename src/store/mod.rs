@@ -16,6 +16,7 @@ mod rows;
 mod share;
 mod slots;
 mod sqlite;
+mod verdicts;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -33,6 +34,7 @@ pub use rows::{
 };
 pub use share::{Claimant, Grant, grant};
 pub use sqlite::Sqlite;
+pub use verdicts::{About, Answer, TokenHash, Verdict};
 
 /// Raw bytes in each independent zstd frame of a stored log; the last frame may hold fewer.
 pub const FRAME_BYTES: usize = 256 * 1024;

@@ -1,5 +1,6 @@
 //! The integration tests: one binary, the real edges, real files, the fake GitLab at the other end of a socket.
 
+mod access;
 mod architecture;
 mod archive;
 mod chaos;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
 use actix_web::{App, HttpServer};
-use cistern::access::{self, Open};
+use cistern::access::{self, Access, Mode};
 use cistern::api::{self, Api, ReadThrough};
 use cistern::domain::{JobId, JobKey, Piece, PipelineId, PipelineKey, ProjectId, Reason};
 use cistern::loopback::{self, Answer};
@@ -64,8 +64,9 @@ impl Rig {
         let config = Config { place, lease: Duration::from_secs(30), operations: 8, cache: None, kind: "view" };
         let store = Store::open(config).await.expect("a store");
         let shared = Api::new(store.clone(), ReadThrough::off());
+        let access = Access::new(Mode::Open { allow_open_network: false }, store.clone()).expect("a rule");
         let server = HttpServer::new(move || {
-            App::new().service(access::reads(Open::default(), |config| api::routes(config, shared.clone())))
+            App::new().service(access::reads(access.clone(), |config| api::routes(config, shared.clone())))
         })
         .workers(1)
         .disable_signals()

@@ -133,7 +133,7 @@ pub(in crate::api) async fn report(
         };
         let file = File::Zstd { blob, size: row.report.size, frames: Vec::new() };
         let whole = blob::Bytes::Part(0..file.size());
-        let Some(body) = view.open(&file, whole, request.method()).await? else { continue };
+        let Some(body) = view.open(project.report(), &file, whole, request.method()).await? else { continue };
         let cut = Cut::new(head.suites.iter().map(|suite| suite.name.clone()));
         let text = head.text();
         let as_json = |response: &mut HttpResponseBuilder| {

@@ -1,15 +1,19 @@
 //! Lists of what one reader sees.
 
+use futures_util::future::try_join_all;
 use serde::Deserialize;
 
 use super::View;
-use crate::access::Seen;
+use crate::access::{Denied, Seen};
 use crate::api::answer::Problem;
 use crate::api::freshness::{self, Standing};
 use crate::api::provenance::{Held, Listed, Provenance, Source};
 use crate::domain::{Document, ProjectFacts, ProjectId, Timestamp};
 use crate::store::{JobFilter, Page, PipelineFilter, PipelineRow, ProjectJobFilter, Slice};
 use crate::work::{Cause, Target};
+
+/// Projects that are looked at together to find those that a reader may see.
+const CHECKS: usize = 10;
 
 impl View {
     /// Returns a page of a project's pipelines; what was asked for begins at `since`, or at the project's beginning.
@@ -35,7 +39,7 @@ impl View {
         }
         let as_of = progress.map(|progress| progress.full_pass_at.unwrap_or_default().max(progress.watermark));
         let complete = freshness::covers(progress.as_ref(), since);
-        Ok(Listed { page, provenance: Provenance::hit(as_of), complete })
+        Ok(Listed { page, provenance: Provenance::hit(as_of), complete, counted: true })
     }
 
     /// Returns a page of the jobs of a pipeline that was asked for with [`PipelinePart::Jobs`].
@@ -48,7 +52,7 @@ impl View {
         let page = self.api.store.pipeline_jobs(pipeline.row.key, filter, slice).await?;
         let provenance = pipeline.provenance;
         let complete = provenance.source != Source::Stale && freshness::lists_all(&pipeline.row);
-        Ok(Listed { page, provenance, complete })
+        Ok(Listed { page, provenance, complete, counted: true })
     }
 
     /// Returns what lists of projects are chosen by, of all cached projects: only for choosing, before
@@ -57,15 +61,35 @@ impl View {
         Ok(self.api.store.project_facts().await?)
     }
 
-    /// Returns a page of those of the chosen projects that can be seen, in their order, and the last one's id.
+    /// Returns a page of those of the chosen projects that can be seen, in their order, and the last one's id. How many there
+    /// are in all is known only to who sees everything; for others it is only whether there are more.
     pub(in crate::api) async fn projects_of(
         &self,
         chosen: Vec<ProjectId>,
         slice: Slice,
     ) -> Result<(Listed, Option<ProjectId>), Problem> {
+        let wanted = slice.offset.saturating_add(slice.limit).saturating_add(1);
         let mut seen = Vec::new();
-        for id in chosen {
-            seen.extend(self.reader.see(id).await.map(Seen::project));
+        let mut left = chosen.into_iter();
+        if self.reader.sees_everything() {
+            seen.extend(left.by_ref());
+        }
+        // The first one alone: it says whether the reader's token is one.
+        let mut step = 1;
+        while (seen.len() as u64) < wanted {
+            let asked: Vec<ProjectId> = left.by_ref().take(step).collect();
+            if asked.is_empty() {
+                break;
+            }
+            step = CHECKS;
+            let checks = asked.into_iter().map(|id| async move {
+                match self.reader.visible(id).await {
+                    Ok(_) => Ok(Some(id)),
+                    Err(Denied::NotFound) => Ok(None),
+                    Err(denied) => Err(denied),
+                }
+            });
+            seen.extend(try_join_all(checks).await?.into_iter().flatten());
         }
         let total = seen.len() as u64;
         let offset = usize::try_from(slice.offset).unwrap_or(usize::MAX);
@@ -76,7 +100,8 @@ impl View {
         // Every pass begins by listing them.
         let passed = self.api.store.completed_ago("reconcile").await?;
         let as_of = passed.map(|ago| Timestamp::now().minus(ago));
-        Ok((Listed { page, provenance: Provenance::hit(as_of), complete: as_of.is_some() }, last))
+        let counted = self.reader.sees_everything();
+        Ok((Listed { page, provenance: Provenance::hit(as_of), complete: as_of.is_some(), counted }, last))
     }
 
     /// Returns the newest pipeline of a ref, or of the project's default branch.
@@ -116,7 +141,7 @@ impl View {
         // Nobody asks GitLab for this list: it is what the lists of pipelines' jobs have shown.
         let progress = self.api.store.progress(project.project()).await?;
         let as_of = progress.map(|progress| progress.full_pass_at.unwrap_or_default().max(progress.watermark));
-        Ok(Listed { page, provenance: Provenance::hit(as_of), complete: false })
+        Ok(Listed { page, provenance: Provenance::hit(as_of), complete: false, counted: false })
     }
 
     /// Returns a pipeline's trigger jobs, a JSON array; `None` while GitLab was not asked for them.

@@ -3,7 +3,7 @@
 //!
 //! It is written from the description of GitLab (the contract) and knows nothing of this program's GitLab client, so
 //! that a misunderstanding shows as a failure instead of being shared. It answers reads only, sends nothing by itself
-//! (deliveries are built, not sent), and knows one credential.
+//! (deliveries are built, not sent), and shows each user what GitLab would show them.
 
 mod content;
 mod counters;
@@ -33,7 +33,7 @@ pub use hooks::Delivery;
 pub use http::Endpoint;
 pub use options::{ArtifactDelivery, Boundary, Options, RateLimit};
 pub use standard::Census;
-pub use world::{CANARY_SECRET, JobSpec, PipelineSpec, World};
+pub use world::{CANARY_SECRET, JobSpec, PipelineSpec, TokenState, Visibility, World};
 
 use crate::domain::{JobId, PipelineId, Timestamp};
 use counters::Counters;

@@ -19,7 +19,7 @@ pub struct Options {
     pub report_cache: Duration,
     /// Rows from which listings leave out `x-total`, `x-total-pages` and `rel="last"`; GitLab's value is 10 000.
     pub count_limit: usize,
-    /// The accepted credential, as `PRIVATE-TOKEN` or `Bearer`.
+    /// The token of a bot that is reporter of every project, as `PRIVATE-TOKEN` or `Bearer`.
     pub token: String,
     /// `whsec_…`: deliveries are signed with it.
     pub signing_token: Option<String>,

@@ -30,6 +30,7 @@ mod states;
 mod sweep;
 mod trouble;
 mod values;
+mod verdicts;
 
 pub(in crate::store) use inspect::inspect;
 use std::collections::HashSet;

@@ -1,5 +1,7 @@
 //! The collections and their indexes, made at every start: idempotent, and safe when several replicas start together.
 
+use std::time::Duration;
+
 use mongodb::IndexModel;
 use mongodb::bson::{Document, doc};
 use mongodb::error::ErrorKind;
@@ -24,6 +26,8 @@ pub(super) const PROGRESS: &str = "progress";
 pub(super) const LEASES: &str = "leases";
 /// One document that lists the processes, so that their shares of the permits change one after the other.
 pub(super) const PROCESSES: &str = "processes";
+/// What GitLab said about readers.
+pub(super) const VERDICTS: &str = "verdicts";
 
 /// Pipelines by their id, with all that a list of them asks.
 pub(super) const PIPELINES_BY_ID: &str = "pipelines_by_id";
@@ -145,7 +149,7 @@ pub(super) async fn owner(collections: &Collections) -> Result<Option<i64>, Trou
 type Declared = (&'static str, fn() -> Vec<IndexModel>);
 
 /// The indexes of each collection.
-const INDEXES: [Declared; 7] = [
+const INDEXES: [Declared; 8] = [
     (PROJECTS, || vec![index("projects_by_path", doc! { "path_key": 1 })]),
     (PIPELINES, || {
         let rest = doc! { "source": 1, "status": 1, "ref": 1, "sha": 1, "name": 1, "tag": 1, "created_at": 1 };
@@ -192,6 +196,11 @@ const INDEXES: [Declared; 7] = [
     }),
     (JOURNAL, || vec![index("journal_in_order", doc! { "owner": 1, "lane": 1, "due": 1, "_id": 1 })]),
     (FAILURES, || vec![index("failures_of_project", doc! { "project": 1, "kind": 1, "target": 1 })]),
+    (VERDICTS, || {
+        let expired = IndexOptions::builder().name("verdicts_expired".to_owned()).expire_after(Duration::ZERO).build();
+        let expired = IndexModel::builder().keys(doc! { "expires": 1 }).options(expired).build();
+        vec![index("verdicts_of_token", doc! { "token": 1 }), expired]
+    }),
 ];
 
 fn index(name: &str, keys: Document) -> IndexModel {

@@ -25,6 +25,7 @@ mod reports;
 mod schema;
 mod states;
 mod trouble;
+mod verdicts;
 mod writer;
 
 pub(in crate::store) use inspect::inspect;

@@ -35,7 +35,7 @@ pub(super) const MODULES: &[Module] = &[
     module("worker", &["domain", "ingest", "queue", "store", "work"]),
     // Readers reach GitLab only by offered work.
     module("api", &["access", "domain", "queue", "store", "work"]),
-    module("access", &["domain"]),
+    module("access", &["domain", "gitlab", "store"]),
     module("admin", &[]),
     module("loopback", &[]),
     module("scratch", &["config::scratch_directory"]),
@@ -185,7 +185,7 @@ pub(super) const BANS: &[Ban] = &[
     ban("indicatif", &["src/progress/", "src/telemetry/", "src/cli/run.rs"], "bars are progress's"),
     ban_outside_tests(
         "actix_web",
-        &["src/webhook/", "src/api/", "src/admin/", "src/access/open.rs", "src/app/service.rs", "src/demo/fake/"],
+        &["src/webhook/", "src/api/", "src/admin/", "src/access/", "src/app/service.rs", "src/demo/fake/"],
         "only the edges speak HTTP",
     ),
     ban("SystemTime::now", &["src/domain/timestamp.rs"], "domain::Timestamp::now is the clock"),

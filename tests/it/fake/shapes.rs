@@ -124,7 +124,12 @@ async fn refusals_have_the_bodies_of_sample_28() {
         found.unwrap_or_else(|| panic!("no case {case}"))["body"].clone()
     };
     let target = format!("/api/v4/projects/{project}");
-    for credential in ["", "PRIVATE-TOKEN: wrong\r\n", "Authorization: Bearer wrong\r\n"] {
+    // Nobody in particular sees what is public, and is refused only where GitLab has to know who asks.
+    let anonymous = send(fake.url(), "/api/v4/user", "").await;
+    assert_eq!((anonymous.status, anonymous.json()), (401, body(401, "missing/invalid token")));
+    let anonymous = send(fake.url(), &target, "").await;
+    assert_eq!((anonymous.status, anonymous.json()), (404, body(404, "project unknown or not visible")));
+    for credential in ["PRIVATE-TOKEN: wrong\r\n", "Authorization: Bearer wrong\r\n"] {
         let refused = send(fake.url(), &target, credential).await;
         assert_eq!((refused.status, refused.json()), (401, body(401, "missing/invalid token")));
         assert_eq!(refused.header("content-type"), "application/json");

@@ -23,7 +23,7 @@ async fn all_mistakes_of_a_configuration_are_told_at_once() {
     for verb in ["serve", "backfill", "verify"] {
         let ended = run(&rig, &[verb]).await;
         assert_eq!(ended.code, Some(2), "{ended:?}");
-        for key in ["GITLAB_URL", "STORE_URL", "SERVER_LISTEN", "LIMITS_JOBS", "WEBHOOK_SIGNING_TOKENS"] {
+        for key in ["GITLAB_URL", "STORE_URL", "access.mode", "LIMITS_JOBS", "WEBHOOK_SIGNING_TOKENS"] {
             assert!(ended.stderr.contains(key), "{key} is not in: {}", ended.stderr);
         }
         assert!(!ended.stderr.contains("s3cret"), "{}", ended.stderr);

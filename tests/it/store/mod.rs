@@ -12,6 +12,7 @@ mod log_parts;
 mod opening;
 mod processes;
 mod slots;
+mod verdicts;
 mod writer;
 
 use std::path::Path;

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::display_name;
-use crate::demo::fake::world::{Project, World};
+use crate::demo::fake::world::{Caller, Project, World};
 
 /// A project's path taken apart, with the display names that GitLab shows.
 struct Names<'a> {
@@ -60,7 +60,7 @@ impl World {
             "avatar_url": null,
             "star_count": 0,
             "last_activity_at": project.last_activity_at,
-            "visibility": "private",
+            "visibility": project.visibility.as_str(),
             "namespace": {
                 "id": 88,
                 "name": names.last_namespace(),
@@ -75,7 +75,7 @@ impl World {
     }
 
     /// The full entity. It has the keys that depend on the token's role, with values that must never be stored.
-    pub(crate) fn full_project(&self, project: &Project) -> Value {
+    pub(crate) fn full_project(&self, project: &Project, caller: Caller) -> Value {
         let mut document = match self.simple_project(project) {
             Value::Object(keys) => keys,
             _ => Map::new(),
@@ -90,7 +90,7 @@ impl World {
             "creator_id": 412,
             "jobs_enabled": project.ci_enabled,
             "builds_access_level": access,
-            "public_jobs": false,
+            "public_jobs": project.public_pipelines,
             "shared_runners_enabled": true,
             "group_runners_enabled": true,
             "ci_default_git_depth": 20,
@@ -103,13 +103,16 @@ impl World {
             "import_status": "none",
             "import_error": null,
             "runners_token": "never-store-me-runners-token",
-            "permissions": {
-                "project_access": {"access_level": 20, "notification_level": 3},
-                "group_access": null,
-            },
         });
         if let Value::Object(more) = more {
             document.extend(more);
+        }
+        if caller != Caller::Anonymous {
+            let access = match self.level(caller, project.id) {
+                0 => Value::Null,
+                level => json!({"access_level": level, "notification_level": 3}),
+            };
+            document.insert("permissions".to_owned(), json!({"project_access": access, "group_access": null}));
         }
         Value::Object(document)
     }

@@ -37,6 +37,11 @@ impl Answer {
         Self::message(401, "401 Unauthorized")
     }
 
+    /// 401 of a token that was good once.
+    pub(crate) fn invalid_token(why: &str) -> Self {
+        Self::error(401, &json!({"error": "invalid_token", "error_description": why}))
+    }
+
     pub(crate) fn forbidden() -> Self {
         Self::message(403, "403 Forbidden")
     }

@@ -4,12 +4,13 @@ use super::answer::Answer;
 use super::query::Query;
 use super::route::{Endpoint, Route};
 use crate::demo::fake::options::Options;
-use crate::demo::fake::world::{Job, World};
+use crate::demo::fake::world::{Caller, Job, World};
 use crate::domain::{JobId, PipelineId, ProjectId};
 
-/// A request that passed the credentials.
+/// A request whose sender is known.
 pub(super) struct Asked<'a> {
     pub(super) world: &'a mut World,
+    pub(super) caller: Caller,
     pub(super) options: &'a Options,
     pub(super) route: &'a Route,
     pub(super) query: &'a Query,
@@ -23,6 +24,12 @@ impl Asked<'_> {
     pub(super) fn answer(mut self) -> Answer {
         let answered = match self.route.endpoint {
             Endpoint::Version => Ok(version()),
+            // Asked before the project is looked for, also of a public one.
+            Endpoint::User | Endpoint::ProjectJobs | Endpoint::Job | Endpoint::Trace
+                if self.caller == Caller::Anonymous =>
+            {
+                Err(Answer::unauthorized())
+            }
             Endpoint::User => Ok(user()),
             Endpoint::Projects => self.projects(None),
             Endpoint::GroupProjects => self.group_projects(),
@@ -49,30 +56,37 @@ impl Asked<'_> {
         format!("{}{}", self.world.base_url, self.path)
     }
 
-    /// Finds the project by number or path; a former path is answered 301 as GitLab does.
+    /// Finds the project if the caller may see it; a former path is answered 301 as GitLab does.
     pub(super) fn project_id(&self) -> Result<ProjectId, Answer> {
-        let asked = self.route.project.as_deref().unwrap_or_default();
-        if let Ok(id) = asked.parse::<u64>() {
-            let id = ProjectId(id);
-            return if self.world.projects.contains_key(&id) { Ok(id) } else { Err(Answer::project_not_found()) };
-        }
-        if let Some(project) = self.world.projects.values().find(|project| project.path.eq_ignore_ascii_case(asked)) {
-            return Ok(project.id);
-        }
-        match self.world.moved.get(asked) {
-            Some(id) => {
-                let query = self.query.with(&[]);
-                let mark = if query.is_empty() { "" } else { "?" };
-                let base = &self.world.base_url;
-                Err(Answer::moved(format!("{base}/api/v4/projects/{id}{}{mark}{query}", self.route.rest)))
-            }
-            None => Err(Answer::project_not_found()),
+        match self.named_project() {
+            Ok((id, moved)) if self.world.sees(self.caller, id) => moved.map_or(Ok(id), Err),
+            _ => Err(Answer::project_not_found()),
         }
     }
 
-    /// Finds the project and refuses when its CI/CD is switched off.
+    /// Finds the project by number or path, and for a former path the redirect.
+    fn named_project(&self) -> Result<(ProjectId, Option<Answer>), Answer> {
+        let asked = self.route.project.as_deref().unwrap_or_default();
+        if let Ok(id) = asked.parse::<u64>() {
+            return Ok((ProjectId(id), None));
+        }
+        if let Some(project) = self.world.projects.values().find(|project| project.path.eq_ignore_ascii_case(asked)) {
+            return Ok((project.id, None));
+        }
+        let id = *self.world.moved.get(asked).ok_or_else(Answer::project_not_found)?;
+        let query = self.query.with(&[]);
+        let mark = if query.is_empty() { "" } else { "?" };
+        let base = &self.world.base_url;
+        let moved = Answer::moved(format!("{base}/api/v4/projects/{id}{}{mark}{query}", self.route.rest));
+        Ok((id, Some(moved)))
+    }
+
+    /// Finds the project and refuses when its CI/CD is switched off, or not for the caller.
     pub(super) fn ci_project_id(&self) -> Result<ProjectId, Answer> {
         let id = self.project_id()?;
+        if !self.world.sees_builds(self.caller, id) {
+            return Err(Answer::forbidden());
+        }
         match self.world.projects.get(&id) {
             Some(project) if !project.ci_enabled => Err(Answer::forbidden()),
             _ => Ok(id),

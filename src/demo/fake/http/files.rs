@@ -15,7 +15,7 @@ use super::asked::Asked;
 use super::page::Page;
 use super::query::Query;
 use crate::demo::fake::options::ArtifactDelivery;
-use crate::demo::fake::world::World;
+use crate::demo::fake::world::{Job, World};
 use crate::domain::{JobId, Timestamp};
 
 /// How long a signed storage address is good for, by the world's clock.
@@ -25,7 +25,7 @@ impl Asked<'_> {
     /// The log as text; empty when there is none, because GitLab answers so.
     pub(super) fn trace(&self) -> Result<Answer, Answer> {
         let job = self.job_of_project()?;
-        if job.log_forbidden {
+        if job.log_forbidden || self.is_restricted(job) {
             return Err(Answer::forbidden());
         }
         let log = self.world.trace(job.id).unwrap_or_default();
@@ -33,10 +33,14 @@ impl Asked<'_> {
         Ok(Answer::new(200, "text/plain", log).header("Content-Disposition", disposition))
     }
 
+    fn is_restricted(&self, job: &Job) -> bool {
+        job.files_restricted && !self.world.reports(self.caller, job.project)
+    }
+
     /// Finds the job's archive or refuses as GitLab does.
     fn archive(&self) -> Result<(JobId, Bytes), Answer> {
         let job = self.job_of_project()?;
-        if job.artifacts_forbidden {
+        if job.artifacts_forbidden || self.is_restricted(job) {
             return Err(Answer::forbidden());
         }
         self.world.archive(job.id).map(|archive| (job.id, archive)).ok_or_else(Answer::not_found)

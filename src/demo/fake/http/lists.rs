@@ -41,9 +41,11 @@ impl Asked<'_> {
         let (since, until) = (query.date("last_activity_after")?, query.date("last_activity_before")?);
         let search = query.text("search");
         let membership = query.flag("membership")?.unwrap_or(false);
+        let (world, caller) = (&*self.world, self.caller);
         let wanted = |project: &&Project| {
-            group.is_none_or(|group| project.path.starts_with(group))
-                && (project.member || !membership)
+            let shown = if membership { world.level(caller, project.id) > 0 } else { world.sees(caller, project.id) };
+            shown
+                && group.is_none_or(|group| project.path.starts_with(group))
                 && archived.is_none_or(|archived| project.archived == archived)
                 && active.is_none_or(|active| project.archived != active)
                 && id_after.is_none_or(|id| project.id.0 > id)
@@ -92,7 +94,7 @@ impl Asked<'_> {
             .iter()
             .map(|project| match simple {
                 true => self.world.simple_project(project).to_string().into_bytes(),
-                false => self.world.full_project(project).to_string().into_bytes(),
+                false => self.world.full_project(project, self.caller).to_string().into_bytes(),
             })
             .collect();
         Ok(Answer::json(array(texts.iter().map(Vec::as_slice))))

@@ -32,7 +32,7 @@ use super::counters::{Counters, InFlight};
 use super::faults::Faults;
 use super::limit::Limiter;
 use super::options::Options;
-use super::world::World;
+use super::world::{BadToken, World};
 use asked::Asked;
 use query::Query;
 
@@ -121,19 +121,27 @@ fn answer(request: &HttpRequest, shared: &Shared, route: &Route, at_storage: boo
         return files::stored(&world, route.subject, &query).header("Date", date);
     }
     let verdict = shared.limiter.as_ref().map(|limiter| lock(limiter).observe());
-    let answer = match verdict {
-        Some(verdict) if verdict.refused() => {
+    let caller = world.caller(token(request, &query).as_deref(), &shared.options.token);
+    let answer = match (verdict, caller) {
+        (Some(verdict), _) if verdict.refused() => {
             shared.counters.refuse();
             verdict.refusal()
         }
-        _ if !is_authorized(request, &shared.options.token) => Answer::unauthorized(),
+        (_, Err(BadToken::Unknown)) => Answer::unauthorized(),
+        (_, Err(BadToken::Revoked)) => {
+            Answer::invalid_token("Token was revoked. You have to re-authorize from the user.")
+        }
+        (_, Err(BadToken::Expired)) => {
+            Answer::invalid_token("Token is expired. You can either do re-authorization or token refresh.")
+        }
         _ if !matches!(*request.method(), Method::GET | Method::HEAD) => match route.endpoint {
             Endpoint::Unknown => Answer::unknown_address(),
             _ => Answer::wrong_method(),
         },
-        _ => {
+        (_, Ok(caller)) => {
             let (options, storage_url) = (&shared.options, shared.storage_url.as_str());
-            Asked { world: &mut world, options, route, query: &query, path: request.uri().path(), storage_url }.answer()
+            Asked { world: &mut world, caller, options, route, query: &query, path: request.uri().path(), storage_url }
+                .answer()
         }
     };
     let answer = answer.header("Date", date);
@@ -143,10 +151,12 @@ fn answer(request: &HttpRequest, shared: &Shared, route: &Route, at_storage: boo
     }
 }
 
-fn is_authorized(request: &HttpRequest, token: &str) -> bool {
+/// Returns the token that a request carries, wherever GitLab looks for one.
+fn token(request: &HttpRequest, query: &Query) -> Option<String> {
     let text = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
     let bearer = text(header::AUTHORIZATION.as_str()).and_then(|value| value.strip_prefix("Bearer "));
-    text("private-token").or(bearer) == Some(token)
+    let token = query.text("private_token").or(text("private-token")).or(bearer).or(query.text("access_token"));
+    token.or(text("job-token")).filter(|token| !token.is_empty()).map(str::to_owned)
 }
 
 /// Writes a whole answer; the request counts as in flight until here.

@@ -9,7 +9,7 @@ impl Asked<'_> {
     pub(super) fn project(&self) -> Result<Answer, Answer> {
         let id = self.project_id()?;
         let project = self.world.projects.get(&id).ok_or_else(Answer::project_not_found)?;
-        Ok(Answer::json(self.world.full_project(project).to_string()))
+        Ok(Answer::json(self.world.full_project(project, self.caller).to_string()))
     }
 
     pub(super) fn pipeline(&self) -> Result<Answer, Answer> {

@@ -6,6 +6,7 @@
 
 mod clock;
 mod model;
+mod people;
 mod spec;
 mod status;
 mod verbs;
@@ -15,13 +16,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+pub use people::{TokenState, Visibility};
 pub use spec::{JobSpec, PipelineSpec};
 
 pub(crate) use model::{Bridge, Job, Parent, Pipeline, Project};
+pub(crate) use people::{BadToken, Caller};
 
 use super::content::Run;
 use crate::domain::{JobId, PipelineId, ProjectId, Timestamp};
 use clock::Clock;
+use people::People;
 
 /// The plain value of the pipeline variable that every pipeline has by default: it must never be stored or logged.
 pub const CANARY_SECRET: &str = "canary-3b1f0d5c-never-store-me";
@@ -40,6 +44,7 @@ pub struct World {
     pub(crate) moved: HashMap<String, ProjectId>,
     pub(crate) report_cache: HashMap<PipelineId, (Timestamp, Bytes)>,
     pub(crate) rendered: Rendered,
+    people: People,
     next_project: u64,
     next_pipeline: u64,
     next_job: u64,
@@ -80,6 +85,7 @@ impl World {
             moved: HashMap::new(),
             report_cache: HashMap::new(),
             rendered: Rendered::default(),
+            people: People::default(),
             next_project: 2_718,
             next_pipeline: 90_000,
             next_job: 810_000,
@@ -120,6 +126,8 @@ impl World {
             archived: false,
             member: true,
             ci_enabled: true,
+            visibility: Visibility::default(),
+            public_pipelines: false,
             pipelines: Vec::new(),
         };
         self.projects.insert(id, project);
@@ -217,6 +225,7 @@ impl World {
             junit_expired: false,
             log_forbidden: false,
             artifacts_forbidden: false,
+            files_restricted: false,
         };
         self.jobs.insert(id, job);
         if let Some(pipeline) = self.pipelines.get_mut(&pipeline) {

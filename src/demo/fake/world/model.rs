@@ -1,5 +1,6 @@
 //! What the fake GitLab knows about projects, pipelines, jobs and trigger jobs: plain data without behaviour of its own.
 
+use super::people::Visibility;
 use crate::demo::fake::content::{Archive, Junit, Log};
 use crate::domain::{JobId, PipelineId, ProjectId, Timestamp};
 
@@ -16,6 +17,9 @@ pub(crate) struct Project {
     pub(crate) member: bool,
     /// False when CI/CD is switched off in the project's settings.
     pub(crate) ci_enabled: bool,
+    pub(crate) visibility: Visibility,
+    /// Whether everybody who sees the project may see its pipelines and jobs.
+    pub(crate) public_pipelines: bool,
     /// In the order of creation, child pipelines included.
     pub(crate) pipelines: Vec<PipelineId>,
 }
@@ -86,6 +90,8 @@ pub(crate) struct Job {
     pub(crate) log_forbidden: bool,
     /// The artifacts are refused with 403, as under `artifacts:access`.
     pub(crate) artifacts_forbidden: bool,
+    /// Log and artifacts are refused with 403 to who is below reporter.
+    pub(crate) files_restricted: bool,
 }
 
 impl Job {

@@ -1,0 +1,104 @@
+//! Where a request carries its token, as GitLab's own API takes it (contract, section 5.1).
+//!
+//! GitLab looks at `private_token`, then at `PRIVATE-TOKEN`, then at `Authorization: Bearer` and `access_token`; an empty one
+//! counts as none. Job tokens read nothing here: GitLab takes them at few endpoints, and not for logs.
+
+use actix_web::http::header::{AUTHORIZATION, HeaderMap};
+use secrecy::SecretString;
+use url::form_urlencoded;
+
+use crate::gitlab::Credential;
+
+/// A token longer than this is none of GitLab's.
+const LONGEST: usize = 4096;
+
+/// A request whose credential GitLab would refuse without looking further.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Unusable;
+
+/// Returns the credential of a request; `query` is everything behind its `?`.
+pub(super) fn of_request(headers: &HeaderMap, query: &str) -> Result<Credential, Unusable> {
+    let parameter = |name: &str| {
+        let mut pairs = form_urlencoded::parse(query.as_bytes());
+        pairs.find(|(key, value)| key == name && !value.is_empty()).map(|(_, value)| value.into_owned())
+    };
+    let private = match parameter("private_token") {
+        Some(token) => Some(token),
+        None => header(headers, "private-token")?,
+    };
+    if let Some(token) = private {
+        return usable(token).map(Credential::PrivateToken);
+    }
+    let bearer = header(headers, AUTHORIZATION.as_str())?.and_then(|value| {
+        let (scheme, token) = value.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned()).filter(|token| !token.is_empty())
+    });
+    if let Some(token) = bearer.or_else(|| parameter("access_token")) {
+        return usable(token).map(Credential::Bearer);
+    }
+    if header(headers, "job-token")?.is_some() || parameter("job_token").is_some() {
+        return Err(Unusable);
+    }
+    Ok(Credential::Anonymous)
+}
+
+/// Returns a header's value; sent twice, it leaves open which one was meant.
+fn header(headers: &HeaderMap, name: &str) -> Result<Option<String>, Unusable> {
+    let mut values = headers.get_all(name);
+    let Some(first) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return Err(Unusable);
+    }
+    let text = first.to_str().map_err(|_| Unusable)?.trim();
+    Ok((!text.is_empty()).then(|| text.to_owned()))
+}
+
+fn usable(token: String) -> Result<SecretString, Unusable> {
+    let good = token.len() <= LONGEST && token.bytes().all(|byte| byte.is_ascii_graphic());
+    if good { Ok(token.into()) } else { Err(Unusable) }
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::http::header::{HeaderName, HeaderValue};
+    use secrecy::ExposeSecret;
+
+    use super::*;
+
+    fn found(pairs: &[(&'static str, &'static str)], query: &str) -> Result<String, Unusable> {
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs {
+            headers.append(HeaderName::from_static(name), HeaderValue::from_static(value));
+        }
+        of_request(&headers, query).map(|credential| match credential {
+            Credential::PrivateToken(token) => format!("private {}", token.expose_secret()),
+            Credential::Bearer(token) => format!("bearer {}", token.expose_secret()),
+            Credential::Anonymous => "nobody".to_owned(),
+        })
+    }
+
+    #[test]
+    fn a_token_is_found_where_gitlab_looks_and_in_its_order() {
+        for (headers, query, expected) in [
+            (&[][..], "", Ok("nobody")),
+            (&[("private-token", "a")], "", Ok("private a")),
+            (&[("private-token", "")], "private_token=", Ok("nobody")),
+            (&[("authorization", "Bearer a")], "", Ok("bearer a")),
+            (&[("authorization", "bearer  a ")], "", Ok("bearer a")),
+            (&[("authorization", "Basic YTpi")], "", Ok("nobody")),
+            (&[], "page=2&private_token=a%2Db", Ok("private a-b")),
+            (&[], "access_token=a", Ok("bearer a")),
+            (&[("private-token", "a")], "private_token=b", Ok("private b")),
+            (&[("private-token", "a"), ("authorization", "Bearer b")], "", Ok("private a")),
+            (&[("private-token", "a"), ("private-token", "b")], "", Err(Unusable)),
+            (&[("private-token", "a b")], "", Err(Unusable)),
+            (&[], "private_token=a%0d%0aX-Evil:%201", Err(Unusable)),
+            (&[("job-token", "a")], "", Err(Unusable)),
+            (&[], "job_token=a", Err(Unusable)),
+            (&[("job-token", "a"), ("private-token", "b")], "", Ok("private b")),
+        ] {
+            assert_eq!(found(headers, query), expected.map(str::to_owned), "{headers:?} {query}");
+        }
+        assert_eq!(found(&[], &format!("private_token={}", "a".repeat(4097))), Err(Unusable));
+    }
+}

@@ -1,0 +1,195 @@
+//! Somebody who reads, and the rights that they have.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use serde::Deserialize;
+
+use super::verdicts::{Asker, Verdicts};
+use super::{Chosen, Denied};
+use crate::domain::{JobKey, ProjectId};
+use crate::gitlab::Credential;
+use crate::store::{About, Answer, Store};
+
+/// Somebody who reads, as the guard found them out. Cheap to clone.
+#[derive(Clone)]
+pub struct Reader {
+    store: Store,
+    scope: Scope,
+}
+
+#[derive(Clone)]
+enum Scope {
+    Everything,
+    Some(Chosen),
+    Judged(Arc<Verdicts>, Arc<Asker>),
+}
+
+/// A project whose document its reader may see. Only a [`Reader`] makes one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Visible {
+    project: ProjectId,
+    /// Whether its logs and archives are the reader's without further questions.
+    files: bool,
+}
+
+/// A project whose pipelines, jobs and reports its reader may see. Only a [`Reader`] makes one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seen(Visible);
+
+/// The right to read the bytes of a report, a log or an archive. Only a [`Reader`] and [`Seen`] make one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileRight(());
+
+impl Reader {
+    /// Somebody who may see everything that is cached.
+    pub(super) fn everything(store: Store) -> Self {
+        Self { store, scope: Scope::Everything }
+    }
+
+    /// Somebody who may see some projects.
+    pub(super) fn of(store: Store, chosen: Chosen) -> Self {
+        Self { store, scope: Scope::Some(chosen) }
+    }
+
+    /// Somebody who may see what GitLab shows them.
+    pub(super) fn judged_by(
+        store: Store,
+        verdicts: Arc<Verdicts>,
+        credential: Credential,
+        peer: Option<IpAddr>,
+    ) -> Self {
+        Self { store, scope: Scope::Judged(verdicts, Arc::new(Asker { credential, peer })) }
+    }
+
+    /// Returns whether nothing is hidden from this reader.
+    pub fn sees_everything(&self) -> bool {
+        matches!(self.scope, Scope::Everything)
+    }
+
+    /// Succeeds unless GitLab judges a reader who has no token: what GitLab shows to users only, whatever the project.
+    pub fn named(&self) -> Result<(), Denied> {
+        match &self.scope {
+            Scope::Judged(_, asker) if !asker.has_token() => Err(Denied::Unauthorized),
+            _ => Ok(()),
+        }
+    }
+
+    /// Succeeds when the reader's token is one, for what concerns no project. GitLab asks for one, too.
+    pub async fn identified(&self) -> Result<(), Denied> {
+        match &self.scope {
+            Scope::Everything | Scope::Some(_) => Ok(()),
+            Scope::Judged(verdicts, asker) => verdicts.decide(asker, About::Token).await.map(drop),
+        }
+    }
+
+    /// Returns the project if this reader may see it. It need not be cached.
+    pub async fn visible(&self, project: ProjectId) -> Result<Visible, Denied> {
+        match &self.scope {
+            Scope::Everything => Ok(Visible { project, files: true }),
+            Scope::Some(chosen) => match chosen(project, &self.path_of(project).await?) {
+                true => Ok(Visible { project, files: true }),
+                false => Err(Denied::NotFound),
+            },
+            Scope::Judged(verdicts, asker) => {
+                let verdict = verdicts.decide(asker, About::Project(project)).await?;
+                Ok(Visible { project, files: verdict.answer == Answer::Member })
+            }
+        }
+    }
+
+    /// Returns the project of a path if this reader may see it. Whom GitLab judges, for them GitLab also says where the path
+    /// leads; while it cannot, where it led when it was cached.
+    pub async fn find(&self, path: &str) -> Result<Visible, Denied> {
+        let cached = async || {
+            let found = self.store.project_by_path(path.to_owned()).await?;
+            Ok::<_, Denied>(found.map(|(id, _)| id))
+        };
+        let project = match &self.scope {
+            Scope::Everything | Scope::Some(_) => cached().await?.ok_or(Denied::NotFound)?,
+            Scope::Judged(verdicts, asker) => {
+                match verdicts.decide(asker, About::Path(path.to_lowercase().into())).await {
+                    Ok(verdict) => verdict.project.ok_or(Denied::NotFound)?,
+                    Err(Denied::Unknown) => cached().await?.ok_or(Denied::Unknown)?,
+                    Err(denied) => return Err(denied),
+                }
+            }
+        };
+        self.visible(project).await
+    }
+
+    /// Returns the project if this reader may see its pipelines and jobs, too.
+    pub async fn see(&self, project: Visible) -> Result<Seen, Denied> {
+        if let (Scope::Judged(verdicts, asker), false) = (&self.scope, project.files) {
+            verdicts.decide(asker, About::Builds(project.project)).await?;
+        }
+        Ok(Seen(project))
+    }
+
+    /// Returns the right to a job's log.
+    pub async fn log(&self, project: Seen, key: JobKey) -> Result<FileRight, Denied> {
+        self.file(project, key, About::Log(key)).await
+    }
+
+    /// Returns the right to a job's archive.
+    pub async fn archive(&self, project: Seen, key: JobKey) -> Result<FileRight, Denied> {
+        self.file(project, key, About::Archive(key)).await
+    }
+
+    async fn file(&self, project: Seen, key: JobKey, about: About) -> Result<FileRight, Denied> {
+        if key.project != project.project() {
+            return Err(Denied::NotFound);
+        }
+        if let (Scope::Judged(verdicts, asker), false) = (&self.scope, project.0.files) {
+            verdicts.decide(asker, about).await?;
+        }
+        Ok(FileRight(()))
+    }
+
+    /// Returns the path of a project; an empty one when it is not cached.
+    async fn path_of(&self, project: ProjectId) -> Result<String, Denied> {
+        #[derive(Deserialize)]
+        struct Named {
+            path_with_namespace: String,
+        }
+        let document = self.store.project(project).await?;
+        let named = document.and_then(|document| serde_json::from_str::<Named>(&document.text).ok());
+        Ok(named.map(|named| named.path_with_namespace).unwrap_or_default())
+    }
+}
+
+impl fmt::Debug for Reader {
+    /// Shows how they are judged and nothing of who they are.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.scope {
+            Scope::Everything => "Reader of everything",
+            Scope::Some(_) => "Reader of some projects",
+            Scope::Judged(..) => "Reader whom GitLab judges",
+        })
+    }
+}
+
+impl Visible {
+    /// Returns which project it is.
+    pub fn project(self) -> ProjectId {
+        self.project
+    }
+}
+
+impl Seen {
+    /// Returns which project it is.
+    pub fn project(self) -> ProjectId {
+        self.0.project
+    }
+
+    /// Returns the project for its own document.
+    pub fn visible(self) -> Visible {
+        self.0
+    }
+
+    /// Returns the right to its pipelines' reports, which everybody has who sees the pipelines.
+    pub fn report(self) -> FileRight {
+        FileRight(())
+    }
+}

@@ -1,0 +1,242 @@
+//! What GitLab says about its own users: `access.mode = gitlab` (design, section 4.6).
+//!
+//! Guarantees: nobody is let in on less than GitLab's own yes to their own token; a yes holds `access.positive_ttl`, a no
+//! `access.negative_ttl`, both on all replicas, and both up to `access.stale_if_error` while GitLab cannot be asked; any 401,
+//! 403 or 404 ends a yes at once, a 401 all those of its token. What many wait for is asked once.
+//!
+//! Accepted: a yes that is young enough holds although GitLab would say no by now; that is what the times are for. Two
+//! replicas may ask the same at the same time; whichever asked later is believed.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use secrecy::{ExposeSecret, SecretString};
+use tokio::sync::{OnceCell, Semaphore};
+
+use super::flights::Flights;
+use super::flood::Flood;
+use super::{Denied, Times, tokens};
+use crate::domain::{ProjectId, Timestamp};
+use crate::gitlab::{Credential, Error, Gitlab, Kind, Standing};
+use crate::store::{self, About, Answer, Store, TokenHash, Verdict};
+
+/// The access level from which on logs and archives of a project are its reader's (contract, section 5.1).
+const REPORTER: u32 = 20;
+
+/// How long a reader waits for a check before what was known before counts.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Readers whose rate limit at GitLab is remembered; above it, one is asked for in vain.
+const MOST_PAUSED: usize = 1000;
+
+/// Asks GitLab about readers and remembers what it said.
+pub(super) struct Verdicts {
+    times: Times,
+    gitlab: Gitlab,
+    store: Store,
+    /// Becomes the deployment's key if there is none yet.
+    fresh_key: [u8; 32],
+    key: OnceCell<[u8; 32]>,
+    checks: Semaphore,
+    flights: Flights<(TokenHash, About), Result<Option<Verdict>, TooMany>>,
+    flood: Flood,
+    /// Who used up their own rate limit at GitLab, and until when.
+    paused: Mutex<HashMap<TokenHash, Timestamp>>,
+}
+
+/// Unknown tokens, from where this one comes from.
+#[derive(Clone, Copy)]
+struct TooMany;
+
+/// Who asks, and from where.
+pub(super) struct Asker {
+    pub(super) credential: Credential,
+    pub(super) peer: Option<IpAddr>,
+}
+
+impl Asker {
+    /// Returns whether they are somebody in particular.
+    pub(super) fn has_token(&self) -> bool {
+        !matches!(self.credential, Credential::Anonymous)
+    }
+}
+
+impl Verdicts {
+    pub(super) fn new(times: Times, gitlab: Gitlab, store: Store) -> std::io::Result<Self> {
+        Ok(Self {
+            times,
+            gitlab,
+            store,
+            fresh_key: super::random()?,
+            key: OnceCell::new(),
+            checks: Semaphore::new(times.checks.clamp(1, Semaphore::MAX_PERMITS)),
+            flights: Flights::default(),
+            flood: Flood::default(),
+            paused: Mutex::default(),
+        })
+    }
+
+    /// Returns GitLab's yes, or why there is none.
+    pub(super) async fn decide(&self, asker: &Asker, about: About) -> Result<Verdict, Denied> {
+        let token = self.hash(&asker.credential).await?;
+        let kept = self.store.verdict(token, &about).await?;
+        if let Some(kept) = kept.filter(|kept| kept.age < self.holds(kept.answer)) {
+            return judged(kept);
+        }
+        if asker.has_token()
+            && let Some(kept) = self.store.verdict(token, &About::Token).await?
+            && kept.answer == Answer::Unauthorized
+            && kept.age < self.times.negative
+        {
+            return Err(Denied::Unauthorized);
+        }
+        let known = self.is_known(asker, token, kept, &about).await?;
+        let key = (token, about);
+        let ask = || async {
+            match known || self.flood.admits(asker.peer, Instant::now()) {
+                true => Ok(self.ask(asker, &key).await),
+                false => Err(TooMany),
+            }
+        };
+        match self.flights.join(&key, ask).await {
+            Err(TooMany) => Err(Denied::TooMany),
+            Ok(Some(said)) => judged(said),
+            Ok(None) => kept.filter(|kept| kept.age < self.times.stale_if_error).map_or(Err(Denied::Unknown), judged),
+        }
+    }
+
+    /// Asks GitLab and keeps what it says; `None` when it does not say anything now.
+    async fn ask(&self, asker: &Asker, (token, about): &(TokenHash, About)) -> Option<Verdict> {
+        if self.is_paused(*token) {
+            return None;
+        }
+        let began = Instant::now();
+        let question = async {
+            let _check = self.checks.acquire().await.ok()?;
+            Some(self.question(&asker.credential, about).await)
+        };
+        let answered = tokio::time::timeout(PATIENCE, question).await.ok()??;
+        let (answer, project) = match answered {
+            Ok(said) => said,
+            Err(error) => match error.kind {
+                Kind::NotFound => (Answer::NotFound, None),
+                Kind::Forbidden => (Answer::Forbidden, None),
+                Kind::TokenRefused(_) => (Answer::Unauthorized, None),
+                Kind::Throttled { until, everything } => {
+                    if !everything {
+                        self.pause(*token, until);
+                    }
+                    return None;
+                }
+                kind => {
+                    tracing::debug!(error = %kind, "GitLab did not say what a reader may read");
+                    return None;
+                }
+            },
+        };
+        let verdict = Verdict { answer, project, age: began.elapsed() };
+        if let (About::Path(_), Some(project)) = (about, project) {
+            self.keep(*token, &About::Project(project), Verdict { project: None, ..verdict }).await;
+        }
+        tracing::debug!(verdict = answer.as_str(), about.kind = about.kind(), "GitLab said what a reader may read");
+        // What GitLab does not take for a token reads nothing at all; nobody in particular is told so of some things only.
+        let is_refused = answer == Answer::Unauthorized && asker.has_token();
+        let about = if is_refused { &About::Token } else { about };
+        self.keep(*token, about, verdict).await;
+        Some(verdict)
+    }
+
+    async fn question(&self, credential: &Credential, about: &About) -> Result<(Answer, Option<ProjectId>), Error> {
+        let as_member = |standing: Standing| {
+            if standing.level >= REPORTER { Answer::Member } else { Answer::Granted }
+        };
+        let granted = |()| (Answer::Granted, None);
+        let gitlab = &self.gitlab;
+        match about {
+            About::Token => gitlab.knows(credential).await.map(granted),
+            About::Path(path) => {
+                let standing = gitlab.standing_by_path(credential, path).await?;
+                Ok((as_member(standing), Some(standing.project)))
+            }
+            About::Project(project) => Ok((as_member(gitlab.standing(credential, *project).await?), None)),
+            About::Builds(project) => gitlab.may_list_pipelines(credential, *project).await.map(granted),
+            About::Log(key) => gitlab.may_read_log(credential, *key).await.map(granted),
+            About::Archive(key) => gitlab.may_read_archive(credential, *key).await.map(granted),
+        }
+    }
+
+    /// What cannot be kept is asked again: no reason to keep the answer from whoever waits for it.
+    async fn keep(&self, token: TokenHash, about: &About, verdict: Verdict) {
+        let keep = match verdict.answer {
+            // There may be any number of wrong tokens.
+            Answer::Unauthorized => self.times.negative,
+            answer => self.times.stale_if_error.max(self.holds(answer)),
+        };
+        if let Err(error) = self.store.save_verdict(token, about, verdict, keep).await {
+            tracing::debug!(%error, "what a reader may read was not kept");
+        }
+    }
+
+    fn holds(&self, answer: Answer) -> Duration {
+        if answer.is_positive() { self.times.positive } else { self.times.negative }
+    }
+
+    /// Returns whether GitLab is known to know the token. Whoever has none is nobody in particular, and is counted only
+    /// when they ask for what is not cached.
+    async fn is_known(
+        &self,
+        asker: &Asker,
+        token: TokenHash,
+        kept: Option<Verdict>,
+        about: &About,
+    ) -> Result<bool, store::Error> {
+        if kept.is_some() {
+            return Ok(true);
+        }
+        match (&asker.credential, about) {
+            (Credential::Anonymous, About::Path(path)) => {
+                Ok(self.store.project_by_path(path.clone().into()).await?.is_some())
+            }
+            (Credential::Anonymous, About::Project(project)) => Ok(self.store.project(*project).await?.is_some()),
+            (Credential::Anonymous, About::Token | About::Builds(_) | About::Log(_) | About::Archive(_)) => Ok(true),
+            (Credential::PrivateToken(_) | Credential::Bearer(_), _) => self.store.knows_token(token).await,
+        }
+    }
+
+    async fn hash(&self, credential: &Credential) -> Result<TokenHash, store::Error> {
+        let key = self.key.get_or_try_init(|| self.store.access_key(self.fresh_key)).await?;
+        let hash = |scheme, token: &SecretString| tokens::hash(key, scheme, token.expose_secret());
+        Ok(TokenHash(match credential {
+            Credential::PrivateToken(token) => hash("private", token),
+            Credential::Bearer(token) => hash("bearer", token),
+            Credential::Anonymous => tokens::hash(key, "anonymous", ""),
+        }))
+    }
+
+    fn is_paused(&self, token: TokenHash) -> bool {
+        let paused = self.paused.lock().unwrap_or_else(PoisonError::into_inner);
+        paused.get(&token).is_some_and(|until| *until > Timestamp::now())
+    }
+
+    fn pause(&self, token: TokenHash, until: Timestamp) {
+        let now = Timestamp::now();
+        let mut paused = self.paused.lock().unwrap_or_else(PoisonError::into_inner);
+        if paused.len() >= MOST_PAUSED {
+            paused.retain(|_, until| *until > now);
+        }
+        if paused.len() < MOST_PAUSED {
+            paused.insert(token, until);
+        }
+    }
+}
+
+fn judged(verdict: Verdict) -> Result<Verdict, Denied> {
+    match verdict.answer {
+        Answer::Member | Answer::Granted => Ok(verdict),
+        Answer::NotFound => Err(Denied::NotFound),
+        Answer::Forbidden => Err(Denied::Forbidden),
+        Answer::Unauthorized => Err(Denied::Unauthorized),
+    }
+}

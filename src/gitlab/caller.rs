@@ -1,0 +1,165 @@
+//! Questions asked with the credential of somebody who reads here: what would GitLab show to them?
+//!
+//! Guarantees: the credential is sent to GitLab's own origin only and is kept nowhere; what GitLab says about it, that it is
+//! refused or used up its rate limit, is about its owner and stops neither the service's token nor other readers (GitLab
+//! counts by user; a limit by address shows in the service's own answers, too). Permits, redirects and GitLab's condition are
+//! those of every question.
+//!
+//! The answer's body is dropped unless it says who somebody is.
+
+use std::time::Duration;
+
+use reqwest::header::{AUTHORIZATION, HeaderName, HeaderValue};
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use tokio::time::Instant;
+
+use super::answer::{Head, Meaning};
+use super::http::{TOKEN, wall_clock};
+use super::question::Question;
+use super::{Class, Error, Gitlab, Kind, pages};
+use crate::domain::{JobKey, Malformed, ProjectId};
+
+/// How a reader proves to GitLab who they are, in the words of their own request.
+#[derive(Debug, Clone)]
+pub enum Credential {
+    /// `PRIVATE-TOKEN`: a personal, project or group token.
+    PrivateToken(SecretString),
+    /// `Authorization: Bearer`: one of these, or an OAuth token.
+    Bearer(SecretString),
+    /// Nothing: what everybody sees.
+    Anonymous,
+}
+
+/// A project as its reader sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    /// Its id, also when it was asked for by a path.
+    pub project: ProjectId,
+    /// The reader's access level there (10 guest, 20 reporter, 50 owner); 0 for who is no member.
+    pub level: u32,
+}
+
+/// The header that carries a credential; `None` for nobody's.
+pub(super) struct Caller(pub(super) Option<(HeaderName, HeaderValue)>);
+
+impl Caller {
+    /// Fails for a token that no header can carry, which GitLab cannot know.
+    fn of(credential: &Credential) -> Result<Self, Kind> {
+        let header = match credential {
+            Credential::PrivateToken(token) => (TOKEN, HeaderValue::from_str(token.expose_secret())),
+            Credential::Bearer(token) => {
+                (AUTHORIZATION, HeaderValue::from_str(&format!("Bearer {}", token.expose_secret())))
+            }
+            Credential::Anonymous => return Ok(Self(None)),
+        };
+        let (name, value) = header;
+        let mut value = value.map_err(|_| Kind::TokenRefused("no header can carry it"))?;
+        value.set_sensitive(true);
+        Ok(Self(Some((name, value))))
+    }
+}
+
+impl Gitlab {
+    /// Succeeds when GitLab takes somebody's token for one.
+    pub async fn knows(&self, credential: &Credential) -> Result<(), Error> {
+        self.ask_as(credential, Question::User).await.map(drop)
+    }
+
+    /// Reads how somebody sees a project.
+    pub async fn standing(&self, credential: &Credential, project: ProjectId) -> Result<Standing, Error> {
+        self.ask_standing(credential, Question::Project(project)).await
+    }
+
+    /// Reads how somebody sees the project of a path; a moved one is followed (contract, section 8).
+    pub async fn standing_by_path(&self, credential: &Credential, path: &str) -> Result<Standing, Error> {
+        let question = Question::ProjectByPath(path.into());
+        if !path.contains('/') {
+            return Err(Error { question: question.to_string(), kind: Kind::NotFound });
+        }
+        self.ask_standing(credential, question).await
+    }
+
+    /// Succeeds when somebody may list a project's pipelines.
+    pub async fn may_list_pipelines(&self, credential: &Credential, project: ProjectId) -> Result<(), Error> {
+        self.ask_as(credential, Question::AnyPipeline(project)).await.map(drop)
+    }
+
+    /// Succeeds when somebody may read a job's log.
+    pub async fn may_read_log(&self, credential: &Credential, key: JobKey) -> Result<(), Error> {
+        self.ask_as(credential, Question::Trace(key)).await.map(drop)
+    }
+
+    /// Succeeds when somebody may read a job's archive. GitLab's redirect to its storage is a yes that is not followed.
+    pub async fn may_read_archive(&self, credential: &Credential, key: JobKey) -> Result<(), Error> {
+        self.ask_as(credential, Question::Archive(key)).await.map(drop)
+    }
+
+    async fn ask_standing(&self, credential: &Credential, question: Question) -> Result<Standing, Error> {
+        let body = self.ask_as(credential, question).await?;
+        pages::object(body, "project", |raw, _| Standing::parse(raw.get())).await
+    }
+
+    async fn ask_as(&self, credential: &Credential, question: Question) -> Result<super::Body, Error> {
+        match Caller::of(credential) {
+            Ok(caller) => self.0.ask_as(Class::Reader, question, &caller).await,
+            Err(kind) => Err(Error { question: question.to_string(), kind }),
+        }
+    }
+}
+
+impl Standing {
+    /// The level is the higher one of `permissions`, which a reader without a token does not get.
+    fn parse(text: &str) -> Result<Self, Malformed> {
+        #[derive(Deserialize)]
+        struct Wire {
+            id: ProjectId,
+            #[serde(default)]
+            permissions: Option<Permissions>,
+        }
+        #[derive(Deserialize)]
+        struct Permissions {
+            project_access: Option<Level>,
+            group_access: Option<Level>,
+        }
+        #[derive(Deserialize)]
+        struct Level {
+            access_level: u32,
+        }
+        let wire: Wire = serde_json::from_str(text).map_err(|error| Malformed::json("project", &error))?;
+        let levels = wire.permissions.into_iter().flat_map(|both| [both.project_access, both.group_access]);
+        Ok(Self { project: wire.id, level: levels.flatten().map(|level| level.access_level).max().unwrap_or(0) })
+    }
+}
+
+/// Returns what an answer says about the caller's credential, if it does.
+pub(super) fn judge(head: &Head, body: &[u8]) -> Option<Kind> {
+    match (head.status, head.meaning(body)) {
+        (401, Meaning::TokenRefused(reason)) => Some(Kind::TokenRefused(reason)),
+        // Its scope is too small: GitLab says 403.
+        (_, Meaning::TokenRefused(_)) => Some(Kind::Forbidden),
+        (429, Meaning::ThrottledEverywhere(wait) | Meaning::ThrottledHere(wait)) => {
+            let now = Instant::now();
+            let until = wall_clock(now, now + wait.clamp(Duration::from_secs(1), Duration::from_secs(3600)));
+            Some(Kind::Throttled { until, everything: false })
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_higher_level_counts_and_none_is_nobody_s() {
+        let level =
+            |permissions: &str| Standing::parse(&format!(r#"{{"id":7{permissions}}}"#)).map(|standing| standing.level);
+        assert_eq!(level(""), Ok(0));
+        assert_eq!(level(r#","permissions":null"#), Ok(0));
+        assert_eq!(level(r#","permissions":{"project_access":null,"group_access":null}"#), Ok(0));
+        let both = r#","permissions":{"project_access":{"access_level":10},"group_access":{"access_level":40}}"#;
+        assert_eq!(level(both), Ok(40));
+        assert!(level(r#","permissions":{"project_access":{"access_level":"x"}}"#).is_err());
+    }
+}
