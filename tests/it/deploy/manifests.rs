@@ -182,6 +182,25 @@ fn what_is_written_is_on_a_volume() {
     }
 }
 
+#[test]
+fn the_page_about_them_names_what_exists() {
+    let page = std::fs::read_to_string(path("k8s/README.md")).expect("a page");
+    let known: Vec<_> = keys::KEYS.iter().flat_map(|key| key.names()).map(|name| keys::variable(&name)).collect();
+    let ends = |c: char| !(c.is_ascii_uppercase() || c == '_');
+    for (at, _) in page.match_indices(keys::VARIABLE_PREFIX) {
+        let variable = page[at..].split(ends).next().unwrap_or_default();
+        assert!(known.iter().any(|known| known == variable), "no setting {variable}");
+    }
+    for place in page.split(|c: char| c.is_whitespace() || c == '`') {
+        let place = place.split_once("/k8s/").map_or(place, |(_, rest)| rest).trim_end_matches([',', '.', ')', ':']);
+        if ["overlays/", "components/"].iter().any(|folder| place.starts_with(folder)) {
+            assert!(path(&format!("k8s/{place}")).exists(), "no k8s/{place}");
+        } else if place.starts_with("k8s/") || place.starts_with("systemd/") {
+            assert!(path(place).exists(), "no {place}");
+        }
+    }
+}
+
 /// The tests above stand on our reading of Kustomize; this one compares it with the original where that is installed.
 #[test]
 fn kubectl_reads_the_same() {
