@@ -47,12 +47,7 @@ fn configuration(objects: &[Value], pod: &Value, container: &Value) -> Result<Co
         Some("mongodb-uri") => Ok("mongodb://u:p@db/cistern?replicaSet=rs0".to_owned()),
         _ => Err(std::io::ErrorKind::NotFound.into()),
     };
-    let mut variables = environment(objects, container);
-    if matches!(keys::ACCESS_MODE.kind, keys::Kind::Choice(words) if !words.contains(&"gitlab")) {
-        // Until that mode exists.
-        variables.insert("CISTERN_ACCESS_MODE".to_owned(), "open".to_owned());
-        variables.insert("CISTERN_ACCESS_ALLOW_OPEN_NETWORK".to_owned(), "true".to_owned());
-    }
+    let variables = environment(objects, container);
     Config::load(&Flags::default(), &Surroundings::new(variables, read), Needs::Gitlab)
 }
 
