@@ -112,7 +112,7 @@ impl Http {
     /// Asks a question at an address that GitLab gave, at GitLab's own origin.
     pub(super) async fn ask_at(&self, class: Class, question: Question, url: &str) -> Result<Body, Error> {
         match self.answer(class, &question, url).await {
-            Ok((response, permit, as_of)) => Ok(Body::new(question, response, permit, as_of, self.timeouts.idle)),
+            Ok((response, permit, as_of)) => Ok(Body::new(question, response, permit, as_of, self.timeouts)),
             Err(kind) => Err(Error { question: question.to_string(), kind }),
         }
     }

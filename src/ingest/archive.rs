@@ -13,6 +13,11 @@ use crate::work::Target;
 /// How every zip begins: a local file header, or the end record of an empty one.
 const ZIP_STARTS: [&[u8]; 2] = [b"PK\x03\x04", b"PK\x05\x06"];
 
+/// How the end record of a zip begins, how long it is, and how long its comment may be.
+const END_RECORD: &[u8] = b"PK\x05\x06";
+const END_RECORD_BYTES: usize = 22;
+const COMMENT_BYTES: usize = u16::MAX as usize;
+
 impl Ingest {
     /// Fetches the archive that a job's document lists.
     pub(super) async fn archive(
@@ -76,10 +81,11 @@ impl Ingest {
     }
 }
 
-/// Copies a body that must have the listed size and begin like a zip; returns its SHA-256.
+/// Copies a body that must have the listed size, begin like a zip and end with a zip's end record; returns its SHA-256.
 async fn copy(mut body: Body, writer: &mut BlobWriter<'_>, listed: &ArchiveFile) -> Result<[u8; 32], Trouble> {
     let mut hash = Sha256::new();
     let mut start = Vec::with_capacity(4);
+    let mut end = End::default();
     let mut size = 0;
     while let Some(piece) = body.chunk().await? {
         size += piece.len() as u64;
@@ -87,6 +93,7 @@ async fn copy(mut body: Body, writer: &mut BlobWriter<'_>, listed: &ArchiveFile)
             break;
         }
         start.extend(piece.iter().take(4 - start.len()));
+        end.follow(&piece);
         hash.update(&piece);
         writer.write(&piece).await?;
     }
@@ -97,5 +104,58 @@ async fn copy(mut body: Body, writer: &mut BlobWriter<'_>, listed: &ArchiveFile)
     if !ZIP_STARTS.contains(&start.as_slice()) {
         return Err(Trouble::Incomplete("what GitLab sent as an archive is no zip".to_owned()));
     }
+    if !end.is_whole() {
+        return Err(Trouble::Incomplete("what GitLab sent as an archive has no end that a zip has".to_owned()));
+    }
     Ok(hash.finalize().into())
+}
+
+/// The last bytes of what has been read: as many as an end record can have.
+#[derive(Default)]
+struct End(Vec<u8>);
+
+impl End {
+    const MOST: usize = END_RECORD_BYTES + COMMENT_BYTES;
+
+    fn follow(&mut self, piece: &[u8]) {
+        let piece = piece.get(piece.len().saturating_sub(Self::MOST)..).unwrap_or_default();
+        // Cut rarely, so that small pieces do not move everything each time.
+        if self.0.len() + piece.len() > 2 * Self::MOST {
+            self.0.drain(..(self.0.len() + piece.len()).saturating_sub(Self::MOST).min(self.0.len()));
+        }
+        self.0.extend_from_slice(piece);
+    }
+
+    /// Returns whether an end record ends, its comment included, where the bytes do.
+    fn is_whole(&self) -> bool {
+        let last = self.0.get(self.0.len().saturating_sub(Self::MOST)..).unwrap_or_default();
+        last.windows(END_RECORD_BYTES).enumerate().any(|(at, record)| {
+            let comment = record.last_chunk::<2>().map_or(0, |length| usize::from(u16::from_le_bytes(*length)));
+            record.starts_with(END_RECORD) && at + END_RECORD_BYTES + comment == last.len()
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ends(bytes: &[u8], piece: usize) -> bool {
+        let mut end = End::default();
+        bytes.chunks(piece).for_each(|piece| end.follow(piece));
+        end.is_whole()
+    }
+
+    #[test]
+    fn a_zip_ends_where_its_end_record_says() {
+        let record = |comment: u16| [END_RECORD, &[0; 16], &comment.to_le_bytes()].concat();
+        for comment in [0, 1, 700, u16::MAX] {
+            let whole = [vec![7; 300_000], record(comment), vec![b'c'; usize::from(comment)]].concat();
+            for piece in [1, 21, 4096, 65_536, 400_000] {
+                assert!(ends(&whole, piece), "{comment} {piece}");
+                assert!(!ends(&whole[..whole.len() - 1], piece) && !ends(&[&whole[..], b"x"].concat(), piece));
+            }
+        }
+        assert!(!ends(b"", 1) && !ends(END_RECORD, 1) && !ends(&[7; 100_000], 1000));
+    }
 }
