@@ -81,16 +81,26 @@ fn takes_its_time(figures: &mut Figures, place: Place) -> Result<(), Box<dyn Err
     let walls = runs.iter().map(|run| run.backfill.wall_seconds).collect();
     figures.against("… from the start of the process to its end", median(walls), "s", ideal, "the same");
     let calls = median(runs.iter().map(|run| run.calls as f64).collect());
-    figures.against("… GitLab calls", calls, "calls", least_calls(&fake) as f64, "the least that a full pass needs");
+    let least = least_calls(&fake) as f64;
+    figures.against("… GitLab calls", calls, "calls", least, "the least that a full pass needs");
+    let census = fake.with(|world| world.census());
+    for (unit, count) in [("job", census.jobs as f64), ("pipeline", census.pipelines as f64)] {
+        let name = format!("… GitLab calls per {unit}, cold");
+        figures.against(&name, calls / count, "calls", least / count, "the same");
+    }
 
     let mut runs = Vec::new();
     for store in &stores {
         runs.push(Run::of(&fake, store, &[])?);
     }
-    let lists = 1 + 2 * fake.with(|world| world.census().projects);
+    let lists = 1 + 2 * census.projects;
     let calls = median(runs.iter().map(|run| run.calls as f64).collect());
     let name = format!("warm backfill, nothing new{on}: GitLab calls");
     figures.against(&name, calls, "calls", lists as f64, "project and pipeline lists");
+    for (unit, count) in [("job", census.jobs as f64), ("pipeline", census.pipelines as f64)] {
+        let name = format!("… GitLab calls per {unit}, warm");
+        figures.against(&name, calls / count, "calls", lists as f64 / count, "the same");
+    }
     let times = median(runs.iter().map(|run| run.seconds() / LATENCY.as_secs_f64()).collect());
     figures.against("… in times of one call", times, "calls", 2.0, "projects, then both lists of each project");
     Ok(())

@@ -14,14 +14,12 @@ use tokio::time::{Instant, timeout};
 
 use super::permits::Permit;
 use super::question::Question;
-use super::{Error, Kind, transport};
+use super::{Error, Kind, Timeouts, transport};
 use crate::domain::{Malformed, Timestamp};
 
-/// A body may start slowly; after this much waiting for it, [`SLOWEST`] holds.
-const GRACE: Duration = Duration::from_secs(60);
-
-/// Bytes per second of waiting below which a body is given up, so that a drip cannot hold a permit for ever.
-const SLOWEST: u64 = 1024;
+/// Bytes per second of waiting below which a body is given up after [`Timeouts::grace`], so that a drip cannot hold a permit for
+/// ever.
+const SLOWEST: f64 = 1024.0;
 
 /// A body that is still arriving. Holds its permit until it is dropped or read to its end.
 pub struct Body {
@@ -31,7 +29,7 @@ pub struct Body {
     announced: Option<u64>,
     received: u64,
     waited: Duration,
-    idle: Duration,
+    timeouts: Timeouts,
 }
 
 enum State {
@@ -46,11 +44,11 @@ impl Body {
         response: Response,
         permit: Permit,
         as_of: Timestamp,
-        idle: Duration,
+        timeouts: Timeouts,
     ) -> Self {
         let announced = response.content_length();
         let state = State::Arriving { response, _held: permit };
-        Self { question, state, as_of, announced, received: 0, waited: Duration::ZERO, idle }
+        Self { question, state, as_of, announced, received: 0, waited: Duration::ZERO, timeouts }
     }
 
     /// Returns the next piece, never empty; `None` at the proven end (announced length or last chunk seen).
@@ -123,8 +121,10 @@ impl Body {
         };
         let began = Instant::now();
         let piece = loop {
-            match timeout(self.idle, response.chunk()).await {
-                Err(_) => return Err(Kind::Unavailable(format!("the body stalled for {} s", self.idle.as_secs()))),
+            match timeout(self.timeouts.idle, response.chunk()).await {
+                Err(_) => {
+                    return Err(Kind::Unavailable(format!("the body stalled for {} s", self.timeouts.idle.as_secs())));
+                }
                 Ok(Err(error)) => return Err(transport::unavailable(error)),
                 Ok(Ok(Some(piece))) if piece.is_empty() => {}
                 Ok(Ok(piece)) => break piece,
@@ -140,7 +140,7 @@ impl Body {
         };
         self.received += piece.len() as u64;
         self.waited += began.elapsed();
-        if self.waited > GRACE && self.received < self.waited.as_secs() * SLOWEST {
+        if self.waited > self.timeouts.grace && (self.received as f64) < self.waited.as_secs_f64() * SLOWEST {
             return Err(Kind::Unavailable(format!("{} bytes took {} s", self.received, self.waited.as_secs())));
         }
         Ok(Some(piece))

@@ -31,11 +31,18 @@ pub struct Timeouts {
     pub head: Duration,
     /// Between two pieces of a body.
     pub idle: Duration,
+    /// For a body to start slowly; what drips after so much waiting is given up.
+    pub grace: Duration,
 }
 
 impl Default for Timeouts {
-    /// Returns 5 s to connect, 30 s for a head, 30 s between pieces.
+    /// Returns 5 s to connect, 30 s for a head, 30 s between pieces, 60 s of waiting before a drip is given up.
     fn default() -> Self {
-        Self { connect: Duration::from_secs(5), head: Duration::from_secs(30), idle: Duration::from_secs(30) }
+        Self {
+            connect: Duration::from_secs(5),
+            head: Duration::from_secs(30),
+            idle: Duration::from_secs(30),
+            grace: Duration::from_secs(60),
+        }
     }
 }

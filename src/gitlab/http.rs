@@ -131,7 +131,7 @@ impl Http {
 
     fn body(&self, question: Question, answer: Result<(Response, Permit, Timestamp), Kind>) -> Result<Body, Error> {
         match answer {
-            Ok((response, permit, as_of)) => Ok(Body::new(question, response, permit, as_of, self.timeouts.idle)),
+            Ok((response, permit, as_of)) => Ok(Body::new(question, response, permit, as_of, self.timeouts)),
             Err(kind) => Err(Error { question: question.to_string(), kind }),
         }
     }

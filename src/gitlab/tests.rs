@@ -28,7 +28,7 @@ struct Server {
 
 impl Server {
     /// `answer` gets the request's path and returns all bytes of the answer; an unfinished one that ends in `STALL` is
-    /// followed by silence instead of the connection's end.
+    /// followed by silence instead of the connection's end, one that ends in `DRIP` by a byte every 100 ms.
     async fn start(answer: impl Fn(&str) -> Vec<u8> + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let port = listener.local_addr().expect("an address").port();
@@ -59,7 +59,8 @@ impl Server {
             requests_per_minute: None,
         };
         let quick = Duration::from_millis(300);
-        Gitlab::with_timeouts(config, Timeouts { idle: quick, head: quick, ..Timeouts::default() }).expect("a client")
+        Gitlab::with_timeouts(config, Timeouts { idle: quick, head: quick, grace: quick, ..Timeouts::default() })
+            .expect("a client")
     }
 }
 
@@ -75,6 +76,14 @@ async fn serve<A: Fn(&str) -> Vec<u8>>(mut stream: TcpStream, seen: Arc<Mutex<Ve
     let path = request.split(' ').nth(1).unwrap_or_default().to_owned();
     seen.lock().unwrap_or_else(PoisonError::into_inner).push(request);
     let bytes = answer(&path);
+    if let Some(part) = bytes.strip_suffix(b"DRIP") {
+        let mut piece = part;
+        while stream.write_all(piece).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            piece = b"x";
+        }
+        return;
+    }
     match bytes.strip_suffix(b"STALL") {
         Some(part) => {
             let _ = stream.write_all(part).await;
@@ -186,6 +195,34 @@ async fn a_body_that_is_cut_or_stalls_is_an_error_and_no_error_names_an_address(
     let server = Server::start(|_| json("", "[1")).await;
     let error = server.gitlab().jobs(Class::Live, PIPELINE, None).await.expect_err("cut JSON");
     assert!(matches!(error.kind, Kind::Unavailable(_)), "{error}");
+}
+
+#[tokio::test]
+async fn a_gzip_body_without_its_whole_trailer_is_an_error() {
+    // `whole`, as gzip packs it: the last eight bytes are its checksum and length.
+    let packed =
+        b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\xff\x2b\xcf\xc8\xcf\x49\x05\x00\x4f\x29\x59\xc4\x05\x00\x00\x00";
+    for missing in [0, 1, 4, 8] {
+        let head =
+            b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-encoding: gzip\r\nconnection: close\r\n\r\n";
+        let answer = [&head[..], &packed[..packed.len() - missing]].concat();
+        let server = Server::start(move |_| answer.clone()).await;
+        let read = whole(server.gitlab().trace(Class::Live, JOB).await.expect("a head")).await;
+        match missing {
+            0 => assert_eq!(read.expect("whole"), b"whole"),
+            _ => assert!(matches!(read.expect_err("cut").kind, Kind::Unavailable(_)), "{missing} bytes are missing"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_drips_is_given_up() {
+    let head = b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 1000000\r\n\r\nxDRIP";
+    let server = Server::start(move |_| head.to_vec()).await;
+    let gitlab = server.gitlab();
+    let error = whole(gitlab.trace(Class::Live, JOB).await.expect("a head")).await.expect_err("a drip");
+    assert!(matches!(&error.kind, Kind::Unavailable(problem) if problem.contains("bytes took")), "{error}");
+    assert_eq!(gitlab.in_flight(), 0);
 }
 
 #[tokio::test]

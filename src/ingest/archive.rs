@@ -5,7 +5,7 @@ use sha2::{Digest, Sha256};
 
 use super::blob::BlobWriter;
 use super::{Ingest, Trouble, Unit, UnitOutcome};
-use crate::archive::{Location, TAIL_BYTES};
+use crate::archive::{Location, Refused, TAIL_BYTES};
 use crate::domain::{ArchiveFile, ArchiveRecord, Job, Piece, Reason};
 use crate::gitlab::{Body, Class, Kind};
 use crate::store::Change;
@@ -48,10 +48,8 @@ impl Ingest {
     async fn read_archive(&self, body: Body, listed: &ArchiveFile) -> Result<(ArchiveRecord, Option<Bytes>), Trouble> {
         let mut writer = BlobWriter::new(&self.store);
         match copy(body, &mut writer, listed).await {
-            Ok((sha256, tail)) => {
+            Ok((sha256, index)) => {
                 let (blob, bytes) = writer.finish().await?.split();
-                // What is no good is found again, and named, by whoever reads it.
-                let index = Location::find(&tail, listed.size).map(Location::encode).unwrap_or_default();
                 let record =
                     ArchiveRecord { piece: Piece::Whole, blob, size: listed.size, sha256: Some(sha256), index };
                 Ok((record, bytes))
@@ -80,12 +78,13 @@ impl Ingest {
     }
 }
 
-/// Copies a body that must have the listed size and begin like a zip; returns its SHA-256 and its last bytes.
+/// Copies a body that must have the listed size, begin like a zip and end with a zip's end record; returns its SHA-256 and
+/// where its directory is, empty when that is no good: what is no good is found again, and named, by whoever reads it.
 async fn copy(
     mut body: Body,
     writer: &mut BlobWriter<'_>,
     listed: &ArchiveFile,
-) -> Result<([u8; 32], BytesMut), Trouble> {
+) -> Result<([u8; 32], Box<[u8]>), Trouble> {
     let mut hash = Sha256::new();
     let mut tail = BytesMut::new();
     let mut start = Vec::with_capacity(4);
@@ -109,5 +108,10 @@ async fn copy(
     if !ZIP_STARTS.contains(&start.as_slice()) {
         return Err(Trouble::Incomplete("what GitLab sent as an archive is no zip".to_owned()));
     }
-    Ok((hash.finalize().into(), tail))
+    match Location::find(&tail, size) {
+        Err(Refused::NoZip) => {
+            Err(Trouble::Incomplete("what GitLab sent as an archive has no end that a zip has".to_owned()))
+        }
+        found => Ok((hash.finalize().into(), found.map(Location::encode).unwrap_or_default())),
+    }
 }

@@ -13,8 +13,8 @@ use super::report::Report;
 use super::{PassError, Reconciler, patiently};
 use crate::domain::{PipelineId, PipelineSource, ProjectId, Timestamp};
 use crate::queue::{Done, Outcome};
-use crate::store::{Lease, Progress};
-use crate::work::{Target, Work};
+use crate::store::{Failure, Lease, Progress};
+use crate::work::{Cause, Lane, Target, Work};
 
 /// GitLab's `Date` has whole seconds.
 const DATE_PRECISION: Duration = Duration::from_secs(1);
@@ -39,9 +39,12 @@ pub(super) struct Sweep<'a> {
 impl Sweep<'_> {
     /// Sweeps the project and, if everything was read and ended, moves its watermark.
     pub(super) async fn run(&self, stored: Option<Progress>, lease: &Lease) -> Result<(), PassError> {
+        let store = &self.reconciler.store;
+        let failed = if self.policy.full { store.failures(Some(self.project)).await? } else { Vec::new() };
         let (plain, child) =
             tokio::try_join!(self.listing(PipelineSource::Plain), self.listing(PipelineSource::Child))?;
         self.stored().await?;
+        self.failed(failed).await?;
         let unreadable = plain.malformed + child.malformed;
         if unreadable > 0 {
             let what = format!("pipelines of project {}", self.project);
@@ -94,6 +97,17 @@ impl Sweep<'_> {
             }
             self.work(plan_stored(self.project, &states, &self.policy)).await?;
         }
+    }
+
+    /// What had failed before the pass and was not met by it: GitLab may not list it any more, and it may never have been stored.
+    async fn failed(&self, before: Vec<Failure>) -> Result<(), PassError> {
+        if before.is_empty() {
+            return Ok(());
+        }
+        let mut left = self.reconciler.store.failures(Some(self.project)).await?;
+        left.retain(|failure| before.contains(failure));
+        self.work(left.into_iter().map(|failure| Work::now(failure.target, Lane::Backfill, Cause::Full)).collect())
+            .await
     }
 
     /// Runs planned pipelines, `limits.pipelines` at once, each with its jobs.

@@ -104,6 +104,14 @@ async fn what_is_no_zip_is_not_published() {
     assert_eq!(report.postponed, 1);
     assert!(report.failures[0].problem.contains("zip"), "{:?}", report.failures);
     assert_eq!(piece(&rig, project, job).await, (Piece::Missing, None));
+    // As large as GitLab lists, and with a zip's beginning: only its end is another's.
+    let (whole, _, job) = one_job(small(), ArtifactDelivery::Direct);
+    let mut torn = whole.fake.with(|world| world.archive(job)).expect("an archive").to_vec();
+    let length = torn.len();
+    torn[length - 10..].fill(0xff);
+    let (rig, project, job) = one_job(Archive::bytes(torn), ArtifactDelivery::Direct);
+    assert_eq!(rig.backfill(STORE).await.postponed, 1);
+    assert_eq!(piece(&rig, project, job).await, (Piece::Missing, None));
     let empty = Archive::zip([]).expect("a zip");
     let (rig, project, job) = one_job(empty, ArtifactDelivery::Direct);
     assert!(rig.backfill(STORE).await.is_clean());

@@ -156,6 +156,28 @@ async fn the_failure_of_what_is_no_longer_there_is_no_gap() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_failure_of_what_was_never_stored_and_is_gone_ends_with_a_full_pass() {
+    let mut world = world();
+    let project = world.add_project("group/app");
+    let rig = Rig::new(world);
+    let serving = rig.serve("cistern.db").await;
+    let (pipeline, job) = rig.fake.with(|world| done(world, project));
+    rig.fake.inject(Fault::new(FaultKind::MalformedRow).on(Endpoint::Pipeline));
+    rig.fake.inject(Fault::new(FaultKind::MalformedRow).on(Endpoint::Job));
+    for event in [rig.fake.pipeline_event(pipeline), rig.fake.job_event(job)] {
+        serving.deliver(&event.expect("an event")).await;
+    }
+    serving.idle().await;
+    serving.stop().await;
+    let kinds: Vec<_> = rig.gaps("cistern.db").await.into_iter().map(|gap| gap.kind).collect();
+    assert!(kinds.contains(&"job") && kinds.contains(&"pipeline"), "{kinds:?}");
+    rig.fake.clear_faults();
+    rig.fake.with(|world| world.delete_pipeline(pipeline));
+    assert!(rig.backfill("cistern.db").await.is_clean());
+    assert_eq!(rig.gaps("cistern.db").await, Vec::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_newer_report_that_failed_is_a_gap_until_the_pipeline_goes_on() {
     let mut world = world();
     let project = world.add_project("group/app");

@@ -51,6 +51,24 @@ async fn projects_without_ci_are_left_alone_until_it_is_switched_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn more_projects_than_a_page_and_archived_ones_are_found_and_deleted_ones_kept() {
+    let mut world = world();
+    let projects: Vec<_> = (0..105).map(|number| world.add_project(&format!("group/app-{number}"))).collect();
+    let [archived, deleted] = [projects[1], projects[104]];
+    let jobs = [archived, deleted].map(|project| JobKey { project, job: done(&mut world, project).1 });
+    world.set_archived(archived, true);
+    let rig = Rig::new(world);
+    assert!(rig.backfill("cistern.db").await.is_clean());
+    assert_eq!(rig.fake.requests().of(Endpoint::Projects), 2, "by keyset, 100 at a time");
+    let before = rig.cache("cistern.db").await;
+    assert_eq!(before.projects.len(), 105);
+    assert!(jobs.iter().all(|job| before.jobs[job].log_piece == Piece::Whole));
+    rig.fake.with(|world| world.delete_project(deleted));
+    assert!(rig.backfill("cistern.db").await.is_clean());
+    assert_eq!(rig.cache("cistern.db").await.jobs[&jobs[1]], before.jobs[&jobs[1]]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_moved_project_is_read_by_its_new_path_and_stays_one_project() {
     let mut world = world();
     let project = world.add_project("group/app");

@@ -4,6 +4,7 @@ mod asking_again;
 mod bounds;
 mod coalescing;
 mod failing;
+mod priority;
 
 use cistern::demo::fake::{Delivery, JobSpec, PipelineSpec, World};
 use cistern::domain::{JobId, PipelineId, ProjectId};
