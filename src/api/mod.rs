@@ -5,7 +5,7 @@
 //! (law 12); logs, reports and archives stream in bounded memory.
 //!
 //! What it deliberately does not do: it never asks GitLab, never writes, and does not decide who may read: each route
-//! queries through a [`view::View`], which asks [`crate::access`] first.
+//! queries through a `view::View`, which asks [`crate::access`] first.
 
 mod about;
 mod answer;

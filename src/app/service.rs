@@ -75,12 +75,15 @@ impl Service {
         let open = Open { allow_open_network: config.access.allow_open_network };
         let store = engine.store.clone();
         let seen = readiness.subscribe();
+        let public_url = web::Data::new(api::PublicUrl::new(config.server.public_url.clone()));
         let timeout = config.server.drain_timeout;
         let main = HttpServer::new(move || {
             let (webhook, store, seen) = (webhook.clone(), store.clone(), seen.clone());
             App::new()
                 .configure(|routes| webhook::routes(routes, webhook))
+                .app_data(public_url.clone())
                 .configure(|routes| probes::routes(routes, seen))
+                .configure(api::openapi::route)
                 .service(access::reads(open, |routes| api::routes(routes, store)))
                 .default_service(web::to(api::unknown_path))
         });

@@ -139,7 +139,6 @@ pub const LATER: &[&str] = &[
     "api.max_age",
     "api.read_through",
     "gitlab.hooks_token",
-    "server.public_url",
 ];
 
 /// Returns the rows of the README's settings table, heading included.
@@ -191,6 +190,8 @@ keys! {
     SERVER_LISTEN "server.listen" Kind::Address, Text("127.0.0.1:8080"), "where webhooks and reads are answered";
     SERVER_ADMIN_LISTEN "server.admin_listen" Kind::Address, Text("127.0.0.1:9090"),
         "where `/metrics` and `/status` are answered; never behind an ingress";
+    SERVER_PUBLIC_URL "server.public_url" Kind::Url, Unset("none"),
+        "where this service is reached from outside; links begin with it, else with the request's host";
     SERVER_DRAIN_DELAY "server.drain_delay" Kind::Duration, Text("0s"),
         "how long to keep serving, not ready, after the first signal";
     SERVER_DRAIN_TIMEOUT "server.drain_timeout" Kind::Duration, Text("25s"),

@@ -3,11 +3,14 @@
 mod architecture;
 mod archive;
 mod chaos;
+mod clients;
 mod condition;
 mod converge;
 mod fake;
+mod lists;
 mod log;
 mod network;
+mod openapi;
 mod passes;
 mod plan;
 mod process;

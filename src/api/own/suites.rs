@@ -6,19 +6,21 @@ use std::future::poll_fn;
 use std::pin::Pin;
 
 use actix_web::body::{BoxBody, MessageBody};
-use actix_web::http::Method;
-use actix_web::http::header::CONTENT_TYPE;
+use actix_web::http::header::{CONTENT_TYPE, HeaderValue};
+use actix_web::http::{Method, Version};
 use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
 use futures_util::Stream;
 use futures_util::stream::try_unfold;
 use serde::{Deserialize, Serialize};
+use tracing::warn;
 
 use super::cut::Cut;
 use crate::api::answer::{Problem, REASON};
 use crate::api::blob::{Coding, File};
 use crate::api::openapi::{Answer, Operation, shapes};
 use crate::api::provenance::Held;
+use crate::api::reply;
 use crate::api::view::View;
 use crate::domain::{JobId, JobPhase, Piece, Reason};
 use crate::store::{JobRow, PipelineRow};
@@ -33,6 +35,9 @@ pub(in crate::api) const REPORT: Operation = Operation {
     answer: Answer::One(shapes::JOB_REPORT),
     problems: &[],
 };
+
+/// Up to this size an answer is made before it is sent, so that what goes wrong is told by its status.
+const AT_ONCE: usize = 1 << 20;
 
 #[derive(Deserialize)]
 struct Summary {
@@ -123,21 +128,28 @@ pub(in crate::api) async fn report(
     let project = view.project(&path.0).await?;
     // A report that is replaced between the row and its first byte is looked up once more.
     for _ in 0..2 {
-        let Held { row: job, .. } = view.job(project, &path.1).await?;
+        let Held { row: job, provenance } = view.job(project, &path.1).await?;
         let pipeline = view.pipeline_of(&job).await?.ok_or(Problem::NotFound)?;
         let head = Head::of(&job, summary(&pipeline)?);
         let Some(blob) = pipeline.report.blob.filter(|_| !head.suites.is_empty()) else {
-            return without_suites(&view, &job, &pipeline, &head).await;
+            return without_suites(&request, &view, &job, &pipeline, &head).await;
         };
-        let mut response = HttpResponse::Ok();
-        response.insert_header((CONTENT_TYPE, "application/json"));
-        if request.method() == Method::HEAD {
-            return Ok(response.finish());
-        }
         let file = File { blob, size: pipeline.report.size, coding: Coding::Zstd };
-        if let Some(body) = view.open(file, request.method()).await? {
+        if let Some(body) = view.open(file, &Method::GET).await? {
             let cut = Cut::new(head.suites.iter().map(|suite| suite.name.clone()));
-            return Ok(response.streaming(suites(head.text(), body, cut)));
+            let mut cutting = Cutting { body, cut, out: head.text().into_bytes(), ended: false };
+            // Old clients know no answer whose length is told at its end; the report's own limit is theirs, too.
+            let most = if request.version() < Version::HTTP_11 { usize::MAX } else { AT_ONCE };
+            cutting.go_on(most).await.map_err(|error| {
+                warn!(%error, pipeline.id = %pipeline.key.pipeline, "a stored test report is not readable");
+                Problem::Unusable
+            })?;
+            if cutting.ended {
+                let text = String::from_utf8(cutting.out).map_err(|_| Problem::Unusable)?;
+                return Ok(reply::json(&request, provenance, text));
+            }
+            let mut response = HttpResponse::Ok();
+            return Ok(response.insert_header((CONTENT_TYPE, "application/json")).streaming(cutting.stream()));
         }
     }
     Err(Problem::Away)
@@ -152,16 +164,14 @@ fn summary(pipeline: &PipelineRow) -> Result<Summary, Problem> {
 
 /// A job that delivered nothing gets zeros, as GitLab's pipelines do; one whose tests should be here does not.
 async fn without_suites(
+    request: &HttpRequest,
     view: &View,
     job: &JobRow,
     pipeline: &PipelineRow,
     head: &Head,
 ) -> Result<HttpResponse, Problem> {
-    let mut response = HttpResponse::Ok();
-    response.insert_header((CONTENT_TYPE, "application/json"));
-    if job.status.job_phase() != JobPhase::Ended {
-        response.insert_header((REASON, Piece::Absent(Reason::NotFinished).as_str()));
-    } else if job.junit {
+    let ended = job.status.job_phase() == JobPhase::Ended;
+    if ended && job.junit {
         let replaced = view.jobs_of(pipeline).await?.iter().any(|other| other.name == job.name && other.key > job.key);
         return Err(match pipeline.report.piece {
             Piece::Whole | Piece::Live if replaced => Problem::EarlierAttempt,
@@ -169,29 +179,47 @@ async fn without_suites(
             piece => Problem::NotHeld(piece),
         });
     }
-    Ok(response.body(head.text() + "]}"))
+    let as_of = job.document.as_of;
+    let mut response = reply::json(request, Held::hit((), as_of).provenance, head.text() + "]}");
+    if !ended {
+        let reason = HeaderValue::from_static(Piece::Absent(Reason::NotFinished).as_str());
+        response.headers_mut().insert(REASON, reason);
+    }
+    Ok(response)
 }
 
 type Broken = Box<dyn Error>;
 
-/// Streams the head, then the wanted suites of the report, then the end.
-fn suites(head: String, body: BoxBody, cut: Cut) -> impl Stream<Item = Result<Bytes, Broken>> {
-    try_unfold((Some(head), Some(body), cut), |(mut head, mut body, mut cut)| async move {
-        if let Some(head) = head.take() {
-            return Ok(Some((Bytes::from(head), (None, body, cut))));
-        }
-        let Some(report) = &mut body else { return Ok(None) };
-        loop {
-            match poll_fn(|context| Pin::new(&mut *report).poll_next(context)).await {
-                None => return Ok(Some((Bytes::from_static(b"]}"), (None, None, cut)))),
-                Some(piece) => {
-                    let mut out = Vec::new();
-                    cut.feed(&piece?, &mut out)?;
-                    if !out.is_empty() {
-                        return Ok(Some((out.into(), (None, body, cut))));
-                    }
+/// The report as it is stored, and what is cut out of it so far.
+struct Cutting {
+    body: BoxBody,
+    cut: Cut,
+    out: Vec<u8>,
+    /// The report has ended, and so has the answer.
+    ended: bool,
+}
+
+impl Cutting {
+    /// Goes on until there are more than `most` bytes or the report has ended.
+    async fn go_on(&mut self, most: usize) -> Result<(), Broken> {
+        while !self.ended && self.out.len() <= most {
+            match poll_fn(|context| Pin::new(&mut self.body).poll_next(context)).await {
+                Some(piece) => self.cut.feed(&piece?, &mut self.out)?,
+                None => {
+                    self.out.extend_from_slice(b"]}");
+                    self.ended = true;
                 }
             }
         }
-    })
+        Ok(())
+    }
+
+    /// Streams what is left.
+    fn stream(self) -> impl Stream<Item = Result<Bytes, Broken>> {
+        try_unfold(self, |mut cutting| async move {
+            cutting.go_on(0).await?;
+            let out = std::mem::take(&mut cutting.out);
+            Ok((!out.is_empty()).then(|| (Bytes::from(out), cutting)))
+        })
+    }
 }

@@ -69,6 +69,7 @@ pub(super) const MODULES: &[Module] = &[
     module(
         "cli",
         &[
+            "api::openapi",
             "app",
             "config",
             "demo",

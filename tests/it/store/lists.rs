@@ -20,7 +20,7 @@ async fn pipelines_are_chosen_and_sorted_by_all_that_gitlab_knows(engine: Engine
     rig.store.apply(changes).await.expect("stored");
     let ids = async |filter: PipelineFilter| {
         let page = rig.store.pipelines(PROJECT, filter, ALL).await.expect("listed");
-        let ids: Vec<u64> = page.rows.iter().map(|document| id_of(document)).collect();
+        let ids: Vec<u64> = page.rows.iter().map(id_of).collect();
         assert_eq!(page.total, ids.len() as u64);
         ids
     };
@@ -115,8 +115,8 @@ async fn trigger_jobs_are_a_list_of_their_own(engine: Engine) {
     let target = Target::Bridges(PIPELINE);
     let entry = Entry::new(target, Lane::Live, Cause::Planned, at(0));
     rig.store.apply(vec![Change::Append(vec![entry.clone()])]).await.expect("stored");
-    assert_eq!(rig.store.entries(10).await.expect("read"), [entry.clone()]);
-    assert_eq!(rig.store.entries_of(PROJECT, 10).await.expect("read"), [entry.clone()]);
+    assert_eq!(rig.store.entries(10).await.expect("read"), std::slice::from_ref(&entry));
+    assert_eq!(rig.store.entries_of(PROJECT, 10).await.expect("read"), std::slice::from_ref(&entry));
     assert_eq!(rig.store.entries_of(ProjectId(8), 10).await.expect("read"), []);
     let gaps = rig.store.gaps(None, 100).await.expect("read");
     let fail = Change::Fail { target, entries: vec![entry.id], problem: "forbidden".to_owned(), attempts: 1 };
