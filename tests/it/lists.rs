@@ -6,6 +6,8 @@ use cistern::domain::{PipelineKey, Timestamp};
 use cistern::progress::Progress;
 use cistern::work::{Cause, Lane, Target, Work};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use crate::rig::{PATIENCE, Rig, eventually};
 use crate::view::View;
@@ -254,4 +256,22 @@ async fn completeness_tells_what_is_missing_and_why() {
     assert!(whole["watermark"].is_string() && whole["last_full_pass"].is_string());
     assert_eq!(view.get("/api/cistern/v1/projects/999/completeness").await.status, 404);
     view.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn links_begin_with_the_public_address() {
+    let rig =
+        Rig::with(World::demo(3, 1, 1, 3), Options::default()).set("server.public_url", "https://ci.example/cache/");
+    let serving = rig.serve(STORE).await;
+    let mut socket = TcpStream::connect(serving.address()).await.expect("a connection");
+    let request =
+        "GET /api/v4/projects?pagination=keyset&order_by=id&sort=asc&per_page=1 HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n";
+    socket.write_all(request.as_bytes()).await.expect("sent");
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).await.expect("received");
+    let link = "link: <https://ci.example/cache/api/v4/projects?id_after=2718&order_by=id&pagination=keyset&per_page=1&sort=asc>; \
+                rel=\"next\"\r\n";
+    assert!(answer.contains(link), "{answer}");
+    assert!(!answer.contains("x-page") && !answer.contains("x-total"), "{answer}");
+    serving.stop().await;
 }
