@@ -35,7 +35,8 @@ pub(super) const USER: Operation = Operation {
 };
 
 /// Answers with what speaks here.
-pub(super) async fn version(request: HttpRequest, _: View) -> Result<HttpResponse, Problem> {
+pub(super) async fn version(request: HttpRequest, view: View) -> Result<HttpResponse, Problem> {
+    view.identified().await?;
     let kas = json!({ "enabled": false, "externalUrl": null, "externalK8sProxyUrl": null, "version": null });
     let version = json!({
         "version": SPOKEN, "revision": env!("CARGO_PKG_VERSION"), "kas": kas, "enterprise": false,
@@ -44,7 +45,8 @@ pub(super) async fn version(request: HttpRequest, _: View) -> Result<HttpRespons
 }
 
 /// Answers with who asks.
-pub(super) async fn user(request: HttpRequest, _: View) -> Result<HttpResponse, Problem> {
+pub(super) async fn user(request: HttpRequest, view: View) -> Result<HttpResponse, Problem> {
+    view.identified().await?;
     let user = json!({
         "id": 1,
         "username": "cistern",

@@ -8,7 +8,7 @@
 //! came from and how old it is.
 //!
 //! What it deliberately does not do: it never asks GitLab itself, never writes, and does not decide who may read: each route
-//! queries through a [`view::View`], which asks [`crate::access`] first.
+//! queries through a `view::View`, which asks [`crate::access`] first.
 
 mod about;
 mod answer;

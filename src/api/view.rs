@@ -66,6 +66,11 @@ impl View {
         Ok(self.reader.named()?)
     }
 
+    /// Succeeds when the reader's token is one, for what concerns no project.
+    pub(super) async fn identified(&self) -> Result<(), Problem> {
+        Ok(self.reader.identified().await?)
+    }
+
     /// Returns the right to a job's log.
     pub(super) async fn may_read_log(&self, project: Seen, id: &str) -> Result<FileRight, Problem> {
         Ok(self.reader.log(project, job_key(project, id)?).await?)

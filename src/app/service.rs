@@ -87,6 +87,7 @@ impl Service {
         };
         let api = Api::new(engine.store.clone(), through);
         let cors = Cors::new(&config.server.cors_origins);
+        let public_url = web::Data::new(api::PublicUrl::new(config.server.public_url.clone()));
         let timeout = config.server.drain_timeout;
         let main = HttpServer::new(move || {
             let (webhook, seen) = (web::Data::from(Arc::clone(&webhook)), seen.clone());
@@ -94,7 +95,9 @@ impl Service {
             App::new()
                 .wrap(from_fn(move |request, next| api::headers(cors.clone(), request, next)))
                 .configure(|routes| webhook::routes(routes, webhook))
+                .app_data(public_url.clone())
                 .configure(|routes| probes::routes(routes, seen))
+                .configure(api::openapi::route)
                 .service(access::reads(access, |routes| api::routes(routes, api)))
                 .default_service(web::to(api::unknown_path))
         });

@@ -50,6 +50,8 @@ pub enum Verb {
     Check(Check),
     /// Show the whole of it against a made-up GitLab, without any configuration
     Demo(Demo),
+    /// Print the OpenAPI description of everything that `serve` answers to readers
+    Openapi,
     /// Ask a running `serve` whether it is ready; exit 0 if so
     Healthcheck(Healthcheck),
 }
@@ -63,6 +65,7 @@ impl Verb {
             Self::Verify(_) => "verify",
             Self::Check(_) => "check",
             Self::Demo(_) => "demo",
+            Self::Openapi => "openapi",
             Self::Healthcheck(_) => "healthcheck",
         }
     }
@@ -71,7 +74,7 @@ impl Verb {
     pub fn needs(&self) -> Needs {
         match self {
             Self::Serve | Self::Backfill(_) | Self::Verify(_) | Self::Check(_) => Needs::Gitlab,
-            Self::Demo(_) | Self::Healthcheck(_) => Needs::Nothing,
+            Self::Demo(_) | Self::Openapi | Self::Healthcheck(_) => Needs::Nothing,
         }
     }
 }

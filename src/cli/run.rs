@@ -9,6 +9,7 @@ use super::args::{Backfill, Cli, Output, Verb, Verify};
 use super::named::Named;
 use super::signals::{interrupted, unless_interrupted};
 use super::{Exit, check, healthcheck};
+use crate::api::openapi;
 use crate::app::{self, Engine, Listeners, OpenError, Service};
 use crate::config::{Config, Flags, Parallel, Surroundings};
 use crate::demo;
@@ -20,6 +21,11 @@ use crate::telemetry::{self, AboveBars, Format};
 
 /// Runs a verb to its end. Answers go to stdout, everything else to stderr.
 pub async fn run(cli: Cli, around: &Surroundings) -> Exit {
+    if cli.verb == Verb::Openapi {
+        // It is the same whatever is configured.
+        print!("{}", openapi::text());
+        return Exit::Done;
+    }
     let config = match Config::load(&cli.flags, around, cli.verb.needs()) {
         Ok(config) => config,
         Err(mistakes) => {
@@ -36,6 +42,7 @@ pub async fn run(cli: Cli, around: &Surroundings) -> Exit {
             answer(args.output, &findings, || findings.iter().map(|finding| format!("{finding}\n")).collect());
             check::judge(&findings)
         }
+        Verb::Openapi => Exit::Done,
         Verb::Demo(args) => demo(args, config, cli.flags).await,
         Verb::Healthcheck(args) => healthcheck::run(&config, args).await,
     }

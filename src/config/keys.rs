@@ -134,7 +134,7 @@ pub const ALIASES: &[(&str, &Key)] =
 
 /// Settings of the design whose feature does not exist yet. They are refused as such, not likened to another setting:
 /// who writes `gitlab.hooks_token` does not mean `gitlab.token`.
-pub const LATER: &[&str] = &["gitlab.hooks_token", "server.public_url"];
+pub const LATER: &[&str] = &["gitlab.hooks_token"];
 
 /// Returns the rows of the README's settings table, heading included.
 pub fn table() -> String {
@@ -185,6 +185,8 @@ keys! {
     SERVER_LISTEN "server.listen" Kind::Address, Text("127.0.0.1:8080"), "where webhooks and reads are answered";
     SERVER_ADMIN_LISTEN "server.admin_listen" Kind::Address, Text("127.0.0.1:9090"),
         "where `/metrics` and `/status` are answered; never behind an ingress";
+    SERVER_PUBLIC_URL "server.public_url" Kind::Url, Unset("none"),
+        "where this service is reached from outside; links begin with it, else with the request's host";
     SERVER_DRAIN_DELAY "server.drain_delay" Kind::Duration, Text("0s"),
         "how long to keep serving, not ready, after the first signal";
     SERVER_DRAIN_TIMEOUT "server.drain_timeout" Kind::Duration, Text("25s"),

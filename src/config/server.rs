@@ -3,9 +3,13 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use super::keys::{SERVER_ADMIN_LISTEN, SERVER_CORS_ORIGINS, SERVER_DRAIN_DELAY, SERVER_DRAIN_TIMEOUT, SERVER_LISTEN};
+use super::keys::{
+    SERVER_ADMIN_LISTEN, SERVER_CORS_ORIGINS, SERVER_DRAIN_DELAY, SERVER_DRAIN_TIMEOUT, SERVER_LISTEN,
+    SERVER_PUBLIC_URL,
+};
 use super::reader::Reader;
 use super::units::Unfit;
+use url::Url;
 
 /// The longest drain that is accepted.
 const LONGEST_DRAIN: Duration = Duration::from_secs(3600);
@@ -17,6 +21,8 @@ pub struct Server {
     pub listen: SocketAddr,
     /// `server.admin_listen`: metrics and status.
     pub admin_listen: SocketAddr,
+    /// `server.public_url`: where the service is reached from outside; http or https, no query, no slash at its end.
+    pub public_url: Option<Url>,
     /// `server.drain_delay`: how long to keep serving, not ready, after the first signal.
     pub drain_delay: Duration,
     /// `server.drain_timeout`: how long running work may take to end.
@@ -29,6 +35,7 @@ impl Server {
     pub(super) fn read(reader: &mut Reader) -> Option<Self> {
         let listen = reader.required(&SERVER_LISTEN, parse_address);
         let admin_listen = reader.required(&SERVER_ADMIN_LISTEN, parse_address);
+        let public_url = reader.optional(&SERVER_PUBLIC_URL, parse_public_url);
         let drain_delay = reader.duration(&SERVER_DRAIN_DELAY, Duration::ZERO..=LONGEST_DRAIN);
         let drain_timeout = reader.duration(&SERVER_DRAIN_TIMEOUT, Duration::ZERO..=LONGEST_DRAIN);
         let cors_origins = reader.list(&SERVER_CORS_ORIGINS, parse_origin);
@@ -40,6 +47,7 @@ impl Server {
         Some(Self {
             listen,
             admin_listen,
+            public_url: public_url?,
             drain_delay: drain_delay?,
             drain_timeout: drain_timeout?,
             cors_origins: cors_origins?,
@@ -54,6 +62,25 @@ fn parse_origin(text: &str) -> Result<String, Unfit> {
     let origin = url.origin().ascii_serialization();
     let same = text.trim_end_matches('/').eq_ignore_ascii_case(&origin);
     if matches!(url.scheme(), "http" | "https") && same { Ok(origin) } else { Err(unfit()) }
+}
+
+/// Never quotes the text: it may hold a password.
+fn parse_public_url(text: &str) -> Result<Url, Unfit> {
+    let unfit =
+        |problem: &str| Unfit::new(problem, "write it as https://cistern.example.com or https://example.com/cistern");
+    let mut url = Url::parse(text).map_err(|error| unfit(&format!("not a URL: {error}")))?;
+    if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
+        return Err(unfit("neither http nor https with a host"));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(unfit("holds a user or password"));
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(unfit("holds a query or fragment"));
+    }
+    let path = url.path().trim_end_matches('/').to_owned();
+    url.set_path(&path);
+    Ok(url)
 }
 
 fn parse_address(text: &str) -> Result<SocketAddr, Unfit> {
@@ -76,6 +103,18 @@ mod tests {
         assert_eq!(origin("http://localhost:3000").as_deref(), Some("http://localhost:3000"));
         for bad in ["", "*", "null", "dash.example.com", "https://dash.example.com/ci", "file:///x", "https://a@b"] {
             assert_eq!(origin(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_public_url_is_an_address_and_nothing_else() {
+        let url = |text: &str| parse_public_url(text).ok().map(|url| url.to_string());
+        assert_eq!(url("https://ci.example/cache//").as_deref(), Some("https://ci.example/cache"));
+        assert_eq!(url("http://localhost:8080").as_deref(), Some("http://localhost:8080/"));
+        for bad in
+            ["ci.example", "ftp://ci.example", "https://me:pw@ci.example", "https://ci.example?x=1", "https://x#y"]
+        {
+            assert_eq!(url(bad), None, "{bad}");
         }
     }
 

@@ -86,6 +86,7 @@ pub(super) const MODULES: &[Module] = &[
     module(
         "cli",
         &[
+            "api::openapi",
             "app",
             "config",
             "demo",

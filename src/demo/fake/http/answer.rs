@@ -62,6 +62,11 @@ impl Answer {
         Self::error(405, &json!({"error": "405 Not Allowed"})).header("Allow", "OPTIONS, GET, HEAD")
     }
 
+    /// 400 for a parameter that is not of its type: a date, a number, a flag.
+    pub(crate) fn odd_parameter(name: &str) -> Self {
+        Self::error(400, &json!({"error": format!("{name} is invalid")}))
+    }
+
     /// 400 for a parameter that has no meaning.
     pub(crate) fn bad_parameter(name: &str) -> Self {
         Self::error(400, &json!({"error": format!("{name} does not have a valid value")}))

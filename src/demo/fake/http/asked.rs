@@ -36,6 +36,7 @@ impl Asked<'_> {
             Endpoint::Project => self.project(),
             Endpoint::Pipelines => self.pipelines(),
             Endpoint::Pipeline => self.pipeline(),
+            Endpoint::LatestPipeline => self.latest_pipeline(),
             Endpoint::PipelineJobs => self.pipeline_jobs(),
             Endpoint::Bridges => self.bridges(),
             Endpoint::TestReport => self.test_report(),

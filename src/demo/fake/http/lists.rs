@@ -1,12 +1,14 @@
 //! The listings: projects, pipelines, jobs, trigger jobs.
 
+use std::collections::{HashMap, HashSet};
+
 use super::answer::Answer;
 use super::asked::Asked;
 use super::page::{Page, keyset_link};
 use crate::demo::fake::documents::array;
 use crate::demo::fake::options::Boundary;
-use crate::demo::fake::world::{Job, Pipeline, Project};
-use crate::domain::{JobId, PipelineId};
+use crate::demo::fake::world::{Job, Pipeline, Project, World};
+use crate::domain::{JobId, PipelineId, ProjectId};
 
 const PROJECT_ORDERS: [&str; 7] = ["id", "name", "path", "created_at", "updated_at", "star_count", "last_activity_at"];
 const PIPELINE_ORDERS: [&str; 5] = ["id", "status", "ref", "updated_at", "user_id"];
@@ -41,11 +43,14 @@ impl Asked<'_> {
         let (since, until) = (query.date("last_activity_after")?, query.date("last_activity_before")?);
         let search = query.text("search");
         let membership = query.flag("membership")?.unwrap_or(false);
+        let subgroups = query.flag("include_subgroups")?.unwrap_or(false);
         let (world, caller) = (&*self.world, self.caller);
         let wanted = |project: &&Project| {
             let shown = if membership { world.level(caller, project.id) > 0 } else { world.sees(caller, project.id) };
             shown
-                && group.is_none_or(|group| project.path.starts_with(group))
+                && group.is_none_or(|group| {
+                    project.path.strip_prefix(group).is_some_and(|rest| subgroups || !rest.contains('/'))
+                })
                 && archived.is_none_or(|archived| project.archived == archived)
                 && active.is_none_or(|active| project.archived != active)
                 && id_after.is_none_or(|id| project.id.0 > id)
@@ -57,7 +62,7 @@ impl Asked<'_> {
         let mut rows: Vec<&Project> = self.world.projects.values().filter(wanted).collect();
         let order = query.choice("order_by", &PROJECT_ORDERS)?.unwrap_or("created_at");
         rows.sort_by(|left, right| match order {
-            "name" | "path" => left.path.cmp(&right.path),
+            "name" | "path" => segment(&left.path).cmp(segment(&right.path)),
             "last_activity_at" | "updated_at" => left.last_activity_at.cmp(&right.last_activity_at),
             _ => left.id.cmp(&right.id),
         });
@@ -115,9 +120,10 @@ impl Asked<'_> {
         let query = self.query;
         let source = query.choice("source", &SOURCES)?;
         let (status, scope) = (query.status("status")?, query.choice("scope", &SCOPES)?);
-        let (ref_name, sha) = (query.text("ref"), query.text("sha"));
+        let (ref_name, sha, name) = (query.text("ref"), query.text("sha"), query.text("name"));
         let (updated_after, updated_before) = (query.date("updated_after")?, query.date("updated_before")?);
         let (created_after, created_before) = (query.date("created_after")?, query.date("created_before")?);
+        let latest = scope.map(|scope| latest_of_refs(self.world, project, scope == "tags")).unwrap_or_default();
         let exclusive = self.options.updated_after == Boundary::Exclusive;
         let children = self.options.children_in_plain;
         let wanted = |pipeline: &&Pipeline| {
@@ -125,9 +131,10 @@ impl Asked<'_> {
                 Some(source) => pipeline.source == source,
                 None => children || pipeline.source != "parent_pipeline",
             }) && status.is_none_or(|status| pipeline.status == status)
-                && scope.is_none_or(|scope| in_scope(pipeline, scope))
+                && scope.is_none_or(|scope| in_scope(pipeline, scope, &latest))
                 && ref_name.is_none_or(|name| pipeline.ref_name == name)
                 && sha.is_none_or(|sha| pipeline.sha == sha)
+                && name.is_none_or(|name| pipeline.name.as_deref() == Some(name))
                 && updated_after.is_none_or(|at| pipeline.updated_at > at || !exclusive && pipeline.updated_at == at)
                 && updated_before.is_none_or(|at| pipeline.updated_at <= at)
                 && created_after.is_none_or(|at| pipeline.created_at >= at)
@@ -212,11 +219,29 @@ impl Asked<'_> {
     }
 }
 
-fn in_scope(pipeline: &Pipeline, scope: &str) -> bool {
+/// The last part of a project's path.
+fn segment(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or_default()
+}
+
+/// The latest pipelines of all tags, or of all branches, of which every one still exists here.
+fn latest_of_refs(world: &World, project: ProjectId, tags: bool) -> HashSet<PipelineId> {
+    let mut latest: HashMap<&str, PipelineId> = HashMap::new();
+    for pipeline in world.pipelines.values().filter(|pipeline| pipeline.project == project) {
+        let is_ref = pipeline.tag == tags && !pipeline.ref_name.starts_with("refs/");
+        if is_ref && pipeline.source != "parent_pipeline" {
+            let id = latest.entry(&pipeline.ref_name).or_insert(pipeline.id);
+            *id = pipeline.id.max(*id);
+        }
+    }
+    latest.into_values().collect()
+}
+
+fn in_scope(pipeline: &Pipeline, scope: &str, latest: &HashSet<PipelineId>) -> bool {
     match scope {
-        "finished" => matches!(pipeline.status.as_str(), "success" | "failed" | "canceled" | "skipped"),
-        "tags" => pipeline.tag,
-        "branches" => !pipeline.tag,
+        // Without `skipped` (app/models/concerns/ci/has_status.rb).
+        "finished" => matches!(pipeline.status.as_str(), "success" | "failed" | "canceled"),
+        "tags" | "branches" => latest.contains(&pipeline.id),
         status => pipeline.status == status,
     }
 }

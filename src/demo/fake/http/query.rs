@@ -37,21 +37,21 @@ impl Query {
     }
 
     pub(crate) fn number(&self, name: &str) -> Result<Option<u64>, Answer> {
-        self.text(name).map(|value| value.parse().map_err(|_| Answer::bad_parameter(name))).transpose()
+        self.text(name).map(|value| value.parse().map_err(|_| Answer::odd_parameter(name))).transpose()
     }
 
     pub(crate) fn flag(&self, name: &str) -> Result<Option<bool>, Answer> {
-        match self.text(name) {
+        match self.text(name).map(str::to_ascii_lowercase).as_deref() {
             None => Ok(None),
-            Some("true" | "1") => Ok(Some(true)),
-            Some("false" | "0") => Ok(Some(false)),
-            Some(_) => Err(Answer::bad_parameter(name)),
+            Some("true" | "t" | "yes" | "y" | "on" | "1") => Ok(Some(true)),
+            Some("false" | "f" | "no" | "n" | "off" | "0") => Ok(Some(false)),
+            Some(_) => Err(Answer::odd_parameter(name)),
         }
     }
 
     /// A date; a `+` that was not encoded arrives as a space and makes it invalid, as with GitLab.
     pub(crate) fn date(&self, name: &str) -> Result<Option<Timestamp>, Answer> {
-        self.text(name).map(|value| Timestamp::parse(value).ok_or_else(|| Answer::bad_parameter(name))).transpose()
+        self.text(name).map(|value| Timestamp::parse(value).ok_or_else(|| Answer::odd_parameter(name))).transpose()
     }
 
     /// One of a list of words.

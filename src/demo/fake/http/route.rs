@@ -20,6 +20,8 @@ pub enum Endpoint {
     Pipelines,
     /// `/projects/:id/pipelines/:id`
     Pipeline,
+    /// `/projects/:id/pipelines/latest`
+    LatestPipeline,
     /// `/projects/:id/pipelines/:id/jobs`
     PipelineJobs,
     /// `/projects/:id/pipelines/:id/bridges`
@@ -101,6 +103,7 @@ impl Route {
             [] => (Endpoint::Project, None, None),
             ["pipelines"] => (Endpoint::Pipelines, None, None),
             ["jobs"] => (Endpoint::ProjectJobs, None, None),
+            ["pipelines", "latest"] => (Endpoint::LatestPipeline, None, None),
             ["pipelines", id, what @ ..] => (pipeline_endpoint(what), Some(*id), None),
             ["jobs", id] => (Endpoint::Job, Some(*id), None),
             ["jobs", id, "trace"] => (Endpoint::Trace, Some(*id), None),

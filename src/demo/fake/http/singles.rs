@@ -18,6 +18,18 @@ impl Asked<'_> {
         Ok(Answer::json(self.world.pipeline_detail(pipeline).to_string()))
     }
 
+    /// The newest pipeline of a ref; the default branch is always `main`.
+    pub(super) fn latest_pipeline(&mut self) -> Result<Answer, Answer> {
+        let project = self.ci_project_id()?;
+        let name = self.query.text("ref").unwrap_or("main");
+        let pipelines = self.world.pipelines.values().rev().filter(|pipeline| pipeline.project == project);
+        let latest = pipelines
+            .filter(|pipeline| pipeline.source != "parent_pipeline" && pipeline.ref_name == name)
+            .max_by_key(|pipeline| pipeline.id);
+        let latest = latest.ok_or_else(Answer::not_found)?;
+        Ok(Answer::json(self.world.pipeline_detail(latest).to_string()))
+    }
+
     pub(super) fn job(&mut self) -> Result<Answer, Answer> {
         let id = self.job_of_project()?.id;
         self.world.job_text(id).map(Answer::json).ok_or_else(Answer::not_found)
