@@ -3,13 +3,14 @@
 //! Names are those of the domain, times are BSON dates, ids are 64-bit integers. GitLab's own JSON is kept as text, because
 //! BSON would not give it back byte for byte.
 
-use mongodb::bson::{Binary, DateTime, spec::BinarySubtype};
+use mongodb::bson::DateTime;
 use serde::{Deserialize, Serialize};
 
-use super::values::{bytes, date, integer, natural, small, some_bytes, time};
+use super::pieces::{ArchivePart, LogPart, ReportPart};
+use super::values::{date, integer, natural, time};
 use crate::domain::{
-    ArchiveRecord, BlobId, Document, Job, JobId, JobKey, LogNote, LogRecord, Piece, Pipeline, PipelineId, PipelineKey,
-    PipelinePhase, ProjectId, ReportRecord, Status,
+    ArchiveRecord, Document, Job, JobId, JobKey, LogRecord, Piece, Pipeline, PipelineId, PipelineKey, PipelinePhase,
+    ProjectId, ReportRecord, Status,
 };
 use crate::store::slots::{Expected, Known};
 use crate::store::{JobRow, PipelineRow};
@@ -49,33 +50,6 @@ pub(super) struct JobDocument {
     pub(super) revision: i64,
 }
 
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct LogPart {
-    pub(super) piece: Box<str>,
-    pub(super) blob: Option<i64>,
-    pub(super) size: i64,
-    /// The compressed length of each frame, u32 little-endian.
-    frames: Binary,
-    /// Missing in what was stored before there was one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    index: Option<Binary>,
-    looks: i64,
-    first_look: Option<DateTime>,
-    last_look: Option<DateTime>,
-    mismatch_since: Option<DateTime>,
-    note: Option<Box<str>>,
-}
-
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct ArchivePart {
-    pub(super) piece: Box<str>,
-    pub(super) blob: Option<i64>,
-    pub(super) size: i64,
-    sha256: Option<Binary>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    index: Option<Binary>,
-}
-
 /// A document of `pipelines`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct PipelineDocument {
@@ -107,20 +81,6 @@ pub(super) struct PipelineDocument {
     doc: Box<str>,
     #[serde(rename = "rev")]
     revision: i64,
-}
-
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct ReportPart {
-    pub(super) piece: Box<str>,
-    pub(super) blob: Option<i64>,
-    size: i64,
-    summary: Option<Box<str>>,
-    /// Where the summary is when it is too large for a document.
-    pub(super) summary_blob: Option<i64>,
-    total: i64,
-    builds: Vec<i64>,
-    looks: i64,
-    last_look: Option<DateTime>,
 }
 
 /// The report or its list of jobs is held but not settled, or failed.
@@ -238,63 +198,6 @@ impl JobDocument {
     }
 }
 
-impl LogPart {
-    pub(super) fn new(record: &LogRecord) -> Self {
-        let bytes = record.frames.iter().flat_map(|length| length.to_le_bytes()).collect();
-        Self {
-            piece: record.piece.as_str().into(),
-            blob: record.blob.map(|blob| blob.0),
-            size: integer(record.size),
-            frames: Binary { subtype: BinarySubtype::Generic, bytes },
-            index: some_bytes(&record.index),
-            looks: i64::from(record.looks),
-            first_look: record.first_look.map(date),
-            last_look: record.last_look.map(date),
-            mismatch_since: record.mismatch_since.map(date),
-            note: record.note.map(|note| note.as_str().into()),
-        }
-    }
-
-    pub(super) fn record(&self) -> LogRecord {
-        let (frames, _) = self.frames.bytes.as_chunks::<4>();
-        LogRecord {
-            piece: Piece::from_word(&self.piece),
-            blob: self.blob.map(BlobId),
-            size: natural(self.size),
-            frames: frames.iter().copied().map(u32::from_le_bytes).collect(),
-            index: bytes(self.index.as_ref()),
-            looks: small(self.looks),
-            first_look: self.first_look.map(time),
-            last_look: self.last_look.map(time),
-            mismatch_since: self.mismatch_since.map(time),
-            note: self.note.as_deref().and_then(LogNote::from_word),
-        }
-    }
-}
-
-impl ArchivePart {
-    pub(super) fn new(record: &ArchiveRecord) -> Self {
-        let binary = |sha256: [u8; 32]| Binary { subtype: BinarySubtype::Generic, bytes: sha256.into() };
-        Self {
-            piece: record.piece.as_str().into(),
-            blob: record.blob.map(|blob| blob.0),
-            size: integer(record.size),
-            sha256: record.sha256.map(binary),
-            index: some_bytes(&record.index),
-        }
-    }
-
-    pub(super) fn record(&self) -> ArchiveRecord {
-        ArchiveRecord {
-            piece: Piece::from_word(&self.piece),
-            blob: self.blob.map(BlobId),
-            size: natural(self.size),
-            sha256: self.sha256.as_ref().and_then(|binary| binary.bytes.as_slice().try_into().ok()),
-            index: bytes(self.index.as_ref()),
-        }
-    }
-}
-
 impl PipelineDocument {
     /// Returns a pipeline of which nothing but its document is known.
     pub(super) fn new(pipeline: &Pipeline) -> Self {
@@ -373,36 +276,6 @@ impl PipelineDocument {
             document: Document { text: self.doc, as_of: time(self.as_of) },
             jobs_listed_at: self.jobs_listed_at.map(time),
             gone: self.gone,
-        }
-    }
-}
-
-impl ReportPart {
-    pub(super) fn new(record: &ReportRecord) -> Self {
-        Self {
-            piece: record.piece.as_str().into(),
-            blob: record.blob.map(|blob| blob.0),
-            size: integer(record.size),
-            summary: record.summary.clone(),
-            summary_blob: None,
-            total: integer(record.total_count),
-            builds: record.build_ids.iter().map(|id| integer(id.0)).collect(),
-            looks: i64::from(record.looks),
-            last_look: record.last_look.map(date),
-        }
-    }
-
-    /// Returns the record; a summary that is a blob is left out.
-    pub(super) fn record(&self) -> ReportRecord {
-        ReportRecord {
-            piece: Piece::from_word(&self.piece),
-            blob: self.blob.map(BlobId),
-            size: natural(self.size),
-            summary: self.summary.clone(),
-            total_count: natural(self.total),
-            build_ids: self.builds.iter().map(|id| JobId(natural(*id))).collect(),
-            looks: small(self.looks),
-            last_look: self.last_look.map(time),
         }
     }
 }

@@ -4,8 +4,9 @@
 use std::collections::HashMap;
 
 use super::blobs::Fates;
-use super::documents::{ArchivePart, JobDocument, LogPart, PipelineDocument, ReportPart, Revised};
+use super::documents::{JobDocument, PipelineDocument, Revised};
 use super::journal::Ending;
+use super::pieces::{ArchivePart, LogPart, ReportPart};
 use super::trouble::Trouble;
 use super::values::{date, integer};
 use crate::domain::{ArchiveRecord, BlobId, Job, JobKey, LogRecord, Pipeline, PipelineKey, ReportRecord, Timestamp};

@@ -26,7 +26,7 @@ pub(super) enum Trouble {
     #[error("the database refused a write ({0})")]
     Refused(i32),
     /// Too few members of the replica set confirmed a write in time: it may happen yet.
-    #[error("too few members of the replica set confirm writes ({0})")]
+    #[error("the database has too few members that confirm writes ({0})")]
     Unconfirmed(i32),
     /// Nothing is tried, because the database did not answer a moment ago; the heartbeat keeps trying.
     #[error("{0}")]
@@ -88,7 +88,7 @@ impl Trouble {
             }
             ErrorKind::Command(command) => format!("the database answered {} ({})", command.code_name, command.code),
             ErrorKind::Write(WriteFailure::WriteConcernError(concern)) => {
-                format!("too few members of the replica set confirm writes ({})", concern.code)
+                format!("the database has too few members that confirm writes ({})", concern.code)
             }
             ErrorKind::Write(WriteFailure::WriteError(write)) => {
                 format!("the database refused a write ({})", write.code)
