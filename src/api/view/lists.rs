@@ -42,7 +42,7 @@ impl View {
         Ok(Listed { page, provenance: Provenance::hit(as_of), complete, counted: true })
     }
 
-    /// Returns a page of the jobs of a pipeline that was asked for with [`PipelinePart::Jobs`].
+    /// Returns a page of the jobs of a pipeline that was asked for with its jobs.
     pub(in crate::api) async fn pipeline_jobs(
         &self,
         pipeline: &Held<PipelineRow>,
