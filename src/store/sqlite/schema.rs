@@ -114,6 +114,8 @@ fn prepare(connection: &mut Connection, path: &Path) -> Result<(), Kind> {
 pub(super) fn check_ours(connection: &Connection, path: &Path) -> Result<usize, Kind> {
     let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
     let read = || {
+        // Of one moment: another process may be making the file right now.
+        let _moment = if connection.is_autocommit() { Some(connection.unchecked_transaction()?) } else { None };
         let tables = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0))?;
         Ok((pragma("application_id")?, pragma("user_version")?, tables))
     };
