@@ -9,8 +9,9 @@ use serde_json::json;
 use tracing::{debug, error};
 
 use crate::access::Denied;
+use crate::archive::Refused;
 use crate::domain::Piece;
-use crate::store;
+use crate::{parts, store};
 
 /// Tells why something is not cached: a [`crate::domain::Reason`], or `missing` (law 12).
 pub(super) const REASON: HeaderName = HeaderName::from_static("x-cistern-reason");
@@ -55,6 +56,12 @@ pub(super) enum Problem {
     TooDeep(&'static str),
     /// A filter or order that GitLab has and Cistern has not.
     Unsupported(&'static str),
+    /// A parameter that GitLab does not have means nothing; the sentence says which and why.
+    Parameter(String),
+    /// The log or archive has no such part; the sentence says what is missing.
+    NoPart(&'static str),
+    /// The archive, or this file of it, is not read.
+    Refused(Refused),
     /// Cistern has no such path.
     UnknownPath,
     /// Cistern's cache cannot be changed by its readers.
@@ -94,6 +101,9 @@ impl fmt::Display for Problem {
                 "400 Bad Request: Cistern does not support the parameter {name} of GitLab here yet, or not with this \
                  value. Leave it out, or ask GitLab."
             ),
+            Self::Parameter(problem) => write!(f, "400 Bad Request: {problem}"),
+            Self::NoPart(what) => write!(f, "404 Not found: {what}"),
+            Self::Refused(why) => write!(f, "{}: {why}", self.status_code()),
             Self::UnknownPath => f.write_str(
                 "404 Not Found: Cistern has no such path. It serves projects, their pipelines and jobs, test reports, \
                  logs and artifacts below /api/v4/projects; /openapi.json lists all of it.",
@@ -110,11 +120,16 @@ impl fmt::Display for Problem {
     }
 }
 
+impl std::error::Error for Problem {}
+
 impl ResponseError for Problem {
     fn status_code(&self) -> StatusCode {
         match self {
             Self::ProjectNotFound | Self::NotFound | Self::NotHeld(_) | Self::UnknownPath => StatusCode::NOT_FOUND,
-            Self::GroupNotFound | Self::EarlierAttempt => StatusCode::NOT_FOUND,
+            Self::GroupNotFound | Self::EarlierAttempt | Self::NoPart(_) => StatusCode::NOT_FOUND,
+            Self::Parameter(_) => StatusCode::BAD_REQUEST,
+            Self::Refused(why) if why.is_unsupported() => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::Refused(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Invalid { .. } | Self::Unsupported(_) => StatusCode::BAD_REQUEST,
             Self::OnlyReads | Self::NoKeyset | Self::TooDeep(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
@@ -140,6 +155,9 @@ impl ResponseError for Problem {
             Self::TooMany => {
                 response.insert_header((RETRY_AFTER, "1"));
             }
+            Self::Refused(why) => {
+                response.insert_header((REASON, why.as_str()));
+            }
             _ => {}
         }
         match self {
@@ -161,6 +179,22 @@ impl From<Denied> for Problem {
             Denied::TooMany => Self::TooMany,
             Denied::Unknown => Self::NotJudged,
             Denied::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<parts::Error> for Problem {
+    fn from(problem: parts::Error) -> Self {
+        match problem {
+            parts::Error::Store(problem) => problem.into(),
+            parts::Error::Gone => Self::Away,
+            parts::Error::NoSection => Self::NoPart("the log has no section of this name"),
+            parts::Error::NoFile => Self::NoPart("the archive has no such file"),
+            parts::Error::Refused(why) => Self::Refused(why),
+            parts::Error::Damaged(_) => {
+                error!(error = %problem, "a read was answered 500");
+                Self::Unusable
+            }
         }
     }
 }

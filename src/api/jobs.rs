@@ -18,11 +18,12 @@ use super::provenance::Held;
 use super::query::Query;
 use super::view::View;
 use super::{listing, reply};
+use crate::access::FileRight;
 use crate::domain::{Document, JobId, JobPhase, Piece, Reason};
 use crate::store::{JobRow, ProjectJobFilter, Slice};
 
 /// Whether a log can still change: `settled` or `live` (design, section 4.4).
-const X_CISTERN_LOG: HeaderName = HeaderName::from_static("x-cistern-log");
+pub(super) const X_CISTERN_LOG: HeaderName = HeaderName::from_static("x-cistern-log");
 
 /// The name of an archive whose job does not tell it, as GitLab does no longer once it expired.
 const DEFAULT_ARCHIVE_NAME: &str = "artifacts.zip";
@@ -182,21 +183,9 @@ pub(super) async fn artifacts(
     path: web::Path<(String, String)>,
     view: View,
 ) -> Result<HttpResponse, Problem> {
-    let project = view.project(&path.0).await?;
-    let right = view.may_read_archive(project, &path.1).await?;
     for _ in 0..2 {
-        let Held { row, provenance } = view.job(project, &path.1, JobPart::Archive).await?;
-        let Some(blob) = row.archive.blob else {
-            return Err(match reason(&row, row.archive.piece) {
-                // Nothing is missing from a job that made none.
-                Piece::Missing | Piece::Absent(Reason::Expired)
-                    if row.archive.piece == Piece::Missing && listed_archive(&row.document.text).is_none() =>
-                {
-                    Problem::NotFound
-                }
-                piece => Problem::NotHeld(piece),
-            });
-        };
+        let (right, Held { row, provenance }) = held_archive(&view, &path).await?;
+        let blob = row.archive.blob.ok_or(Problem::NotFound)?;
         let file = File::Plain { blob, size: row.archive.size, sha256: row.archive.sha256 };
         let head = |response: &mut HttpResponseBuilder| {
             response
@@ -208,6 +197,26 @@ pub(super) async fn artifacts(
         }
     }
     Err(Problem::Away)
+}
+
+/// Finds an archive that is held, and the right to read it.
+pub(super) async fn held_archive(view: &View, path: &(String, String)) -> Result<(FileRight, Held<JobRow>), Problem> {
+    let project = view.project(&path.0).await?;
+    let right = view.may_read_archive(project, &path.1).await?;
+    let held = view.job(project, &path.1, JobPart::Archive).await?;
+    let row = &held.row;
+    if row.archive.blob.is_some() {
+        return Ok((right, held));
+    }
+    Err(match reason(row, row.archive.piece) {
+        // Nothing is missing from a job that made none.
+        Piece::Missing | Piece::Absent(Reason::Expired)
+            if row.archive.piece == Piece::Missing && listed_archive(&row.document.text).is_none() =>
+        {
+            Problem::NotFound
+        }
+        piece => Problem::NotHeld(piece),
+    })
 }
 
 async fn find(view: &View, path: &(String, String), part: JobPart) -> Result<Held<JobRow>, Problem> {
@@ -224,7 +233,7 @@ fn as_text(response: &mut HttpResponseBuilder) {
 
 /// Nothing is missing from a job that has not ended, what GitLab deleted with its pipeline will not come, and what has no bytes
 /// is not held, whatever its slot says.
-fn reason(row: &JobRow, piece: Piece) -> Piece {
+pub(super) fn reason(row: &JobRow, piece: Piece) -> Piece {
     match piece {
         _ if row.gone && !piece.is_final() => Piece::Absent(Reason::Expired),
         Piece::Absent(_) => piece,

@@ -22,7 +22,7 @@ const X_TOTAL_PAGES: HeaderName = HeaderName::from_static("x-total-pages");
 const X_CISTERN_COMPLETE: HeaderName = HeaderName::from_static("x-cistern-complete");
 
 /// Parameters that may hold a credential; they are never written into a link.
-const CREDENTIALS: [&str; 3] = ["private_token", "access_token", "job_token"];
+pub(super) const CREDENTIALS: [&str; 3] = ["private_token", "access_token", "job_token"];
 
 /// The numbers of the pages around one page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

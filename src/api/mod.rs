@@ -17,6 +17,7 @@ mod bodies;
 mod choice;
 mod coding;
 mod cors;
+mod files;
 mod freshness;
 mod groups;
 mod jobs;
@@ -36,7 +37,11 @@ mod through;
 mod validators;
 mod view;
 
+use std::sync::Arc;
+
 use actix_web::{HttpRequest, HttpResponse, web};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 
 use self::answer::Problem;
 use self::bodies::Bodies;
@@ -46,18 +51,30 @@ use self::table::{Serving, Table};
 pub use self::through::ReadThrough;
 use crate::store::Store;
 
+/// Directories of archives that are read at once: each may take 45 MB for a moment.
+const DIRECTORIES: usize = 2;
+
 /// What the routes answer from. Cheap to clone; clones share it.
 #[derive(Debug, Clone)]
 pub struct Api {
     store: Store,
     through: ReadThrough,
     bodies: Bodies,
+    /// Places for those who read the directory of an archive.
+    archives: Arc<Semaphore>,
+    closing: CancellationToken,
 }
 
 impl Api {
     /// Answers from a store, and reads through as told.
     pub fn new(store: Store, through: ReadThrough) -> Self {
-        Self { store, through, bodies: Bodies::default() }
+        let archives = Arc::new(Semaphore::new(DIRECTORIES));
+        Self { store, through, bodies: Bodies::default(), archives, closing: CancellationToken::new() }
+    }
+
+    /// Returns what ends the answers that would go on for as long as a job runs.
+    pub fn closing(&self) -> CancellationToken {
+        self.closing.clone()
     }
 }
 
@@ -95,6 +112,8 @@ fn v4(table: &mut impl Table) {
     table.read("/projects/{project}/jobs/{job}", &jobs::SHOW, jobs::show);
     table.read("/projects/{project}/jobs/{job}/trace", &jobs::TRACE, jobs::trace);
     table.read("/projects/{project}/jobs/{job}/artifacts", &jobs::ARTIFACTS, jobs::artifacts);
+    table.read("/projects/{project}/jobs/{job}/artifacts/tree", &files::TREE, files::tree);
+    table.read("/projects/{project}/jobs/{job}/artifacts/{path:.*}", &files::FILE, files::file);
 }
 
 /// Our own routes.
@@ -106,6 +125,10 @@ fn v1(table: &mut impl Table) {
         own::completeness::pipeline,
     );
     table.read("/projects/{project}/jobs/{job}/test_report", &own::suites::REPORT, own::suites::report);
+    table.read("/projects/{project}/jobs/{job}/log", &own::log::PART, own::log::part);
+    table.read("/projects/{project}/jobs/{job}/log/sections", &own::log::SECTIONS, own::log::sections);
+    table.read("/projects/{project}/jobs/{job}/log/errors", &own::log::ERRORS, own::log::errors);
+    table.read("/projects/{project}/jobs/{job}/log/follow", &own::follow::FOLLOW, own::follow::follow);
 }
 
 /// Answers for a path that Cistern does not have; meant as the main listener's default service.

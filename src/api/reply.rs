@@ -3,6 +3,8 @@
 //! Guarantees: whoever has this version already gets a 304; a part is of one version; nothing is compressed twice; no cache
 //! that readers share keeps an answer.
 
+use std::ops::Range;
+
 use actix_web::body::BoxBody;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{
@@ -90,8 +92,7 @@ pub(super) async fn file(
     let wanted = if validators.allow_a_part(headers) { Wanted::of(headers, size) } else { Wanted::Whole };
     let (status, bytes) = match &wanted {
         Wanted::Nothing => {
-            let mut response = begin(StatusCode::RANGE_NOT_SATISFIABLE, provenance, &validators);
-            return Ok(Some(response.insert_header((CONTENT_RANGE, format!("bytes */{size}"))).finish()));
+            return Ok(Some(unsatisfiable(provenance, &validators, size)));
         }
         Wanted::Part(part) => (StatusCode::PARTIAL_CONTENT, Bytes::Part(part.clone())),
         Wanted::Whole if stored => (StatusCode::OK, Bytes::AsStored),
@@ -102,13 +103,42 @@ pub(super) async fn file(
     response.insert_header((ACCEPT_RANGES, "bytes"));
     head(&mut response);
     if let Wanted::Part(part) = wanted {
-        let range = format!("bytes {}-{}/{size}", part.start, part.end.saturating_sub(1));
-        response.insert_header((CONTENT_RANGE, range));
+        response.insert_header((CONTENT_RANGE, content_range(&part, size)));
     }
     if let Some(word) = coding.as_str() {
         response.insert_header((CONTENT_ENCODING, word));
     }
     Ok(Some(response.body(body)))
+}
+
+/// Answers with bytes of a known number that are made while they are read, or with the part of them that is asked for.
+/// `version` stands for everything that they are made of.
+pub(super) fn sized<E: Into<Problem>>(
+    request: &HttpRequest,
+    provenance: Provenance,
+    version: impl std::hash::Hash,
+    size: u64,
+    head: impl FnOnce(&mut HttpResponseBuilder),
+    body: impl FnOnce(Range<u64>) -> Result<BoxBody, E>,
+) -> Result<HttpResponse, Problem> {
+    let headers = request.headers();
+    let validators = Validators::of(version, Coding::Identity, provenance.as_of);
+    if validators.are_known(headers) {
+        return Ok(begin(StatusCode::NOT_MODIFIED, provenance, &validators).finish());
+    }
+    let wanted = if validators.allow_a_part(headers) { Wanted::of(headers, size) } else { Wanted::Whole };
+    let (status, bytes) = match wanted {
+        Wanted::Nothing => return Ok(unsatisfiable(provenance, &validators, size)),
+        Wanted::Part(part) => (StatusCode::PARTIAL_CONTENT, part),
+        Wanted::Whole => (StatusCode::OK, 0..size),
+    };
+    let mut response = begin(status, provenance, &validators);
+    response.insert_header((ACCEPT_RANGES, "bytes"));
+    head(&mut response);
+    if status == StatusCode::PARTIAL_CONTENT {
+        response.insert_header((CONTENT_RANGE, content_range(&bytes, size)));
+    }
+    Ok(response.body(body(bytes).map_err(Into::into)?))
 }
 
 /// Answers with a body that is made while it is read. `version` stands for everything that it is made of.
@@ -135,6 +165,16 @@ pub(super) fn empty(provenance: Provenance, head: impl FnOnce(&mut HttpResponseB
     let mut response = begin(StatusCode::OK, provenance, &Validators::of((), Coding::Identity, provenance.as_of));
     head(&mut response);
     response.body("")
+}
+
+/// Answers that there is no such part.
+fn unsatisfiable(provenance: Provenance, validators: &Validators, size: u64) -> HttpResponse {
+    let mut response = begin(StatusCode::RANGE_NOT_SATISFIABLE, provenance, validators);
+    response.insert_header((CONTENT_RANGE, format!("bytes */{size}"))).finish()
+}
+
+fn content_range(part: &Range<u64>, size: u64) -> String {
+    format!("bytes {}-{}/{size}", part.start, part.end.saturating_sub(1))
 }
 
 /// Begins an answer with what all of them have.

@@ -76,8 +76,8 @@ impl ReadThrough {
         self.0.as_ref().map(|inner| inner.max_age)
     }
 
-    /// Has GitLab asked, unless it was a moment ago, and waits for the end.
-    pub(super) async fn ask(&self, target: Target, cause: Cause) -> Asked {
+    /// Has GitLab asked, unless it was a moment ago, and waits for the end. What it answers is good for `good_for`.
+    pub(super) async fn ask(&self, target: Target, cause: Cause, good_for: Duration) -> Asked {
         let Some(inner) = &self.0 else { return Asked::Never };
         let key = (target, cause);
         let asking = {
@@ -102,22 +102,22 @@ impl ReadThrough {
             }
         };
         let verdict = asking.await;
-        inner.learned(key, verdict);
+        inner.learned(key, verdict, good_for);
         Asked::Now(verdict)
     }
 
     /// Notes that GitLab's answer did not hold what was asked for.
     pub(super) fn has_none(&self, target: Target, cause: Cause) {
         if let Some(inner) = &self.0 {
-            inner.learned((target, cause), Verdict::Refused);
+            inner.learned((target, cause), Verdict::Refused, inner.max_age);
         }
     }
 }
 
 impl Inner {
-    fn learned(&self, key: Key, verdict: Verdict) {
+    fn learned(&self, key: Key, verdict: Verdict, good_for: Duration) {
         let good_for = match verdict {
-            Verdict::Answered => self.max_age,
+            Verdict::Answered => good_for,
             Verdict::Refused => REFUSED_FOR.max(self.max_age),
             Verdict::Unreachable => UNREACHABLE_FOR,
         };

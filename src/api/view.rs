@@ -6,8 +6,10 @@
 
 mod coverage;
 mod lists;
+mod parts;
 
 use std::future::{Ready, ready};
+use std::time::Duration;
 
 use super::Api;
 use super::answer::Problem;
@@ -150,6 +152,17 @@ impl View {
         read: impl AsyncFn() -> Result<Option<T>, store::Error>,
         judge: impl Fn(&T) -> Standing,
     ) -> Result<Option<Held<T>>, Problem> {
+        self.held_within(Duration::MAX, (target, miss), read, judge).await
+    }
+
+    /// As [`held`](Self::held), for readers who want what is unfinished to be no older than this.
+    async fn held_within<T>(
+        &self,
+        most: Duration,
+        (target, miss): (Target, Cause),
+        read: impl AsyncFn() -> Result<Option<T>, store::Error>,
+        judge: impl Fn(&T) -> Standing,
+    ) -> Result<Option<Held<T>>, Problem> {
         let answer = |row: T, source| {
             let as_of = Some(judge(&row).as_of);
             Some(Held { row, provenance: Provenance { source, as_of } })
@@ -158,13 +171,14 @@ impl View {
         let Some(max_age) = self.api.through.max_age() else {
             return Ok(before.and_then(|row| answer(row, Source::Hit)));
         };
+        let max_age = max_age.min(most);
         let cause = match before.as_ref().map(|row| judge(row).ask) {
             None => miss,
             Some(Some(ask)) if ask.since.is_none_or(|since| Timestamp::now().since(since) > max_age) => ask.cause,
             Some(_) => return Ok(before.and_then(|row| answer(row, Source::Hit))),
         };
         let lacked = before.as_ref().is_none_or(|row| judge(row).ask.is_some_and(|ask| ask.since.is_none()));
-        let asked = self.api.through.ask(target, cause).await;
+        let asked = self.api.through.ask(target, cause, max_age).await;
         // Also when it was asked before: what was read above may be older than the answer.
         let after = read().await?;
         let source = match asked {

@@ -64,6 +64,8 @@ pub struct Service {
     reconciler: JoinHandle<()>,
     secrets: JoinHandle<()>,
     probe: JoinHandle<()>,
+    /// Ends answers that go on for as long as a job runs.
+    closing: CancellationToken,
     drain_delay: Duration,
     drain_timeout: Duration,
 }
@@ -86,6 +88,7 @@ impl Service {
             config::Api { read_through: false, .. } => ReadThrough::off(),
         };
         let api = Api::new(engine.store.clone(), through);
+        let closing = api.closing();
         let cors = Cors::new(&config.server.cors_origins);
         let public_url = web::Data::new(api::PublicUrl::new(config.server.public_url.clone()));
         let timeout = config.server.drain_timeout;
@@ -138,6 +141,7 @@ impl Service {
             reconciler,
             secrets,
             probe,
+            closing,
             drain_delay,
             drain_timeout,
         })
@@ -159,6 +163,7 @@ impl Service {
         self.readiness.send_modify(|readiness| readiness.stopping = true);
         tracing::info!(delay_ms = self.drain_delay.as_millis(), "shutting down");
         tokio::time::sleep(self.drain_delay).await;
+        self.closing.cancel();
         let deadline = Instant::now() + self.drain_timeout;
         let left = || deadline.saturating_duration_since(Instant::now());
         if tokio::time::timeout(left(), self.main.0.stop(true)).await.is_err() {

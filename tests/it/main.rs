@@ -13,6 +13,7 @@ mod freshness;
 mod fuzz;
 mod lists;
 mod log;
+mod log_reads;
 mod network;
 mod openapi;
 mod passes;

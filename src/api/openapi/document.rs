@@ -19,7 +19,8 @@ pub(super) fn document(routes: &[Described]) -> Value {
             schemas.insert(shape.name.to_owned(), schema(shape));
         }
         let describe = |head: bool| describe(path, operation, head);
-        paths.insert(path.clone(), json!({ "get": describe(false), "head": describe(true) }));
+        // The server's own word for a path of several segments.
+        paths.insert(path.replace(":.*}", "}"), json!({ "get": describe(false), "head": describe(true) }));
     }
     json!({
         "openapi": "3.1.0",
@@ -49,7 +50,7 @@ fn describe(path: &str, operation: &Operation, head: bool) -> Value {
     let mut responses = Map::new();
     responses.insert("200".to_owned(), good(operation.answer, head));
     responses.insert("304".to_owned(), json!({ "description": "What the reader has already is the latest." }));
-    if let Answer::Log | Answer::Archive = operation.answer {
+    if let Answer::Log | Answer::Archive | Answer::File = operation.answer {
         responses.insert("206".to_owned(), good(operation.answer, head));
         responses.insert("416".to_owned(), json!({ "description": "There is no such part." }));
     }
@@ -73,7 +74,7 @@ fn describe(path: &str, operation: &Operation, head: bool) -> Value {
 }
 
 fn path_parameters(path: &str) -> impl Iterator<Item = Value> {
-    path.split('{').skip(1).filter_map(|rest| rest.split('}').next()).map(|name| {
+    path.split('{').skip(1).filter_map(|rest| rest.split(['}', ':']).next()).map(|name| {
         let (schema, about, example) = match name {
             "project" => {
                 (json!({ "type": "string" }), "A project's id, or its path with `/` written `%2F`.", json!("42"))
@@ -82,6 +83,7 @@ fn path_parameters(path: &str) -> impl Iterator<Item = Value> {
                 (json!({ "type": "string" }), "A group's id, or its path with `/` written `%2F`.", json!("harbour"))
             }
             "job" => (id(), "A job's id.", json!(810_291)),
+            "path" => (json!({ "type": "string" }), "A file's path in the archive.", json!("coverage/index.html")),
             _ => (id(), "A pipeline's id.", json!(90_000)),
         };
         json!({
@@ -131,12 +133,31 @@ fn good(answer: Answer, head: bool) -> Value {
             )
         }
         Answer::Archive => ("The archive.", "application/zip", json!({}), Value::Null, file_headers()),
+        Answer::Part => {
+            ("The part.", "text/plain", json!({ "type": "string" }), json!("$ make test\n"), file_headers())
+        }
+        Answer::File => ("The file.", "*/*", json!({}), Value::Null, json!({})),
+        Answer::Events => {
+            let example = json!("id: 6\nevent: log\ndata: {\"offset\":0,\"text\":\"begin\\n\"}\n\n");
+            (
+                "Events for as long as the job runs.",
+                "text/event-stream",
+                json!({ "type": "string" }),
+                example,
+                json!({}),
+            )
+        }
     };
     let mut good = json!({ "description": about });
     if head {
         good["description"] = format!("{about} Without its body.").into();
     } else {
         good["content"] = json!({ media: { "schema": schema } });
+        if let Answer::Part = answer {
+            for other in ["text/html", "application/x-ndjson"] {
+                good["content"][other] = json!({ "schema": { "type": "string" } });
+            }
+        }
         if !example.is_null() {
             good["content"][media]["example"] = example;
         }
@@ -174,6 +195,8 @@ fn bad(status: u16, head: bool) -> Value {
         401 => "The token is missing or refused.",
         403 => "The reader may not read this.",
         404 => "It is not cached, or not to be seen by this reader; `X-Cistern-Reason` says why it is not held.",
+        415 => "The file is encrypted or packed in a way that is not read here; `X-Cistern-Reason` says which.",
+        422 => "The archive, or this file of it, is damaged or dangerous; `X-Cistern-Reason` says how.",
         405 => "This cannot be paged so, or is no read.",
         429 => "Too many unknown tokens.",
         503 => "The cache or GitLab cannot be asked right now; ask again soon.",

@@ -58,6 +58,12 @@ pub(in crate::api) enum Answer {
     Log,
     /// An archive.
     Archive,
+    /// Part of a log, in one of several forms.
+    Part,
+    /// A file of whatever type.
+    File,
+    /// Server-sent events.
+    Events,
 }
 
 /// What an object looks like, told by an example: its keys are the schema's properties, and each has the type that the

@@ -91,6 +91,26 @@ pub(in crate::api) const JOB_REPORT: Shape = shape(
 "test_suites":[{"name":"unit","total_count":1,"test_cases":[]}]}"#,
 );
 
+/// The sections of a log.
+pub(in crate::api) const LOG_SECTIONS: Shape = shape(
+    "LogSections",
+    r#"{"job_id":810291,"size":4096,"lines":61,"truncated":false,"sections":[{"name":"step_script","started":1763629451,
+"ended":1763629503,"seconds":52,"depth":0,"first_line":12,"last_line":58,"collapsed":false}]}"#,
+);
+
+/// Where a job went wrong.
+pub(in crate::api) const LOG_ERRORS: Shape = shape(
+    "LogErrors",
+    r#"{"job_id":810291,"command":{"line":40,"text":"$ make test"},"output":[41,57],"marks":[{"line":52,"text":"error: no"}],
+"verdict":{"line":58,"text":"ERROR: Job failed: exit code 1","succeeded":false,"exit_code":1}}"#,
+);
+
+/// What is in a directory of an archive.
+pub(in crate::api) const NODE: Shape = shape(
+    "ArtifactNode",
+    r#"{"name":"index.html","path":"coverage/index.html","type":"file","size":2048,"mode":"100644"}"#,
+);
+
 /// How complete a project is.
 pub(in crate::api) const PROJECT_COMPLETENESS: Shape = shape(
     "ProjectCompleteness",

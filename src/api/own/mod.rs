@@ -2,4 +2,6 @@
 
 pub(super) mod completeness;
 mod cut;
+pub(super) mod follow;
+pub(super) mod log;
 pub(super) mod suites;

@@ -34,7 +34,7 @@ pub(super) const MODULES: &[Module] = &[
     module("reconcile", &["domain", "gitlab", "queue", "store", "work"]),
     module("worker", &["domain", "ingest", "queue", "store", "work"]),
     // Readers reach GitLab only by offered work.
-    module("api", &["access", "domain", "queue", "store", "work"]),
+    module("api", &["access", "archive", "domain", "log", "parts", "queue", "store", "work"]),
     module("access", &["domain", "gitlab", "store"]),
     module("admin", &[]),
     module("loopback", &[]),
