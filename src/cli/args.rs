@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, Command, FromArgMatches, Parser, Subcommand, ValueEnum};
 use url::Url;
 
+use super::read::{ArtifactsArgs, LogArgs};
 use super::settings;
 use crate::config::{Flags, Needs, ProjectRef, parse_duration};
 
@@ -52,6 +53,10 @@ pub enum Verb {
     Demo(Demo),
     /// Print the OpenAPI description of everything that `serve` answers to readers
     Openapi,
+    /// Show a job's log, or part of it
+    Log(LogArgs),
+    /// List a job's artifacts, or show one of them
+    Artifacts(ArtifactsArgs),
     /// Ask a running `serve` whether it is ready; exit 0 if so
     Healthcheck(Healthcheck),
 }
@@ -66,6 +71,8 @@ impl Verb {
             Self::Check(_) => "check",
             Self::Demo(_) => "demo",
             Self::Openapi => "openapi",
+            Self::Log(_) => "log",
+            Self::Artifacts(_) => "artifacts",
             Self::Healthcheck(_) => "healthcheck",
         }
     }
@@ -74,7 +81,7 @@ impl Verb {
     pub fn needs(&self) -> Needs {
         match self {
             Self::Serve | Self::Backfill(_) | Self::Verify(_) | Self::Check(_) => Needs::Gitlab,
-            Self::Demo(_) | Self::Openapi | Self::Healthcheck(_) => Needs::Nothing,
+            Self::Demo(_) | Self::Openapi | Self::Healthcheck(_) | Self::Log(_) | Self::Artifacts(_) => Needs::Nothing,
         }
     }
 }

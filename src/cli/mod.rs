@@ -9,10 +9,12 @@ mod check;
 mod exit;
 mod healthcheck;
 mod named;
+mod read;
 mod run;
 mod settings;
 mod signals;
 
 pub use args::{Backfill, Check, Cli, Demo, Healthcheck, Output, Verb, Verify};
 pub use exit::Exit;
+pub use read::{Ansi, ArtifactsArgs, LogArgs, Where};
 pub use run::run;

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::args::{Backfill, Cli, Output, Verb, Verify};
 use super::named::Named;
 use super::signals::{interrupted, unless_interrupted};
-use super::{Exit, check, healthcheck};
+use super::{Exit, check, healthcheck, read};
 use crate::api::openapi;
 use crate::app::{self, Engine, Listeners, OpenError, Service};
 use crate::config::{Config, Flags, Parallel, Surroundings};
@@ -43,6 +43,8 @@ pub async fn run(cli: Cli, around: &Surroundings) -> Exit {
             check::judge(&findings)
         }
         Verb::Openapi => Exit::Done,
+        Verb::Log(args) => read::log(&config, args).await,
+        Verb::Artifacts(args) => read::artifacts(&config, args).await,
         Verb::Demo(args) => demo(args, config, cli.flags).await,
         Verb::Healthcheck(args) => healthcheck::run(&config, args).await,
     }
@@ -244,7 +246,12 @@ fn could_not_open(error: &OpenError) -> Exit {
     could_not_run(error)
 }
 
-fn could_not_run(error: &dyn std::error::Error) -> Exit {
+/// Says what went wrong.
+pub(super) fn tell(error: &dyn std::error::Error) {
     eprintln!("cistern: {error}");
+}
+
+fn could_not_run(error: &dyn std::error::Error) -> Exit {
+    tell(error);
     Exit::CouldNotRun
 }

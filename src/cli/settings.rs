@@ -18,6 +18,7 @@ fn concerns(verb: &str, key: &Key) -> bool {
         "serve" | "check" => true,
         "backfill" | "verify" => pass.contains(&key.section()),
         "demo" => ["server", "limits", "log"].contains(&key.section()),
+        "log" | "artifacts" => ["store", "log"].contains(&key.section()),
         "healthcheck" => ["server", "log"].contains(&key.section()),
         _ => false,
     }

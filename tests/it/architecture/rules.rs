@@ -93,7 +93,9 @@ pub(super) const MODULES: &[Module] = &[
             "domain",
             "gitlab",
             "ingest",
+            "log",
             "loopback",
+            "parts",
             "progress",
             "reconcile",
             "scratch",
@@ -179,7 +181,7 @@ pub(super) const BANS: &[Ban] = &[
     ban("unbounded", &[], "every queue has a limit"),
     ban("std::sync::mpsc::channel", &[], "every queue has a limit: sync_channel"),
     // Who knows a library. The others know what we make of it.
-    ban("reqwest", &["src/gitlab/"], "only gitlab sends"),
+    ban("reqwest", &["src/gitlab/", "src/cli/read/remote.rs"], "only gitlab asks GitLab; cli asks a running Cistern"),
     ban_outside_tests("rusqlite", &["src/store/sqlite/"], "only the store knows its database"),
     ban_outside_tests("mongodb::", &["src/store/mongo/"], "only the store knows its database"),
     ban("clap", &["src/cli/"], "only cli reads the command line"),

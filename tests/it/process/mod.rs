@@ -4,6 +4,7 @@ mod backfill;
 mod descriptors;
 mod disk;
 mod killed;
+mod reading;
 mod refusals;
 mod rotation;
 mod stopping;

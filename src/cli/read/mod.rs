@@ -1,0 +1,91 @@
+//! `log` and `artifacts`: what is cached of one job, from the local store or a running Cistern.
+
+mod args;
+mod local;
+mod remote;
+
+use std::io::{self, IsTerminal, Write};
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt};
+
+pub use args::{Ansi, ArtifactsArgs, LogArgs, Where};
+
+use super::Exit;
+use super::signals::unless_interrupted;
+use crate::config::Config;
+use crate::domain::JobId;
+use crate::{log, parts, store};
+
+/// Why there is nothing to show.
+#[derive(Debug, thiserror::Error)]
+enum Problem {
+    #[error("{0}")]
+    Usage(#[from] log::BadRequest),
+    #[error("job {0} is not cached here: ask with the store.url of a Cistern that caches its project, or with --url")]
+    NoJob(JobId),
+    #[error("its {what} is not held: {why}")]
+    NotHeld { what: &'static str, why: &'static str },
+    #[error("{0} does not exist: name the store with --store-url")]
+    NoStore(String),
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    #[error(transparent)]
+    Parts(#[from] parts::Error),
+    #[error("{0}")]
+    Remote(String),
+    #[error("write to stdout: {0}")]
+    Stdout(io::Error),
+}
+
+/// Shows part of a log.
+pub(super) async fn log(config: &Config, args: LogArgs) -> Exit {
+    let parameters = args.parameters(io::stdout().is_terminal());
+    ended(async {
+        match &args.place.url {
+            Some(url) if args.follow => remote::follow(url, &args.place).await,
+            Some(url) => remote::log(url, &args.place, &parameters).await,
+            None => local::log(config, &args.place, &parameters).await,
+        }
+    })
+    .await
+}
+
+/// Lists an archive, or shows one file of it.
+pub(super) async fn artifacts(config: &Config, args: ArtifactsArgs) -> Exit {
+    ended(async {
+        match &args.place.url {
+            Some(url) => remote::artifacts(url, &args.place, args.path.as_deref()).await,
+            None => local::artifacts(config, &args.place, args.path.as_deref()).await,
+        }
+    })
+    .await
+}
+
+async fn ended(work: impl Future<Output = Result<(), Problem>>) -> Exit {
+    let stop = tokio_util::sync::CancellationToken::new();
+    match unless_interrupted(work, &stop).await {
+        Err(exit) => exit,
+        Ok(Ok(())) => Exit::Done,
+        // Whoever reads has seen enough, as `head` has.
+        Ok(Err(Problem::Stdout(error))) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Done,
+        Ok(Err(problem)) => {
+            super::run::tell(&problem);
+            match problem {
+                Problem::Usage(_) => Exit::Usage,
+                Problem::NoJob(_) | Problem::NotHeld { .. } => Exit::Incomplete,
+                _ => Exit::CouldNotRun,
+            }
+        }
+    }
+}
+
+/// Writes to stdout what comes, as it comes.
+async fn show<E: Into<Problem>>(pieces: impl Stream<Item = Result<Bytes, E>>) -> Result<(), Problem> {
+    let mut pieces = Box::pin(pieces);
+    let mut out = io::stdout().lock();
+    while let Some(piece) = pieces.next().await {
+        out.write_all(&piece.map_err(Into::into)?).map_err(Problem::Stdout)?;
+    }
+    out.flush().map_err(Problem::Stdout)
+}

@@ -1,0 +1,135 @@
+//! Reading from a running Cistern.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{StreamExt, TryStreamExt, stream};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use reqwest::{Client, Response};
+use serde::Deserialize;
+use url::Url;
+
+use super::args::Where;
+use super::{Problem, show};
+use crate::config::ProjectRef;
+
+/// A path within a URL: its slashes stay.
+const PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'/');
+
+/// How long a Cistern that is there takes to accept a connection.
+const CONNECT: Duration = Duration::from_secs(10);
+
+/// Shows part of a log.
+pub(super) async fn log(url: &Url, place: &Where, parameters: &[(&'static str, String)]) -> Result<(), Problem> {
+    let query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(parameters).finish();
+    let path = format!("cistern/v1/projects/{}/jobs/{}/log?{query}", project(place), place.job);
+    show(ask(url, place, &path).await?.bytes_stream().map_err(broken)).await
+}
+
+/// Shows a log for as long as its job runs.
+pub(super) async fn follow(url: &Url, place: &Where) -> Result<(), Problem> {
+    #[derive(Deserialize)]
+    struct Event {
+        text: Option<String>,
+    }
+    let path = format!("cistern/v1/projects/{}/jobs/{}/log/follow", project(place), place.job);
+    let events = ask(url, place, &path).await?.bytes_stream().map_err(broken);
+    // Events are one line of JSON each; a line may come in pieces.
+    let texts = stream::try_unfold((Box::pin(events), Vec::new()), |(mut events, mut held)| async move {
+        loop {
+            if let Some(end) = held.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = held.drain(..=end).collect();
+                let event = line.strip_prefix(b"data: ").and_then(|data| serde_json::from_slice::<Event>(data).ok());
+                match event.and_then(|event| event.text) {
+                    Some(text) => return Ok(Some((Bytes::from(text), (events, held)))),
+                    None => continue,
+                }
+            }
+            match events.next().await {
+                Some(piece) => held.extend_from_slice(&piece?),
+                None => return Ok::<_, Problem>(None),
+            }
+        }
+    });
+    show(texts).await
+}
+
+/// Lists an archive, or shows one file of it.
+pub(super) async fn artifacts(url: &Url, place: &Where, path: Option<&str>) -> Result<(), Problem> {
+    let base = format!("v4/projects/{}/jobs/{}/artifacts", project(place), place.job);
+    if let Some(path) = path {
+        let answer = ask(url, place, &format!("{base}/{}", utf8_percent_encode(path, PATH))).await?;
+        return show(answer.bytes_stream().map_err(broken)).await;
+    }
+    #[derive(Deserialize)]
+    struct Node {
+        path: String,
+        #[serde(default)]
+        size: u64,
+        r#type: String,
+    }
+    for page in 1_u32.. {
+        let answer = ask(url, place, &format!("{base}/tree?recursive=true&per_page=100&page={page}")).await?;
+        let body = answer.bytes().await.map_err(broken)?;
+        let nodes: Vec<Node> = serde_json::from_slice(&body).map_err(|error| Problem::Remote(error.to_string()))?;
+        if nodes.is_empty() {
+            break;
+        }
+        let files = nodes.iter().filter(|node| node.r#type == "file");
+        let lines: String = files.map(|node| format!("{:>12}  {}\n", node.size, node.path.escape_debug())).collect();
+        show(stream::iter([Ok::<_, Problem>(Bytes::from(lines))])).await?;
+    }
+    Ok(())
+}
+
+fn project(place: &Where) -> String {
+    match &place.project {
+        Some(ProjectRef::Id(id)) => id.to_string(),
+        Some(ProjectRef::Path(path)) => utf8_percent_encode(path, NON_ALPHANUMERIC).to_string(),
+        // The arguments ask for it.
+        None => String::new(),
+    }
+}
+
+/// Asks, and returns the answer unless it says why not.
+async fn ask(url: &Url, place: &Where, path: &str) -> Result<Response, Problem> {
+    #[derive(Deserialize)]
+    struct Said {
+        message: Option<String>,
+        error: Option<String>,
+    }
+    // A token goes to this address and no other.
+    let client = Client::builder().connect_timeout(CONNECT).redirect(reqwest::redirect::Policy::none()).build();
+    let client = client.map_err(broken)?;
+    let mut request = client.get(format!("{}/api/{path}", url.as_str().trim_end_matches('/')));
+    if let Some(file) = &place.token_file {
+        let token = std::fs::read_to_string(file)
+            .map_err(|error| Problem::Remote(format!("{} cannot be read: {error}", file.display())))?;
+        let mut token = reqwest::header::HeaderValue::from_str(token.trim())
+            .map_err(|_| Problem::Remote(format!("{} holds no token", file.display())))?;
+        token.set_sensitive(true);
+        request = request.header("PRIVATE-TOKEN", token);
+    }
+    let answer = request.send().await.map_err(broken)?;
+    let status = answer.status();
+    if status.is_success() {
+        return Ok(answer);
+    }
+    let why = answer.headers().get("x-cistern-reason").and_then(|why| why.to_str().ok()).map(str::to_owned);
+    let said: Option<Said> = answer.bytes().await.ok().and_then(|body| serde_json::from_slice(&body).ok());
+    let said = said.and_then(|said| said.message.or(said.error)).unwrap_or_else(|| status.to_string());
+    Err(Problem::Remote(match why {
+        Some(why) => format!("{said} ({why})"),
+        None => said,
+    }))
+}
+
+/// Names the cause, which the library keeps behind its own words.
+fn broken(error: reqwest::Error) -> Problem {
+    let error = error.without_url();
+    let cause = std::iter::successors(std::error::Error::source(&error), |error| error.source()).last();
+    Problem::Remote(match cause {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    })
+}
