@@ -4,6 +4,7 @@
 
 mod balancer;
 mod behind;
+pub(crate) mod debian;
 mod engine;
 mod front;
 pub(crate) mod mongod;

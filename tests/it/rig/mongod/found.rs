@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::LazyLock;
 
+use crate::rig::debian;
+
 /// The variable of the environment that names a server to test with.
 pub(super) const VARIABLE: &str = "CISTERN_TEST_MONGODB_URI";
 
@@ -51,7 +53,7 @@ fn find() -> Result<PathBuf, String> {
     };
     let version = version(&path).or_else(|why| {
         say(&format!("{why}: trying apt-get install libcurl4 libssl3"));
-        install();
+        debian::install(&["libcurl4", "libssl3"]);
         version(&path).map_err(|why| {
             format!(
                 "mongod does not run: {why}. Install libcurl.so.4 and libssl.so.3 (Debian, Ubuntu: apt-get install \
@@ -80,14 +82,6 @@ fn version(program: &Path) -> Result<String, String> {
     let text = run(Command::new(program).arg("--version"))?;
     let version = text.lines().find_map(|line| line.strip_prefix("db version v"));
     version.map(str::to_owned).ok_or_else(|| format!("{} --version does not tell its version", program.display()))
-}
-
-/// Works for root on Debian and Ubuntu; whether it did, the next look at the version tells.
-fn install() {
-    let packages = ["install", "-qy", "--no-install-recommends", "libcurl4", "libssl3"];
-    for arguments in [&["update", "-q"][..], &packages[..]] {
-        let _ = run(Command::new("apt-get").args(arguments).env("DEBIAN_FRONTEND", "noninteractive"));
-    }
 }
 
 fn fetched(directory: &Path) -> Result<PathBuf, String> {
