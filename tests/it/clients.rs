@@ -11,7 +11,8 @@ use cistern::loopback;
 use serde_json::Value;
 
 use crate::process::Server;
-use crate::rig::{Rig, debian};
+use crate::rig::Rig;
+use crate::rig::mongod::debian;
 
 const STORE: &str = "cistern.db";
 
@@ -37,6 +38,14 @@ fn installed(name: &str, wanted: &str, install: impl FnOnce(&Path)) -> PathBuf {
     directory
 }
 
+/// Installs packages unless a command works already.
+fn provide(probe: &mut Command, packages: &[&str]) {
+    let works = probe.output().is_ok_and(|output| output.status.success());
+    if !works {
+        debian::install(packages);
+    }
+}
+
 fn done(command: &mut Command, what: &str) -> Output {
     let output = command.output().unwrap_or_else(|error| panic!("{what}: {command:?} cannot be run: {error}"));
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -49,7 +58,7 @@ fn python() -> PathBuf {
     let install = |directory: &Path| {
         let what =
             "python-gitlab and schemathesis cannot be installed: this takes Python 3 with venv, and its registry";
-        debian::provide(Command::new("python3").args(["-c", "import ensurepip, venv"]), &["python3", "python3-venv"]);
+        provide(Command::new("python3").args(["-c", "import ensurepip, venv"]), &["python3", "python3-venv"]);
         done(Command::new("python3").args(["-m", "venv", "--clear"]).arg(directory.join("venv")), what);
         let mut pip = Command::new(directory.join("venv/bin/python"));
         pip.args(["-m", "pip", "install", "-q", "--disable-pip-version-check", "-r"]);
@@ -62,7 +71,7 @@ fn python() -> PathBuf {
 fn node() -> PathBuf {
     let install = |directory: &Path| {
         let what = "@gitbeaker/rest cannot be installed: this takes Node.js 20 with npm, and its registry";
-        debian::provide(Command::new("npm").arg("--version"), &["nodejs", "npm"]);
+        provide(Command::new("npm").arg("--version"), &["nodejs", "npm"]);
         fs::copy(script("package.json"), directory.join("package.json")).expect("copied");
         let mut npm = Command::new("npm");
         npm.args(["install", "--silent", "--no-audit", "--no-fund", "--ignore-scripts", "--no-package-lock"]);

@@ -4,7 +4,6 @@
 
 mod balancer;
 mod behind;
-pub(crate) mod debian;
 mod engine;
 mod front;
 pub(crate) mod mongod;

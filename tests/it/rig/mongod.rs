@@ -1,5 +1,7 @@
 //! A real `mongod`, a replica set of one member, for the tests of the store in MongoDB.
 
+#[path = "mongod/debian.rs"]
+pub(crate) mod debian;
 #[path = "mongod/found.rs"]
 mod found;
 

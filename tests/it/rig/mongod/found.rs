@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::LazyLock;
 
-use crate::rig::debian;
+use super::debian;
 
 /// The variable of the environment that names a server to test with.
 pub(super) const VARIABLE: &str = "CISTERN_TEST_MONGODB_URI";

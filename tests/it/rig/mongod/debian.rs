@@ -11,11 +11,3 @@ pub(crate) fn install(packages: &[&str]) {
         let _ = apt.stdin(Stdio::null()).output();
     }
 }
-
-/// Installs packages unless a command works already.
-pub(crate) fn provide(probe: &mut Command, packages: &[&str]) {
-    let works = probe.stdin(Stdio::null()).output().is_ok_and(|output| output.status.success());
-    if !works {
-        install(packages);
-    }
-}
