@@ -17,6 +17,7 @@ mod machine;
 #[allow(dead_code, reason = "made for the tests, which stop it, too")]
 #[path = "../../tests/it/rig/mongod.rs"]
 mod mongod;
+mod parts_of;
 mod place;
 mod reads;
 mod webhook;
@@ -30,7 +31,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Takes one kind of figure.
 type Measure = fn(&mut figure::Figures) -> Result<(), Box<dyn Error>>;
 
-const MEASURES: [(&str, Measure); 12] = [
+const MEASURES: [(&str, Measure); 14] = [
     ("cold and warm backfill", backfill::with_latency),
     ("sequential backfill", backfill::one_at_a_time),
     ("unhindered backfill", backfill::without_latency),
@@ -39,10 +40,12 @@ const MEASURES: [(&str, Measure); 12] = [
     ("small webhooks", webhook::small),
     ("large webhooks", webhook::large),
     ("reads", reads::measure),
+    ("parts", parts_of::in_a_file),
     ("latency on mongodb", backfill::with_latency_on_mongodb),
     ("unhindered backfill on mongodb", backfill::without_latency_on_mongodb),
     ("webhooks on mongodb", webhook::small_on_mongodb),
     ("blobs on mongodb", driver::blobs),
+    ("parts on mongodb", parts_of::in_a_database),
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

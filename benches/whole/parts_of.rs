@@ -1,0 +1,125 @@
+//! Parts of what is large: some lines and a section of a log of 100 MB, a search through it, one file of an archive of 1 GiB.
+
+use std::error::Error;
+use std::fmt::Write as _;
+use std::io::{Cursor, Read, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Instant;
+
+use cistern::demo::fake::{Archive, FakeGitlab, JobSpec, Log, Options, PipelineSpec, World};
+use tempfile::TempDir;
+use zip::write::{SimpleFileOptions, ZipWriter};
+
+use super::child::{self, Server};
+use super::figure::{Figures, median};
+use super::load::{Load, Request};
+use super::place::Place;
+
+const LOG_BYTES: usize = 100_000_000;
+
+/// The archive's large file; with the small one it stays below the limit of 1 GiB.
+const LARGE_BYTES: usize = 1_000 << 20;
+const SMALL_BYTES: usize = 20_000;
+
+/// Connections that stay open, and requests of each kind.
+const CONNECTIONS: usize = 4;
+const REQUESTS: usize = 2_000;
+
+/// Searches through the whole log; the median counts.
+const SEARCHES: usize = 5;
+
+/// In the store of one machine.
+pub(crate) fn in_a_file(figures: &mut Figures) -> Result<(), Box<dyn Error>> {
+    measure(figures, Place::File)
+}
+
+/// In the shared store.
+pub(crate) fn in_a_database(figures: &mut Figures) -> Result<(), Box<dyn Error>> {
+    measure(figures, Place::Database)
+}
+
+fn measure(figures: &mut Figures, place: Place) -> Result<(), Box<dyn Error>> {
+    let directory = TempDir::new()?;
+    let mut world = World::new();
+    let project = world.add_project("group/app");
+    let pipeline = world.add_pipeline(project, PipelineSpec::default());
+    let job = world.add_job(pipeline, JobSpec::new("large").log(Log::bytes(log())).archive(archive()?));
+    world.start_job(job);
+    world.finish_job(job, "success");
+    world.archive_trace(job);
+    let fake = FakeGitlab::start(world, Options::default())?;
+    let store = place.url(directory.path(), "cistern.db");
+    let fetched = child::backfill(&fake, &store, &[])?;
+    let suffix = place.suffix();
+    let caching = format!("peak memory while a log of 100 MB and an archive of 1 GiB are cached{suffix}");
+    figures.plain(&caching, fetched.usage.peak_bytes as f64 / f64::from(1 << 20), "MiB");
+    let server = Server::start(&fake, &store)?;
+    let own = format!("/api/cistern/v1/projects/{project}/jobs/{job}/log");
+    let file = format!("/api/v4/projects/{project}/jobs/{job}/artifacts/report/small.txt");
+    for (what, path) in [
+        ("the last 100 lines of a log of 100 MB", format!("{own}?tail=100")),
+        ("a section of it", format!("{own}?section=deploy")),
+        ("a file of 20 kB of an archive of 1 GiB", file),
+    ] {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        let requests = (0..REQUESTS).map(|_| Request::new(request.clone().into(), Vec::new())).collect();
+        let load = Load { address: server.address, connections: CONNECTIONS, expected: None, status: Some(200) };
+        let done = load.run(requests)?;
+        figures.plain(&format!("{what}{suffix}: p50"), done.part_millis(50), "ms");
+        figures.plain("… p99", done.p99_millis(), "ms");
+    }
+    let mut rates = Vec::new();
+    for _ in 0..SEARCHES {
+        let begun = Instant::now();
+        read(server.address, &format!("{own}?grep=no-such-word-[0-9]%2B$"))?;
+        rates.push(LOG_BYTES as f64 / 1e6 / begun.elapsed().as_secs_f64());
+    }
+    figures.plain(&format!("a search through a log of 100 MB{suffix}"), median(rates), "MB/s");
+    figures.plain("… peak memory of all these reads", server.usage().peak_bytes as f64 / f64::from(1 << 20), "MiB");
+    Ok(())
+}
+
+/// A log of plausible lines with a section near its end.
+fn log() -> Vec<u8> {
+    let mut text = String::with_capacity(LOG_BYTES + 256);
+    let mut line = 0;
+    while text.len() < LOG_BYTES - 100_000 {
+        line += 1;
+        let _ = writeln!(
+            text,
+            "2026-11-24T10:00:00.{:06}Z 00O [{line:>8}] compiling module_{} … ok",
+            line % 1_000_000,
+            line % 977
+        );
+    }
+    text.push_str("\x1b[0Ksection_start:1794925649:deploy\r\x1b[0Kdeploy\n");
+    for line in 0..500 {
+        let _ = writeln!(text, "uploading part {line} of 500");
+    }
+    text.push_str("\x1b[0Ksection_end:1794925650:deploy\r\x1b[0K\nJob succeeded\n");
+    text.into_bytes()
+}
+
+/// A zip with one large file that is stored and a small one that is deflated.
+fn archive() -> Result<Archive, Box<dyn Error>> {
+    let mut writer = ZipWriter::new(Cursor::new(Vec::with_capacity(LARGE_BYTES + (1 << 20))));
+    writer.start_file("image.bin", SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored))?;
+    let mut random = fastrand::Rng::with_seed(7);
+    let noise: Vec<u8> = std::iter::repeat_with(|| random.u8(..)).take(1 << 20).collect();
+    for _ in 0..LARGE_BYTES >> 20 {
+        writer.write_all(&noise)?;
+    }
+    writer.start_file("report/small.txt", SimpleFileOptions::default())?;
+    let small: String = (0..).map(|line| format!("test {line} passed\n")).take(SMALL_BYTES / 16).collect();
+    writer.write_all(small.as_bytes())?;
+    Ok(Archive::bytes(writer.finish()?.into_inner()))
+}
+
+/// Asks once and reads the answer to its end.
+fn read(address: SocketAddr, path: &str) -> Result<(), Box<dyn Error>> {
+    let mut stream = TcpStream::connect(address)?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer)?;
+    if answer.starts_with(b"HTTP/1.1 200") { Ok(()) } else { Err("a search was refused".into()) }
+}
