@@ -69,6 +69,8 @@ pub struct Task<'a> {
     pub cause: Cause,
     /// Whether what is unsettled or failed is asked for too.
     pub thorough: bool,
+    /// Whether what is not there yet is given up after this.
+    pub last: bool,
     /// The row of the listing that made a pass plan it.
     pub listed: Option<&'a crate::domain::Pipeline>,
 }

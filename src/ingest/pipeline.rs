@@ -69,8 +69,8 @@ impl Ingest {
         Ok((pipeline, self.gitlab.jobs(task.class(), key, None).await?))
     }
 
-    /// Ends the look at a pipeline that GitLab did not answer about: after an event it may not know it yet; otherwise it may
-    /// have deleted it, and then nothing of it is missed any more.
+    /// Ends the look at a pipeline that GitLab did not answer about: after an event it may not know it yet; otherwise, or when
+    /// it still does not know it after the event's last try, it may have deleted it, and then nothing of it is missed any more.
     async fn not_there(
         &self,
         task: &Task<'_>,
@@ -84,8 +84,8 @@ impl Ingest {
             _ => return Err(error.into()),
         });
         let held = self.store.pipeline(key).await?;
-        if task.cause != Cause::Ended && held.is_some_and(|row| !row.gone) && self.is_deleted(task.class(), key).await?
-        {
+        let yet_to_come = task.cause == Cause::Ended && !task.last;
+        if !yet_to_come && held.is_some_and(|row| !row.gone) && self.is_deleted(task.class(), key).await? {
             tracing::debug!(project.id = %key.project, pipeline.id = %key.pipeline, "GitLab deleted a pipeline");
             found.facts.push(Change::Gone(key));
         }

@@ -22,6 +22,7 @@ impl Workers {
             lane: lease.lane(),
             cause: lease.cause(),
             thorough: lease.is_thorough(),
+            last: usize::try_from(lease.attempt()).unwrap_or(usize::MAX) > self.config.schedule.not_ended_retries.len(),
             listed: lease.listed(),
         };
         let (part, trouble) = match self.ingest.run(&task).await {
