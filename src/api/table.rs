@@ -49,6 +49,8 @@ impl Table for Describing<'_> {
         Args: FromRequest + 'static,
         F::Output: Responder + 'static,
     {
+        // The router's own words for a path of several segments.
+        let path = path.replace(":.*}", "}");
         self.into.push(Described { path: format!("{}{path}", self.base), operation });
     }
 }

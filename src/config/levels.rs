@@ -208,9 +208,10 @@ mod tests {
 
     #[test]
     fn a_setting_to_come_is_not_likened_to_another() {
-        for (name, written) in
-            [("gitlab.hooks_token", str::to_owned as fn(&str) -> String), ("CISTERN_SERVER_PUBLIC_URL", keys::variable)]
-        {
+        for (name, written) in [
+            ("gitlab.hooks_token", str::to_owned as fn(&str) -> String),
+            ("CISTERN_GITLAB_HOOKS_TOKEN", keys::variable),
+        ] {
             let mistake = unknown(name, Origin::Default, written);
             assert_eq!((mistake.problem.as_str(), mistake.fix.as_str()), ("not part of this version yet", "remove it"));
         }

@@ -19,8 +19,7 @@ pub(super) fn document(routes: &[Described]) -> Value {
             schemas.insert(shape.name.to_owned(), schema(shape));
         }
         let describe = |head: bool| describe(path, operation, head);
-        // The server's own word for a path of several segments.
-        paths.insert(path.replace(":.*}", "}"), json!({ "get": describe(false), "head": describe(true) }));
+        paths.insert(path.clone(), json!({ "get": describe(false), "head": describe(true) }));
     }
     json!({
         "openapi": "3.1.0",
@@ -136,16 +135,12 @@ fn good(answer: Answer, head: bool) -> Value {
         Answer::Part => {
             ("The part.", "text/plain", json!({ "type": "string" }), json!("$ make test\n"), file_headers())
         }
-        Answer::File => ("The file.", "*/*", json!({}), Value::Null, json!({})),
+        Answer::File => ("The file.", "*/*", json!({}), json!("<html></html>"), json!({})),
         Answer::Events => {
-            let example = json!("id: 6\nevent: log\ndata: {\"offset\":0,\"text\":\"begin\\n\"}\n\n");
-            (
-                "Events for as long as the job runs.",
-                "text/event-stream",
-                json!({ "type": "string" }),
-                example,
-                json!({}),
-            )
+            let text = json!({ "type": "string" });
+            let event = json!({ "type": "object", "properties": { "id": text, "event": text, "data": text } });
+            let example = json!({ "id": "6", "event": "log", "data": "{\"offset\":0,\"text\":\"begin\\n\"}" });
+            ("Events for as long as the job runs.", "text/event-stream", event, example, json!({}))
         }
     };
     let mut good = json!({ "description": about });
@@ -154,8 +149,11 @@ fn good(answer: Answer, head: bool) -> Value {
     } else {
         good["content"] = json!({ media: { "schema": schema } });
         if let Answer::Part = answer {
-            for other in ["text/html", "application/x-ndjson"] {
-                good["content"][other] = json!({ "schema": { "type": "string" } });
+            for (other, example) in [
+                ("text/html", "<span class=\"fg-2\">$ make test</span>\n"),
+                ("application/x-ndjson", "{\"line\":1,\"offset\":0,\"text\":\"$ make test\"}\n"),
+            ] {
+                good["content"][other] = json!({ "schema": { "type": "string" }, "example": example });
             }
         }
         if !example.is_null() {
