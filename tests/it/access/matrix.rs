@@ -97,7 +97,43 @@ async fn while_gitlab_is_away_everybody_gets_what_they_got(engine: Engine) {
     serving.stop().await;
 }
 
+/// What GitLab has no shape for, or the fake has not, is judged like that of GitLab which shows the same.
+async fn own_routes_are_judged_like_gitlab_s(engine: Engine) {
+    let instance = instance(engine).await;
+    let serving = instance.rig.serve("cistern.db").await;
+    let (mut granted, mut refused) = (0, 0);
+    for token in READERS {
+        for place in &instance.places {
+            let base = format!("/projects/{}", place.project);
+            let (job, pipeline) =
+                (format!("{base}/jobs/{}", place.job), format!("{base}/pipelines/{}", place.pipeline));
+            let own = |base: &str, routes: &[&str]| -> Vec<String> {
+                routes.iter().map(|route| format!("{base}/{route}")).collect()
+            };
+            let logs = own(&job, &["log", "log/sections", "log/errors", "log/follow"]);
+            let completeness = [own(&base, &["completeness"]), own(&pipeline, &["completeness"])].concat();
+            for (like, routes) in [(format!("{job}/trace"), logs), (pipeline.clone(), completeness)] {
+                let like = ours(&serving, &like, token).await.status;
+                for route in routes {
+                    let path = format!("/api/cistern/v1{route}");
+                    let sent = loopback::send(serving.address(), "GET", &path, &headers(token), b"").await;
+                    assert_eq!(sent.expect("an answer").status, like, "{} {token:?} {route}", place.name);
+                    if like == 200 { granted += 1 } else { refused += 1 }
+                }
+            }
+            let archive = ours(&serving, &format!("{job}/artifacts"), token).await.status;
+            let tree = ours(&serving, &format!("{job}/artifacts/tree"), token).await.status;
+            let file = ours(&serving, &format!("{job}/artifacts/none"), token).await.status;
+            assert!(tree == archive || (archive == 200 && tree == 422), "{} {token:?} {archive} {tree}", place.name);
+            assert!(archive == 200 || file == archive, "{} {token:?} {archive} {file}", place.name);
+        }
+    }
+    assert!(granted > 100 && refused > 100, "{granted} {refused}");
+    serving.stop().await;
+}
+
 on_both! {
+    own_routes_are_judged_like_gitlab_s;
     while_gitlab_is_away_everybody_gets_what_they_got;
     readers_get_what_gitlab_gives_them;
     rights_that_change_are_gitlab_s_of_now_when_their_time_is_over;
