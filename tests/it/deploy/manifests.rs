@@ -128,7 +128,8 @@ fn ports_and_names_lead_to_the_listeners() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_paths_of_probes_and_ingresses_are_those_of_the_program() {
-    let serving = crate::rig::Rig::new(cistern::demo::fake::World::new()).serve("cistern.db").await;
+    let rig = crate::rig::Rig::new(cistern::demo::fake::World::new());
+    let serving = rig.serve("cistern.db").await;
     let objects = overlay("replicated");
     let container = &pod(one(&objects, "Deployment", "cistern")).expect("pods")["containers"][0];
     for (probe, path) in [("startupProbe", "/livez"), ("livenessProbe", "/livez"), ("readinessProbe", "/readyz")] {
@@ -145,7 +146,7 @@ async fn the_paths_of_probes_and_ingresses_are_those_of_the_program() {
 
     let readers = documents(&path("k8s/components/ingress-readers/ingress.yaml")).remove(0);
     let prefix = text(&readers["spec"]["rules"][0]["http"]["paths"][0]["path"]).to_owned();
-    assert_eq!(serving.get(&format!("{prefix}/v4/projects")).await.status, 200);
+    assert!(serving.json(&format!("{prefix}/v4/projects")).await.is_array());
     serving.stop().await;
 }
 
