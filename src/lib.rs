@@ -15,6 +15,7 @@ pub mod config;
 pub mod demo;
 pub mod domain;
 pub mod gitlab;
+pub mod hooks;
 pub mod ingest;
 pub mod loopback;
 pub mod progress;

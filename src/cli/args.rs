@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, Command, FromArgMatches, Parser, Subcommand, ValueEnum};
 use url::Url;
 
+use super::hooks::HooksVerb;
 use super::settings;
 use crate::config::{Flags, Needs, ProjectRef, parse_duration};
 
@@ -48,6 +49,9 @@ pub enum Verb {
     Verify(Verify),
     /// Look at configuration, store and GitLab, and say what has to be done; changes nothing
     Check(Check),
+    /// Make, list, test and repair GitLab's webhooks to this service
+    #[command(subcommand)]
+    Hooks(HooksVerb),
     /// Show the whole of it against a made-up GitLab, without any configuration
     Demo(Demo),
     /// Ask a running `serve` whether it is ready; exit 0 if so
@@ -62,6 +66,7 @@ impl Verb {
             Self::Backfill(_) => "backfill",
             Self::Verify(_) => "verify",
             Self::Check(_) => "check",
+            Self::Hooks(_) => "hooks",
             Self::Demo(_) => "demo",
             Self::Healthcheck(_) => "healthcheck",
         }
@@ -71,6 +76,7 @@ impl Verb {
     pub fn needs(&self) -> Needs {
         match self {
             Self::Serve | Self::Backfill(_) | Self::Verify(_) | Self::Check(_) => Needs::Gitlab,
+            Self::Hooks(_) => Needs::Hooks,
             Self::Demo(_) | Self::Healthcheck(_) => Needs::Nothing,
         }
     }

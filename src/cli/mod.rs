@@ -8,6 +8,7 @@ mod args;
 mod check;
 mod exit;
 mod healthcheck;
+mod hooks;
 mod named;
 mod run;
 mod settings;
@@ -15,4 +16,5 @@ mod signals;
 
 pub use args::{Backfill, Check, Cli, Demo, Healthcheck, Output, Verb, Verify};
 pub use exit::Exit;
+pub use hooks::{Asked, Ensure, Failed, HooksVerb, Places, Rotate, Test, TestEvent};
 pub use run::run;

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::args::{Backfill, Cli, Output, Verb, Verify};
 use super::named::Named;
 use super::signals::{interrupted, unless_interrupted};
-use super::{Exit, check, healthcheck};
+use super::{Exit, check, healthcheck, hooks};
 use crate::app::{Engine, Listeners, OpenError, Service};
 use crate::config::{Config, Flags, Parallel, Surroundings};
 use crate::demo;
@@ -34,6 +34,10 @@ pub async fn run(cli: Cli, around: &Surroundings) -> Exit {
             answer(args.output, &findings, || findings.iter().map(|finding| format!("{finding}\n")).collect());
             check::judge(&findings)
         }
+        Verb::Hooks(verb) => match log(&config, None) {
+            Ok(()) => hooks::run(&config, verb).await,
+            Err(exit) => exit,
+        },
         Verb::Demo(args) => demo(args, config, cli.flags).await,
         Verb::Healthcheck(args) => healthcheck::run(&config, args).await,
     }
@@ -195,7 +199,7 @@ fn log(config: &Config, bars: Option<indicatif::MultiProgress>) -> Result<(), Ex
 }
 
 /// Prints the one answer of a verb.
-fn answer<T: serde::Serialize>(output: Output, value: &T, in_words: impl FnOnce() -> String) {
+pub(super) fn answer<T: serde::Serialize>(output: Output, value: &T, in_words: impl FnOnce() -> String) {
     match output {
         Output::Text => print!("{}", in_words()),
         Output::Json => match serde_json::to_string_pretty(value) {
@@ -213,7 +217,7 @@ fn could_not_open(error: &OpenError) -> Exit {
     could_not_run(error)
 }
 
-fn could_not_run(error: &dyn std::error::Error) -> Exit {
+pub(super) fn could_not_run(error: &dyn std::error::Error) -> Exit {
     eprintln!("cistern: {error}");
     Exit::CouldNotRun
 }

@@ -138,8 +138,6 @@ pub const LATER: &[&str] = &[
     "access.tokens",
     "api.max_age",
     "api.read_through",
-    "gitlab.hooks_token",
-    "server.public_url",
 ];
 
 /// Returns the rows of the README's settings table, heading included.
@@ -174,6 +172,8 @@ keys! {
         "the GitLab instance; may have a path; also read from `GITLAB_URL`";
     GITLAB_TOKEN "gitlab.token" Kind::Secret, Unset("none"),
         "a `read_api` token of Reporter role; also read from `GITLAB_TOKEN`";
+    GITLAB_HOOKS_TOKEN "gitlab.hooks_token" Kind::Secret, Unset("none"),
+        "only for managing webhooks: a token of scope `api` and role Maintainer (of a group: Owner)";
     GITLAB_CA_FILE "gitlab.ca_file" Kind::File, Unset("the system's store"),
         "certificates of a private authority (PEM)";
     WEBHOOK_TOKENS "webhook.tokens" Kind::Secrets, Unset("none"),
@@ -191,6 +191,8 @@ keys! {
     SERVER_LISTEN "server.listen" Kind::Address, Text("127.0.0.1:8080"), "where webhooks and reads are answered";
     SERVER_ADMIN_LISTEN "server.admin_listen" Kind::Address, Text("127.0.0.1:9090"),
         "where `/metrics` and `/status` are answered; never behind an ingress";
+    SERVER_PUBLIC_URL "server.public_url" Kind::Url, Unset("none"),
+        "only for managing webhooks and for links: where this service is reached from outside";
     SERVER_DRAIN_DELAY "server.drain_delay" Kind::Duration, Text("0s"),
         "how long to keep serving, not ready, after the first signal";
     SERVER_DRAIN_TIMEOUT "server.drain_timeout" Kind::Duration, Text("25s"),

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use super::keys::{
     ACCESS_ALLOW_OPEN_NETWORK, ACCESS_MODE, SERVER_ADMIN_LISTEN, SERVER_DRAIN_DELAY, SERVER_DRAIN_TIMEOUT,
-    SERVER_LISTEN,
+    SERVER_LISTEN, SERVER_PUBLIC_URL,
 };
 use super::reader::{Reader, one_of};
 use super::units::Unfit;
+use url::Url;
 
 /// The longest drain that is accepted.
 const LONGEST_DRAIN: Duration = Duration::from_secs(3600);
@@ -20,6 +21,8 @@ pub struct Server {
     pub listen: SocketAddr,
     /// `server.admin_listen`: metrics and status.
     pub admin_listen: SocketAddr,
+    /// `server.public_url`: where the service is reached from outside; http or https, no query, no slash at its end.
+    pub public_url: Option<Url>,
     /// `server.drain_delay`: how long to keep serving, not ready, after the first signal.
     pub drain_delay: Duration,
     /// `server.drain_timeout`: how long running work may take to end.
@@ -46,6 +49,7 @@ impl Server {
     pub(super) fn read(reader: &mut Reader) -> Option<Self> {
         let listen = reader.required(&SERVER_LISTEN, parse_address);
         let admin_listen = reader.required(&SERVER_ADMIN_LISTEN, parse_address);
+        let public_url = reader.optional(&SERVER_PUBLIC_URL, parse_public_url);
         let drain_delay = reader.duration(&SERVER_DRAIN_DELAY, Duration::ZERO..=LONGEST_DRAIN);
         let drain_timeout = reader.duration(&SERVER_DRAIN_TIMEOUT, Duration::ZERO..=LONGEST_DRAIN);
         let (listen, admin_listen) = (listen?, admin_listen?);
@@ -53,7 +57,13 @@ impl Server {
             let unfit = Unfit::new("the same as server.listen", "give the two listeners different ports");
             reader.wrong(&SERVER_ADMIN_LISTEN, unfit);
         }
-        Some(Self { listen, admin_listen, drain_delay: drain_delay?, drain_timeout: drain_timeout? })
+        Some(Self {
+            listen,
+            admin_listen,
+            public_url: public_url?,
+            drain_delay: drain_delay?,
+            drain_timeout: drain_timeout?,
+        })
     }
 }
 
@@ -81,6 +91,25 @@ fn parse_mode(text: &str) -> Result<Mode, Unfit> {
         "token" | "gitlab" => Err(Unfit::new("not part of this version yet", "write open")),
         _ => Err(one_of(&["open"])),
     }
+}
+
+/// Never quotes the text: it may hold a password.
+fn parse_public_url(text: &str) -> Result<Url, Unfit> {
+    let unfit =
+        |problem: &str| Unfit::new(problem, "write it as https://cistern.example.com or https://example.com/cistern");
+    let mut url = Url::parse(text).map_err(|error| unfit(&format!("not a URL: {error}")))?;
+    if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
+        return Err(unfit("neither http nor https with a host"));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(unfit("holds a user or password"));
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(unfit("holds a query or fragment"));
+    }
+    let path = url.path().trim_end_matches('/').to_owned();
+    url.set_path(&path);
+    Ok(url)
 }
 
 fn parse_address(text: &str) -> Result<SocketAddr, Unfit> {

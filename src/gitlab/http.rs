@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use reqwest::header::{ACCEPT_ENCODING, HeaderName, HeaderValue, LOCATION};
-use reqwest::{Client, Response};
-use secrecy::ExposeSecret;
+use reqwest::{Client, Method, RequestBuilder, Response};
+use secrecy::{ExposeSecret, SecretString};
 use tokio::time::{Instant, sleep_until, timeout};
 use url::Url;
 
@@ -21,7 +21,7 @@ use super::endpoint::Endpoint;
 use super::limits::{Limits, Verdict};
 use super::metrics::Metrics;
 use super::permits::{Permit, Permits};
-use super::question::Question;
+use super::question::{Credential, Question};
 use super::redirect::{self, MAX_REDIRECTS, Origin};
 use super::turns::Claim;
 use super::window::Window;
@@ -50,6 +50,8 @@ pub(super) struct Http {
     elsewhere: Client,
     addresses: Arc<Addresses>,
     token: HeaderValue,
+    /// The token that manages webhooks.
+    hooks_token: Option<HeaderValue>,
     limits: Mutex<Limits>,
     pub(super) window: Mutex<Window>,
     /// `limits.api_calls` and `limits.requests_per_minute`.
@@ -58,7 +60,7 @@ pub(super) struct Http {
     calls: AtomicU64,
     storage_calls: AtomicU64,
     up: Mutex<Option<bool>>,
-    timeouts: Timeouts,
+    pub(super) timeouts: Timeouts,
 }
 
 /// One step of a chain of redirects.
@@ -67,6 +69,7 @@ pub(super) struct Hop {
     /// Whether the chain has not left GitLab's origin, so that the token may be sent.
     pub(super) home: bool,
     pub(super) sent: Instant,
+    pub(super) credential: Credential,
 }
 
 impl Http {
@@ -76,9 +79,14 @@ impl Http {
         if !matches!(config.url.scheme(), "http" | "https") || !origin.owns(&config.url) {
             return Err(unusable("gitlab.url", "it has to be http(s)://host without credentials"));
         }
-        let mut token = HeaderValue::from_str(config.token.expose_secret())
-            .map_err(|_| unusable("gitlab.token", "it holds characters that no header can carry"))?;
-        token.set_sensitive(true);
+        let header = |token: &SecretString, name| -> Result<HeaderValue, Kind> {
+            let mut header = HeaderValue::from_str(token.expose_secret())
+                .map_err(|_| unusable(name, "it holds characters that no header can carry"))?;
+            header.set_sensitive(true);
+            Ok(header)
+        };
+        let token = header(&config.token, "gitlab.token")?;
+        let hooks_token = config.hooks_token.as_ref().map(|token| header(token, "gitlab.hooks_token")).transpose()?;
         let addresses = Arc::new(Addresses::around(&config.url));
         let client = || transport::client(config, timeouts, Resolver(Arc::clone(&addresses)));
         let metrics = Metrics::new();
@@ -92,6 +100,7 @@ impl Http {
             elsewhere: client()?,
             addresses,
             token,
+            hooks_token,
             limits: Mutex::default(),
             window: Mutex::new(Window::new(config.calls)),
             most: config.calls.max(1),
@@ -152,13 +161,15 @@ impl Http {
     ) -> Result<(Response, Permit, Timestamp), Kind> {
         let mut url = Url::parse(url).map_err(|_| Kind::Rejected(400))?;
         let endpoint = question.endpoint();
+        let credential = question.credential();
+        self.holds(credential)?;
         let permit = self.admit(class, endpoint).await?;
-        let mut hop = Hop { endpoint, home: true, sent: Instant::now() };
+        let mut hop = Hop { endpoint, home: true, sent: Instant::now(), credential };
         for _ in 0..=MAX_REDIRECTS {
             let response = self.send(&hop, url).await.inspect_err(|kind| self.weigh(&hop, Some(kind)))?;
             let head = Head::read(response.status().as_u16(), response.headers());
             if hop.home {
-                self.learn(&head, hop.sent);
+                self.learn(&head, &hop);
             }
             if !matches!(head.status, 301 | 302 | 303 | 307 | 308) {
                 let judged = self.judge(&hop, &head, response).await;
@@ -175,14 +186,23 @@ impl Http {
             if home {
                 self.permits.another_call(class).await;
             }
-            hop = Hop { endpoint: if home { endpoint } else { Endpoint::Storage }, home, sent: Instant::now() };
+            let endpoint = if home { endpoint } else { Endpoint::Storage };
+            hop = Hop { endpoint, home, sent: Instant::now(), credential };
         }
         Err(Kind::Redirect("there are too many"))
     }
 
+    /// Refuses what needs a token that is not set, before anything is sent.
+    pub(super) fn holds(&self, credential: Credential) -> Result<(), Kind> {
+        match credential {
+            Credential::Managing if self.hooks_token.is_none() => Err(Kind::HooksTokenRefused("it is not set")),
+            _ => Ok(()),
+        }
+    }
+
     /// Waits for a permit, unless GitLab does not want to be asked: that is looked at before queueing, so that nobody
     /// queues in vain, and again when it is the question's turn.
-    async fn admit(&self, class: Class, endpoint: Endpoint) -> Result<Permit, Kind> {
+    pub(super) async fn admit(&self, class: Class, endpoint: Endpoint) -> Result<Permit, Kind> {
         let claim = Claim { class, bulk: endpoint.is_bulk() };
         loop {
             let now = Instant::now();
@@ -205,15 +225,30 @@ impl Http {
     }
 
     async fn send(&self, hop: &Hop, url: Url) -> Result<Response, Kind> {
-        let mut request = if hop.home && self.origin.owns(&url) {
-            self.home.get(url).header(TOKEN, self.token.clone())
-        } else {
-            self.elsewhere.get(url)
-        };
+        let mut request = self.request(hop, Method::GET, url);
         if matches!(hop.endpoint, Endpoint::Archive | Endpoint::Storage) {
             // Archives are compressed already, and their announced length is worth more.
             request = request.header(ACCEPT_ENCODING, const { HeaderValue::from_static("identity") });
         }
+        self.exchange(hop, request).await
+    }
+
+    /// Begins a request; the token goes to GitLab's origin only.
+    pub(super) fn request(&self, hop: &Hop, method: Method, url: Url) -> RequestBuilder {
+        if !hop.home || !self.origin.owns(&url) {
+            return self.elsewhere.request(method, url);
+        }
+        let request = self.home.request(method, url);
+        match hop.credential {
+            Credential::Reading => request.header(TOKEN, self.token.clone()),
+            Credential::Managing => {
+                self.hooks_token.iter().fold(request, |request, token| request.header(TOKEN, token))
+            }
+        }
+    }
+
+    /// Sends a request and waits for the head of its answer.
+    pub(super) async fn exchange(&self, hop: &Hop, request: RequestBuilder) -> Result<Response, Kind> {
         let patience = if hop.endpoint == Endpoint::TestReport { REPORT_PATIENCE } else { 1 };
         let counter = if hop.endpoint == Endpoint::Storage { &self.storage_calls } else { &self.calls };
         counter.fetch_add(1, Ordering::Relaxed);
@@ -232,15 +267,16 @@ impl Http {
     }
 
     /// Takes in what any answer of GitLab says about its limits and our token.
-    fn learn(&self, head: &Head, sent: Instant) {
+    pub(super) fn learn(&self, head: &Head, hop: &Hop) {
         // A redirect or a page may come from something that did not look at the token.
-        let accepted = matches!(head.status, 200 | 404) && head.shape != Shape::Html;
+        let accepted =
+            hop.credential == Credential::Reading && matches!(head.status, 200 | 404) && head.shape != Shape::Html;
         let news = {
             let mut limits = self.limits();
             if let Some(budget) = head.budget {
                 limits.budget(Instant::now(), budget, self.permits.held() as u64);
             }
-            accepted && limits.accepted(sent)
+            accepted && limits.accepted(hop.sent)
         };
         if let Some(budget) = head.budget {
             self.metrics.limit_remaining.set(i64::try_from(budget.remaining).unwrap_or(i64::MAX));
@@ -269,7 +305,7 @@ impl Http {
         }
     }
 
-    fn judge_with(&self, hop: &Hop, head: &Head, body: &[u8]) -> Result<(), Kind> {
+    pub(super) fn judge_with(&self, hop: &Hop, head: &Head, body: &[u8]) -> Result<(), Kind> {
         let now = Instant::now();
         match head.meaning(body) {
             Meaning::Answer if head.shape == Shape::Html => {
@@ -286,6 +322,10 @@ impl Http {
             Meaning::Forbidden => Err(Kind::Forbidden),
             Meaning::Rejected => Err(Kind::Rejected(head.status)),
             Meaning::Unavailable => Err(Kind::Unavailable(format!("status {}", head.status))),
+            // Only the reading token's refusal concerns all questions.
+            Meaning::TokenRefused(reason) if hop.credential == Credential::Managing => {
+                Err(Kind::HooksTokenRefused(reason))
+            }
             Meaning::TokenRefused(reason) => {
                 if self.limits().refused(now, reason) {
                     tracing::error!(

@@ -8,6 +8,7 @@
 //! how many calls can GitLab bear?) and `http` (the only place that sends), which follows redirects and reads the verdict of an
 //! `answer`.
 
+mod about;
 mod address;
 mod answer;
 mod body;
@@ -16,9 +17,12 @@ mod condition;
 mod config;
 mod endpoint;
 mod error;
+mod hook;
 mod http;
 mod limits;
+mod manage;
 mod metrics;
+mod order;
 mod pace;
 mod pages;
 mod permits;
@@ -36,11 +40,14 @@ use std::time::Duration;
 
 use prometheus_client::registry::Registry;
 
+pub use about::{Instance, Membership, TokenFacts};
 pub use body::Body;
 pub use breaker::Circuit;
 pub use config::{Config, Timeouts};
 pub use error::{Error, Kind};
+pub use hook::{Delivered, Hook, HookOwner, HookWish, Trigger};
 pub use pages::Next;
+pub use question::Credential;
 
 use crate::domain::{Job, JobKey, Pipeline, PipelineKey, PipelineSource, Project, ProjectId, Timestamp};
 use http::Http;

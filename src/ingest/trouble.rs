@@ -63,12 +63,13 @@ impl Trouble {
             Self::Gitlab(error) => match &error.kind {
                 gitlab::Kind::NotFound => Remedy::Gone,
                 gitlab::Kind::Unavailable(_) => Remedy::Later,
-                gitlab::Kind::TokenRefused(_) => Remedy::Person,
+                gitlab::Kind::TokenRefused(_) | gitlab::Kind::HooksTokenRefused(_) => Remedy::Person,
                 gitlab::Kind::Throttled { until, everything } => {
                     Remedy::NotBefore { until: *until, everyone: *everything }
                 }
                 gitlab::Kind::Forbidden
                 | gitlab::Kind::Rejected(_)
+                | gitlab::Kind::Refused { .. }
                 | gitlab::Kind::Malformed(_)
                 | gitlab::Kind::Redirect(_) => Remedy::Nothing,
             },

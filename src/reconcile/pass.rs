@@ -40,7 +40,8 @@ pub enum Only {
 }
 
 impl Only {
-    pub(super) fn takes(&self, project: &Project) -> bool {
+    /// Returns whether it is one of them.
+    pub fn takes(&self, project: &Project) -> bool {
         match self {
             Self::All => true,
             Self::Chosen(chosen) => chosen(project.id, &project.path),

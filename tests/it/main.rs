@@ -6,6 +6,7 @@ mod chaos;
 mod condition;
 mod converge;
 mod fake;
+mod hooks;
 mod log;
 mod network;
 mod passes;

@@ -23,6 +23,8 @@ pub(super) const MODULES: &[Module] = &[
     module("queue", &["domain", "store", "work"]),
     module("store", &["domain", "work"]),
     module("gitlab", &["domain"]),
+    // Manages GitLab's webhooks: the only module that gives GitLab orders.
+    module("hooks", &["domain", "gitlab"]),
     // One path for one effect (law 2): the only module that knows both GitLab and how job facts are written.
     module("ingest", &["domain", "gitlab", "store", "work"]),
     // Finds and offers work; how work is done is not its business.
@@ -38,7 +40,16 @@ pub(super) const MODULES: &[Module] = &[
     // Reads settings and builds each component's own `Config`; of components it knows no more than that.
     module(
         "config",
-        &["domain", "gitlab::Config", "store::Config", "store::Place", "telemetry::Format", "webhook::Config"],
+        &[
+            "domain",
+            "gitlab::Config",
+            "hooks::Config",
+            "store::Config",
+            "store::Place",
+            "telemetry::Format",
+            "webhook::Config",
+            "webhook::PATH",
+        ],
     ),
     // Puts everything together.
     module(
@@ -74,6 +85,7 @@ pub(super) const MODULES: &[Module] = &[
             "demo",
             "domain",
             "gitlab",
+            "hooks",
             "ingest",
             "loopback",
             "progress",

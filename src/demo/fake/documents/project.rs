@@ -104,7 +104,7 @@ impl World {
             "import_error": null,
             "runners_token": "never-store-me-runners-token",
             "permissions": {
-                "project_access": {"access_level": 20, "notification_level": 3},
+                "project_access": {"access_level": project.role, "notification_level": 3},
                 "group_access": null,
             },
         });

@@ -5,6 +5,7 @@
 //! twice. Erasing, expiring and archiving do not raise it, as in GitLab. Verbs on unknown ids do nothing.
 
 mod clock;
+mod hook;
 mod model;
 mod spec;
 mod status;
@@ -17,6 +18,7 @@ use bytes::Bytes;
 
 pub use spec::{JobSpec, PipelineSpec};
 
+pub(crate) use hook::{Hook, HookOwner, Logged};
 pub(crate) use model::{Bridge, Job, Parent, Pipeline, Project};
 
 use super::content::Run;
@@ -38,6 +40,11 @@ pub struct World {
     pub(crate) bridges: BTreeMap<JobId, Bridge>,
     /// Former paths of moved projects.
     pub(crate) moved: HashMap<String, ProjectId>,
+    /// The version it claims to have, when that is not the one it behaves like.
+    pub(crate) claimed_version: Option<String>,
+    pub(crate) hooks: BTreeMap<u64, Hook>,
+    /// What was delivered, the oldest first.
+    pub(crate) logged: Vec<Logged>,
     pub(crate) report_cache: HashMap<PipelineId, (Timestamp, Bytes)>,
     pub(crate) rendered: Rendered,
     next_project: u64,
@@ -78,6 +85,9 @@ impl World {
             jobs: BTreeMap::new(),
             bridges: BTreeMap::new(),
             moved: HashMap::new(),
+            claimed_version: None,
+            hooks: BTreeMap::new(),
+            logged: Vec::new(),
             report_cache: HashMap::new(),
             rendered: Rendered::default(),
             next_project: 2_718,
@@ -120,6 +130,8 @@ impl World {
             archived: false,
             ci_enabled: true,
             pipelines: Vec::new(),
+            role: 20,
+            hooks_role: 40,
         };
         self.projects.insert(id, project);
         id
