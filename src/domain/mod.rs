@@ -13,7 +13,7 @@ mod status;
 mod timestamp;
 
 pub use document::{Document, Malformed};
-pub use finding::{Finding, Verdict};
+pub use finding::{Finding, Verdict, in_bytes};
 pub use ids::{JobId, JobKey, ParseIdError, PipelineId, PipelineKey, ProjectId};
 pub use job::{ArchiveFile, Job};
 pub use needs::{Eagerness, Needs, after_look, needs, needs_report, next_look, report_jobs};

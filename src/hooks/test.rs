@@ -76,7 +76,7 @@ impl Hooks {
     }
 
     /// Returns the newest entries of a hook's log; none where GitLab keeps no log that can be asked for.
-    async fn newest(&self, owner: &HookOwner, hook: u64) -> Result<Vec<Delivered>, Error> {
+    pub async fn newest(&self, owner: &HookOwner, hook: u64) -> Result<Vec<Delivered>, Error> {
         match patiently!(self.gitlab.deliveries(Class::Reader, owner, hook, None)) {
             Ok(page) => Ok(page.rows),
             Err(error) if matches!(error.kind, Kind::NotFound) => Ok(Vec::new()),

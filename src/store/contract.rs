@@ -9,7 +9,7 @@ use prometheus_client::registry::Registry;
 
 use super::{
     Change, Entry, Error, Failure, Gap, Health, JobFilter, JobRow, Lease, Mongo, Page, PipelineFilter, PipelineRow,
-    PipelineState, Progress, Slice, Sqlite,
+    PipelineState, Progress, Slice, Space, Sqlite,
 };
 use super::{Config, Place, mongo, sqlite};
 use crate::domain::{BlobId, Document, Finding, JobKey, PipelineId, PipelineKey, ProjectId, Timestamp};
@@ -182,6 +182,9 @@ contract! {
     /// Every gap of a project or of all: missing pieces of ended jobs, missing reports and job lists, failed things. Sorted
     /// by project, pipeline and job; at most `limit`.
     fn gaps(project: Option<ProjectId>, limit: u64) -> Result<Vec<Gap>, Error>;
+
+    /// Returns how much the store takes, and how much room it has left.
+    fn space() -> Result<Space, Error>;
 
     /// Registers a new blob of this process before its first byte.
     fn new_blob() -> Result<BlobId, Error>;

@@ -3,6 +3,7 @@
 mod architecture;
 mod archive;
 mod chaos;
+mod check;
 mod condition;
 mod converge;
 mod fake;

@@ -11,6 +11,7 @@
 mod apply;
 mod blobs;
 mod calls;
+mod diagnose;
 mod documents;
 mod facts;
 mod gaps;
@@ -25,6 +26,7 @@ mod query;
 mod reach;
 mod round;
 mod schema;
+mod space;
 mod states;
 mod sweep;
 mod trouble;
@@ -149,6 +151,7 @@ pub(super) fn problem_of(url: &str) -> Option<&'static str> {
     let hosts_and_name =
         url.split_once("://").map_or(url, |(_, rest)| rest).split(['?', '#']).next().unwrap_or_default();
     match hosts_and_name.rsplit_once('/') {
+        Some((_, "admin" | "local" | "config")) => return Some("names a database that is MongoDB's own"),
         Some((_, name)) if !name.is_empty() => {}
         _ => return Some("names no database"),
     }

@@ -22,6 +22,7 @@ mod projects;
 mod publish;
 mod reports;
 mod schema;
+mod space;
 mod states;
 mod trouble;
 mod writer;

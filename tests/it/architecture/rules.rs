@@ -174,6 +174,7 @@ pub(super) const BANS: &[Ban] = &[
     // Who knows a library. The others know what we make of it.
     ban("reqwest", &["src/gitlab/"], "only gitlab sends"),
     ban_outside_tests("rusqlite", &["src/store/sqlite/"], "only the store knows its database"),
+    ban_outside_tests("rustix", &["src/store/sqlite/"], "only the store looks at its disk"),
     ban_outside_tests("mongodb::", &["src/store/mongo/"], "only the store knows its database"),
     ban("clap", &["src/cli/"], "only cli reads the command line"),
     ban("indicatif", &["src/progress/", "src/telemetry/", "src/cli/run.rs"], "bars are progress's"),
