@@ -7,6 +7,7 @@ mod engine;
 mod permits;
 mod service;
 mod status;
+mod watch;
 
 pub use engine::{Engine, OpenError, Running};
 pub use service::{Listeners, Service};

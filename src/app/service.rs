@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::status::status;
+use super::watch::Watch;
 use super::{Engine, Running};
 use crate::access::{self, Open};
 use crate::admin::probes::{Reach, Readiness};
@@ -59,6 +60,7 @@ pub struct Service {
     stop: CancellationToken,
     reconciler: JoinHandle<()>,
     probe: JoinHandle<()>,
+    watch: JoinHandle<()>,
     drain_delay: Duration,
     drain_timeout: Duration,
 }
@@ -71,6 +73,7 @@ impl Service {
         let mut registry = Registry::new(started);
         engine.register(&mut registry);
         let webhook = make_webhook(config, &engine, &mut registry)?;
+        let watch = Watch::new(config, &engine, registry.metrics());
         let readiness = Arc::new(watch::Sender::new(Readiness::default()));
         let open = Open { allow_open_network: config.access.allow_open_network };
         let store = engine.store.clone();
@@ -107,6 +110,7 @@ impl Service {
             let (reconciler, stop) = (engine.reconciler.clone(), stop.clone());
             tokio::spawn(async move { reconciler.run(stop).await })
         };
+        let watch = tokio::spawn(watch.run(stop.clone()));
         let probe = tokio::spawn(keep_readiness(engine, Arc::clone(&readiness), stop.clone()));
         let (drain_delay, drain_timeout) = (config.server.drain_delay, timeout);
         Ok(Self {
@@ -119,6 +123,7 @@ impl Service {
             stop,
             reconciler,
             probe,
+            watch,
             drain_delay,
             drain_timeout,
         })
@@ -148,6 +153,7 @@ impl Service {
         joined("main listener", self.main.1.await.map(|ended| ended.map_err(|error| error.to_string())));
         self.stop.cancel();
         joined("reconciler", self.reconciler.await.map(Ok));
+        joined("watch", self.watch.await.map(Ok));
         joined("readiness probe", self.probe.await.map(Ok));
         self.running.stop(left()).await;
         self.admin.0.stop(true).await;

@@ -57,7 +57,7 @@ async fn serve(config: &Config) -> Exit {
     };
     let observer = std::sync::Arc::new(|unit: &crate::ingest::Unit| {
         if let Some(line) = progress::line(unit) {
-            tracing::debug!(project.id = %unit.target.project(), "{line}");
+            tracing::debug!(project.id = unit.target.project().0, "{line}");
         }
     });
     let engine = match Engine::open(config, "serve", observer).await {
@@ -188,9 +188,10 @@ fn log(config: &Config, bars: Option<indicatif::MultiProgress>) -> Result<(), Ex
     let terminal = std::io::stderr().is_terminal();
     let format = config.log.format.unwrap_or(if terminal { Format::Text } else { Format::Json });
     let color = config.log.color && terminal;
+    let traces = config.traces.as_ref();
     let done = match bars {
-        Some(bars) => telemetry::init_with(format, &config.log.level, color, AboveBars::new(bars)),
-        None => telemetry::init(format, &config.log.level, color),
+        Some(bars) => telemetry::init_with(format, &config.log.level, color, AboveBars::new(bars), traces),
+        None => telemetry::init_with(format, &config.log.level, color, std::io::stderr, traces),
     };
     done.map_err(|error| {
         eprintln!("cistern: could not {error}");

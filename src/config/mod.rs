@@ -22,6 +22,7 @@ mod store;
 mod surroundings;
 #[cfg(test)]
 mod tests;
+mod traces;
 mod units;
 mod webhook;
 
@@ -74,6 +75,8 @@ pub struct Config {
     pub schedule: Schedule,
     /// How much is logged.
     pub log: Log,
+    /// Where traces go; `None`: nobody asked for them.
+    pub traces: Option<crate::telemetry::Traces>,
     warnings: Vec<String>,
 }
 
@@ -155,6 +158,7 @@ impl Config {
         let access = Access::read(reader, server.as_ref());
         let scale = reader.required(&keys::SCHEDULE_SCALE, parse_scale);
         let log = Log::read(reader);
+        let traces = traces::read(reader);
         if needs == Needs::Hooks {
             for key in [&keys::GITLAB_HOOKS_TOKEN, &keys::SERVER_PUBLIC_URL] {
                 if !reader.is_given(key) {
@@ -176,6 +180,7 @@ impl Config {
             access: access?,
             schedule: Schedule::scaled(scale?),
             log: log?,
+            traces,
             warnings: Vec::new(),
         })
     }

@@ -108,7 +108,9 @@ impl Gitlab {
         let body = self.0.ask(class, Question::About(AboutQuestion::Token, credential)).await?;
         let parse =
             |raw: &RawValue, _| serde_json::from_str(raw.get()).map_err(|error| Malformed::json("token", &error));
-        pages::object(body, "token", parse).await
+        let facts: TokenFacts = pages::object(body, "token", parse).await?;
+        self.0.metrics.token(credential, facts.ends_at());
+        Ok(facts)
     }
 
     /// Lists the reading token's role in each of its projects, 100 at a time.

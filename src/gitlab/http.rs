@@ -12,6 +12,7 @@ use reqwest::header::{ACCEPT_ENCODING, HeaderName, HeaderValue, LOCATION};
 use reqwest::{Client, Method, RequestBuilder, Response};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::{Instant, sleep_until, timeout};
+use tracing::Instrument as _;
 use url::Url;
 
 use super::address::{Addresses, Resolver};
@@ -26,7 +27,7 @@ use super::redirect::{self, MAX_REDIRECTS, Origin};
 use super::turns::Claim;
 use super::window::Window;
 use super::{Class, Config, Error, Kind, Timeouts, transport};
-use crate::domain::{Malformed, Timestamp};
+use crate::domain::{Alarm, Malformed, Timestamp};
 
 const TOKEN: HeaderName = HeaderName::from_static("private-token");
 
@@ -35,6 +36,9 @@ const SHORT_PAUSE: Duration = Duration::from_secs(1);
 
 /// How much of an error's body is read to tell a refused token from a refused thing.
 const ERROR_BYTES: usize = 8 * 1024;
+
+/// At most one warning about slow questions in this time.
+const WARN_EVERY: Duration = Duration::from_secs(10);
 
 /// GitLab takes this much longer for a test report than for anything else.
 const REPORT_PATIENCE: u32 = 2;
@@ -51,7 +55,7 @@ pub(super) struct Http {
     addresses: Arc<Addresses>,
     token: HeaderValue,
     /// The token that manages webhooks.
-    hooks_token: Option<HeaderValue>,
+    pub(super) hooks_token: Option<HeaderValue>,
     limits: Mutex<Limits>,
     pub(super) window: Mutex<Window>,
     /// `limits.api_calls` and `limits.requests_per_minute`.
@@ -61,6 +65,7 @@ pub(super) struct Http {
     storage_calls: AtomicU64,
     up: Mutex<Option<bool>>,
     pub(super) timeouts: Timeouts,
+    pub(super) slow: Alarm,
 }
 
 /// One step of a chain of redirects.
@@ -109,6 +114,7 @@ impl Http {
             storage_calls: AtomicU64::new(0),
             up: Mutex::default(),
             timeouts,
+            slow: Alarm::new(WARN_EVERY),
         })
     }
 
@@ -120,9 +126,22 @@ impl Http {
 
     /// Asks a question at an address that GitLab gave, at GitLab's own origin.
     pub(super) async fn ask_at(&self, class: Class, question: Question, url: &str) -> Result<Body, Error> {
-        match self.answer(class, &question, url).await {
+        let endpoint = question.endpoint().as_str();
+        let span = match tracing::Span::current().is_none() {
+            true => tracing::Span::none(),
+            false => tracing::debug_span!(
+                "gitlab",
+                otel.kind = "client",
+                otel.name = endpoint,
+                error = tracing::field::Empty
+            ),
+        };
+        match self.answer(class, &question, url).instrument(span.clone()).await {
             Ok((response, permit, as_of)) => Ok(Body::new(question, response, permit, as_of, self.timeouts.idle)),
-            Err(kind) => Err(Error { question: question.to_string(), kind }),
+            Err(kind) => {
+                span.record("error", tracing::field::display(&kind));
+                Err(Error { question: question.to_string(), kind })
+            }
         }
     }
 
@@ -163,8 +182,10 @@ impl Http {
         let endpoint = question.endpoint();
         let credential = question.credential();
         self.holds(credential)?;
+        let asked = Instant::now();
         let permit = self.admit(class, endpoint).await?;
         let mut hop = Hop { endpoint, home: true, sent: Instant::now(), credential };
+        let waited = hop.sent - asked;
         for _ in 0..=MAX_REDIRECTS {
             let response = self.send(&hop, url).await.inspect_err(|kind| self.weigh(&hop, Some(kind)))?;
             let head = Head::read(response.status().as_u16(), response.headers());
@@ -172,6 +193,7 @@ impl Http {
                 self.learn(&head, &hop);
             }
             if !matches!(head.status, 301 | 302 | 303 | 307 | 308) {
+                self.note_slow(question, class, waited, hop.sent.elapsed());
                 let judged = self.judge(&hop, &head, response).await;
                 self.weigh(&hop, judged.as_ref().err());
                 return judged.map(|response| (response, permit, head.as_of));
@@ -190,14 +212,6 @@ impl Http {
             hop = Hop { endpoint, home, sent: Instant::now(), credential };
         }
         Err(Kind::Redirect("there are too many"))
-    }
-
-    /// Refuses what needs a token that is not set, before anything is sent.
-    pub(super) fn holds(&self, credential: Credential) -> Result<(), Kind> {
-        match credential {
-            Credential::Managing if self.hooks_token.is_none() => Err(Kind::HooksTokenRefused("it is not set")),
-            _ => Ok(()),
-        }
     }
 
     /// Waits for a permit, unless GitLab does not want to be asked: that is looked at before queueing, so that nobody

@@ -17,6 +17,14 @@ impl Http {
         self.try_to_tell(order).await.map_err(|kind| Error { question: order.to_string(), kind })
     }
 
+    /// Refuses what needs a token that is not set, before anything is sent.
+    pub(super) fn holds(&self, credential: Credential) -> Result<(), Kind> {
+        match credential {
+            Credential::Managing if self.hooks_token.is_none() => Err(Kind::HooksTokenRefused("it is not set")),
+            _ => Ok(()),
+        }
+    }
+
     async fn try_to_tell(&self, order: &Order) -> Result<Vec<u8>, Kind> {
         let url = Url::parse(&order.url(&self.api)).map_err(|_| Kind::Rejected(400))?;
         let endpoint = order.endpoint();

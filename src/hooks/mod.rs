@@ -10,6 +10,7 @@
 
 mod ensure;
 mod failed;
+mod metrics;
 mod patience;
 mod plan;
 mod rotate;
@@ -22,6 +23,7 @@ use serde::{Serialize, Serializer};
 
 pub use ensure::{Ensured, Outcome};
 pub use failed::{Missed, Resent};
+pub use metrics::Metrics;
 pub use plan::{State, flaws};
 pub use rotate::{Rotated, Rotation};
 pub use survey::{Found, Listed};

@@ -50,6 +50,19 @@ pub enum Remedy {
     Nothing,
 }
 
+impl Remedy {
+    /// Returns the word that traces have for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Later | Self::NotBefore { .. } | Self::Soon => "postponed",
+            Self::Person => "token_refused",
+            Self::Store => "store_away",
+            Self::Gone => "gone",
+            Self::Nothing => "failed",
+        }
+    }
+}
+
 impl Trouble {
     /// Returns what may help (contract, section 8).
     pub fn remedy(&self) -> Remedy {

@@ -136,7 +136,7 @@ impl Reconciler {
         let mut report = report.lock().unwrap_or_else(PoisonError::into_inner);
         report.projects += 1;
         if let Some(problem) = problem {
-            tracing::warn!(project.id = %project.id, error = %problem, "could not sweep a project to its end");
+            tracing::warn!(project.id = project.id.0, error = %problem, "could not sweep a project to its end");
             report.projects_failed += 1;
             report.note(format!("project {}", project.path), problem, true);
         }

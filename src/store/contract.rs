@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use prometheus_client::registry::Registry;
+use tracing::{Instrument, Span, debug_span};
 
 use super::{
     Change, Entry, Error, Failure, Gap, Health, JobFilter, JobRow, Lease, Mongo, Page, PipelineFilter, PipelineRow,
@@ -86,6 +87,14 @@ impl Store {
     }
 }
 
+/// Returns the span of an operation that is a part of something else; what is done without one, every second, has none.
+fn span(operation: &'static str) -> Span {
+    match Span::current().is_none() {
+        true => Span::none(),
+        false => debug_span!("store", otel.name = operation),
+    }
+}
+
 /// Writes each method of the contract as a call of the same method of whichever store it is.
 macro_rules! contract {
     ($($(#[$doc:meta])* fn $name:ident($($argument:ident: $type:ty),*) -> $result:ty;)*) => {
@@ -93,7 +102,7 @@ macro_rules! contract {
             $(
                 $(#[$doc])*
                 pub async fn $name(&self, $($argument: $type),*) -> $result {
-                    each!(self, store => store.$name($($argument),*).await)
+                    each!(self, store => store.$name($($argument),*).instrument(span(stringify!($name))).await)
                 }
             )*
         }

@@ -9,6 +9,7 @@ mod converge;
 mod fake;
 mod hooks;
 mod log;
+mod monitoring;
 mod network;
 mod passes;
 mod plan;

@@ -104,7 +104,7 @@ impl Mongo {
             facts: Group::new(FACT_LANES, FACT_BATCH),
             chunks: Group::new(CHUNK_LANES, CHUNK_BATCH),
             in_hand: Mutex::default(),
-            metrics: Metrics::new(),
+            metrics: Metrics::new(config.operations),
         };
         let store = Self { inner: Arc::new(inner) };
         match store.heartbeat(0, 0, 0).await {

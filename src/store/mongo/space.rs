@@ -12,7 +12,9 @@ const SPACE: Operation = Operation("space", "read how much space is left");
 
 impl Mongo {
     pub(in crate::store) async fn space(&self) -> Result<Space, Error> {
-        self.read(SPACE, |collections| async move { space(&collections).await }).await
+        let space = self.read(SPACE, |collections| async move { space(&collections).await }).await?;
+        self.inner.metrics.room(space);
+        Ok(space)
     }
 }
 

@@ -20,14 +20,17 @@ const WRITTEN: [u8; 4096] = [0; 4096];
 
 impl Sqlite {
     pub(in crate::store) async fn space(&self) -> Result<Space, Error> {
-        self.read(SPACE, |connection| {
-            let number = |sql| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
-            let used = number("PRAGMA page_count")?.saturating_mul(number("PRAGMA page_size")?);
-            let path = PathBuf::from(connection.path().unwrap_or_default());
-            let free = free(directory(&path)).map_err(|error| Trouble::Abandoned(error.to_string()))?;
-            Ok(Space { used: used.unsigned_abs(), free: Some(free) })
-        })
-        .await
+        let space = self
+            .read(SPACE, |connection| {
+                let number = |sql| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
+                let used = number("PRAGMA page_count")?.saturating_mul(number("PRAGMA page_size")?);
+                let path = PathBuf::from(connection.path().unwrap_or_default());
+                let free = free(directory(&path)).map_err(|error| Trouble::Abandoned(error.to_string()))?;
+                Ok(Space { used: used.unsigned_abs(), free: Some(free) })
+            })
+            .await?;
+        self.inner.metrics.room(space);
+        Ok(space)
     }
 }
 

@@ -19,7 +19,7 @@ pub(super) const MODULES: &[Module] = &[
     module("domain", &[]),
     module("work", &["domain"]),
     // An event is a hint (law 1): its receiver can neither read facts from GitLab nor write them.
-    module("webhook", &["domain", "queue", "work"]),
+    module("webhook", &["domain", "queue", "telemetry", "work"]),
     module("queue", &["domain", "store", "work"]),
     module("store", &["domain", "work"]),
     module("gitlab", &["domain"]),
@@ -29,7 +29,7 @@ pub(super) const MODULES: &[Module] = &[
     module("ingest", &["domain", "gitlab", "store", "work"]),
     // Finds and offers work; how work is done is not its business.
     module("reconcile", &["domain", "gitlab", "queue", "store", "work"]),
-    module("worker", &["domain", "ingest", "queue", "store", "work"]),
+    module("worker", &["domain", "ingest", "queue", "store", "telemetry", "work"]),
     // Readers reach GitLab only by offered work.
     module("api", &["access", "domain", "store"]),
     module("access", &["domain"]),
@@ -47,6 +47,7 @@ pub(super) const MODULES: &[Module] = &[
             "store::Config",
             "store::Place",
             "telemetry::Format",
+            "telemetry::Traces",
             "webhook::Config",
             "webhook::PATH",
         ],
@@ -61,6 +62,7 @@ pub(super) const MODULES: &[Module] = &[
             "config",
             "domain",
             "gitlab",
+            "hooks",
             "ingest",
             "queue",
             "reconcile",
@@ -94,7 +96,7 @@ pub(super) const MODULES: &[Module] = &[
             "telemetry",
         ],
     ),
-    module("main", &["cli", "config"]),
+    module("main", &["cli", "config", "telemetry::close"]),
     module("lib", &[]),
 ];
 
@@ -172,7 +174,8 @@ pub(super) const BANS: &[Ban] = &[
     ban("unbounded", &[], "every queue has a limit"),
     ban("std::sync::mpsc::channel", &[], "every queue has a limit: sync_channel"),
     // Who knows a library. The others know what we make of it.
-    ban("reqwest", &["src/gitlab/"], "only gitlab sends"),
+    ban("reqwest", &["src/gitlab/", "src/telemetry/traces.rs"], "only gitlab sends; traces go to a collector"),
+    ban("opentelemetry", &["src/telemetry/"], "spans are tracing's; where they go is telemetry's business"),
     ban_outside_tests("rusqlite", &["src/store/sqlite/"], "only the store knows its database"),
     ban_outside_tests("rustix", &["src/store/sqlite/"], "only the store looks at its disk"),
     ban_outside_tests("mongodb::", &["src/store/mongo/"], "only the store knows its database"),
