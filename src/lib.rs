@@ -16,6 +16,7 @@ pub mod config;
 pub mod demo;
 pub mod domain;
 pub mod gitlab;
+pub mod hooks;
 pub mod ingest;
 pub mod log;
 pub mod loopback;

@@ -23,6 +23,7 @@ fn main() -> ExitCode {
         }
     };
     let exit = runtime.block_on(cli::run(cli, &Surroundings::of_process()));
+    cistern::telemetry::close();
     // Whatever blocks (a name that does not resolve) does not hold the end up.
     runtime.shutdown_background();
     ExitCode::from(exit.code())

@@ -10,6 +10,7 @@ mod readers;
 mod secrets;
 mod service;
 mod status;
+mod watch;
 
 pub use engine::{Engine, OpenError, Running};
 pub use machine::prepare;

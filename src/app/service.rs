@@ -16,6 +16,7 @@ use super::machine;
 use super::readers::readers;
 use super::secrets::Secrets;
 use super::status::status;
+use super::watch::Watch;
 use super::{Engine, Running};
 use crate::access::{self, Access};
 use crate::admin::probes::{Reach, Readiness};
@@ -66,6 +67,7 @@ pub struct Service {
     probe: JoinHandle<()>,
     /// Ends answers that go on for as long as a job runs.
     closing: CancellationToken,
+    watch: JoinHandle<()>,
     drain_delay: Duration,
     drain_timeout: Duration,
 }
@@ -80,6 +82,7 @@ impl Service {
         let webhook = make_webhook(config, &engine, &mut registry)?;
         let secrets =
             Secrets::new(config.rotation(), engine.gitlab.clone(), Arc::clone(&webhook), config.webhook_route());
+        let watch = Watch::new(config, &engine, registry.metrics());
         let readiness = Arc::new(watch::Sender::new(Readiness::default()));
         let access = Access::new(readers(config, &engine), engine.store.clone())?;
         let seen = readiness.subscribe();
@@ -128,6 +131,7 @@ impl Service {
             tokio::spawn(async move { reconciler.run(stop).await })
         };
         let secrets = tokio::spawn(secrets.follow(stop.clone()));
+        let watch = tokio::spawn(watch.run(stop.clone()));
         let probe = tokio::spawn(keep_readiness(engine, Arc::clone(&readiness), stop.clone()));
         let (drain_delay, drain_timeout) = (config.server.drain_delay, timeout);
         Ok(Self {
@@ -142,6 +146,7 @@ impl Service {
             secrets,
             probe,
             closing,
+            watch,
             drain_delay,
             drain_timeout,
         })
@@ -173,6 +178,7 @@ impl Service {
         self.stop.cancel();
         joined("reconciler", self.reconciler.await.map(Ok));
         joined("secrets", self.secrets.await.map(Ok));
+        joined("watch", self.watch.await.map(Ok));
         joined("readiness probe", self.probe.await.map(Ok));
         self.running.stop(left()).await;
         self.admin.0.stop(true).await;

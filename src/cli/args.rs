@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, Command, FromArgMatches, Parser, Subcommand, ValueEnum};
 use url::Url;
 
+use super::hooks::HooksVerb;
 use super::read::{ArtifactsArgs, LogArgs};
 use super::settings;
 use crate::config::{Flags, Needs, ProjectRef, parse_duration};
@@ -49,6 +50,9 @@ pub enum Verb {
     Verify(Verify),
     /// Look at configuration, store and GitLab, and say what has to be done; changes nothing
     Check(Check),
+    /// Make, list, test and repair GitLab's webhooks to this service
+    #[command(subcommand)]
+    Hooks(HooksVerb),
     /// Show the whole of it against a made-up GitLab, without any configuration
     Demo(Demo),
     /// Print the OpenAPI description of everything that `serve` answers to readers
@@ -69,6 +73,7 @@ impl Verb {
             Self::Backfill(_) => "backfill",
             Self::Verify(_) => "verify",
             Self::Check(_) => "check",
+            Self::Hooks(_) => "hooks",
             Self::Demo(_) => "demo",
             Self::Openapi => "openapi",
             Self::Log(_) => "log",
@@ -81,6 +86,7 @@ impl Verb {
     pub fn needs(&self) -> Needs {
         match self {
             Self::Serve | Self::Backfill(_) | Self::Verify(_) | Self::Check(_) => Needs::Gitlab,
+            Self::Hooks(_) => Needs::Hooks,
             Self::Demo(_) | Self::Openapi | Self::Healthcheck(_) | Self::Log(_) | Self::Artifacts(_) => Needs::Nothing,
         }
     }

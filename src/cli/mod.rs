@@ -8,6 +8,7 @@ mod args;
 mod check;
 mod exit;
 mod healthcheck;
+mod hooks;
 mod named;
 mod read;
 mod run;
@@ -16,5 +17,6 @@ mod signals;
 
 pub use args::{Backfill, Check, Cli, Demo, Healthcheck, Output, Verb, Verify};
 pub use exit::Exit;
+pub use hooks::{Asked, Ensure, Failed, HooksVerb, Places, Rotate, Test, TestEvent};
 pub use read::{Ansi, ArtifactsArgs, LogArgs, Where};
 pub use run::run;

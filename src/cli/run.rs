@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::args::{Backfill, Cli, Output, Verb, Verify};
 use super::named::Named;
 use super::signals::{interrupted, unless_interrupted};
-use super::{Exit, check, healthcheck, read};
+use super::{Exit, check, healthcheck, hooks, read};
 use crate::api::openapi;
 use crate::app::{self, Engine, Listeners, OpenError, Service};
 use crate::config::{Config, Flags, Parallel, Surroundings};
@@ -45,6 +45,10 @@ pub async fn run(cli: Cli, around: &Surroundings) -> Exit {
         Verb::Openapi => Exit::Done,
         Verb::Log(args) => read::log(&config, args).await,
         Verb::Artifacts(args) => read::artifacts(&config, args).await,
+        Verb::Hooks(verb) => match log(&config, None) {
+            Ok(()) => hooks::run(&config, verb).await,
+            Err(exit) => exit,
+        },
         Verb::Demo(args) => demo(args, config, cli.flags).await,
         Verb::Healthcheck(args) => healthcheck::run(&config, args).await,
     }
@@ -65,7 +69,7 @@ async fn serve(config: &Config) -> Exit {
     };
     let observer = std::sync::Arc::new(|unit: &crate::ingest::Unit| {
         if let Some(line) = progress::line(unit) {
-            tracing::debug!(project.id = %unit.target.project(), "{line}");
+            tracing::debug!(project.id = unit.target.project().0, "{line}");
         }
     });
     let engine = match Engine::open(config, "serve", observer).await {
@@ -217,9 +221,10 @@ fn log(config: &Config, bars: Option<indicatif::MultiProgress>) -> Result<(), Ex
     let terminal = std::io::stderr().is_terminal();
     let format = config.log.format.unwrap_or(if terminal { Format::Text } else { Format::Json });
     let color = config.log.color && terminal;
+    let traces = config.traces.as_ref();
     let done = match bars {
-        Some(bars) => telemetry::init_with(format, &config.log.level, color, AboveBars::new(bars)),
-        None => telemetry::init(format, &config.log.level, color),
+        Some(bars) => telemetry::init_with(format, &config.log.level, color, AboveBars::new(bars), traces),
+        None => telemetry::init_with(format, &config.log.level, color, std::io::stderr, traces),
     };
     done.map_err(|error| {
         eprintln!("cistern: could not {error}");
@@ -228,7 +233,7 @@ fn log(config: &Config, bars: Option<indicatif::MultiProgress>) -> Result<(), Ex
 }
 
 /// Prints the one answer of a verb.
-fn answer<T: serde::Serialize>(output: Output, value: &T, in_words: impl FnOnce() -> String) {
+pub(super) fn answer<T: serde::Serialize>(output: Output, value: &T, in_words: impl FnOnce() -> String) {
     match output {
         Output::Text => print!("{}", in_words()),
         Output::Json => match serde_json::to_string_pretty(value) {
@@ -251,7 +256,7 @@ pub(super) fn tell(error: &dyn std::error::Error) {
     eprintln!("cistern: {error}");
 }
 
-fn could_not_run(error: &dyn std::error::Error) -> Exit {
+pub(super) fn could_not_run(error: &dyn std::error::Error) -> Exit {
     tell(error);
     Exit::CouldNotRun
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use secrecy::SecretString;
 use url::{Host, Url};
 
-use super::keys::{GITLAB_CA_FILE, GITLAB_TOKEN, GITLAB_URL};
+use super::keys::{GITLAB_CA_FILE, GITLAB_HOOKS_TOKEN, GITLAB_TOKEN, GITLAB_URL};
 use super::reader::Reader;
 use super::units::Unfit;
 
@@ -16,6 +16,8 @@ pub struct Gitlab {
     pub url: Url,
     /// `gitlab.token`: visible ASCII.
     pub token: SecretString,
+    /// `gitlab.hooks_token`: visible ASCII.
+    pub hooks_token: Option<SecretString>,
     /// `gitlab.ca_file`: a readable PEM file, or `None` for the system's authorities.
     pub ca_file: Option<PathBuf>,
 }
@@ -25,6 +27,7 @@ impl Gitlab {
     pub(super) fn read(reader: &mut Reader, needed: bool) -> Option<Option<Self>> {
         let url = reader.optional(&GITLAB_URL, parse_url);
         let token = reader.optional(&GITLAB_TOKEN, parse_token);
+        let hooks_token = reader.optional(&GITLAB_HOOKS_TOKEN, parse_token);
         let ca_file = reader.optional(&GITLAB_CA_FILE, |text| Ok(PathBuf::from(text)));
         for key in [&GITLAB_URL, &GITLAB_TOKEN] {
             if needed && !reader.is_given(key) {
@@ -42,8 +45,8 @@ impl Gitlab {
         {
             reader.wrong(&GITLAB_CA_FILE, unfit);
         }
-        let (url, token, ca_file) = (url?, token?, ca_file?);
-        Some(url.zip(token).map(|(url, token)| Self { url, token, ca_file }))
+        let (url, token, hooks_token, ca_file) = (url?, token?, hooks_token?, ca_file?);
+        Some(url.zip(token).map(|(url, token)| Self { url, token, hooks_token, ca_file }))
     }
 }
 

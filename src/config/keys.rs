@@ -132,10 +132,6 @@ pub const VARIABLE_PREFIX: &str = "CISTERN_";
 pub const ALIASES: &[(&str, &Key)] =
     &[("GITLAB_URL", &GITLAB_URL), ("GITLAB_TOKEN", &GITLAB_TOKEN), ("MONGODB_URI", &STORE_URL)];
 
-/// Settings of the design whose feature does not exist yet. They are refused as such, not likened to another setting:
-/// who writes `gitlab.hooks_token` does not mean `gitlab.token`.
-pub const LATER: &[&str] = &["gitlab.hooks_token"];
-
 /// Returns the rows of the README's settings table, heading included.
 pub fn table() -> String {
     let mut rows = String::from("| key | default | meaning |\n|---|---|---|\n");
@@ -168,6 +164,8 @@ keys! {
         "the GitLab instance; may have a path; also read from `GITLAB_URL`";
     GITLAB_TOKEN "gitlab.token" Kind::Secret, Unset("none"),
         "a `read_api` token of Reporter role; also read from `GITLAB_TOKEN`";
+    GITLAB_HOOKS_TOKEN "gitlab.hooks_token" Kind::Secret, Unset("none"),
+        "only for managing webhooks: a token of scope `api` and role Maintainer (of a group: Owner)";
     GITLAB_CA_FILE "gitlab.ca_file" Kind::File, Unset("the system's store"),
         "certificates of a private authority (PEM)";
     WEBHOOK_TOKENS "webhook.tokens" Kind::Secrets, Unset("none"),
@@ -186,7 +184,7 @@ keys! {
     SERVER_ADMIN_LISTEN "server.admin_listen" Kind::Address, Text("127.0.0.1:9090"),
         "where `/metrics` and `/status` are answered; never behind an ingress";
     SERVER_PUBLIC_URL "server.public_url" Kind::Url, Unset("none"),
-        "where this service is reached from outside; links begin with it, else with the request's host";
+        "where this service is reached from outside: webhooks point there and links begin with it, else with the request's host";
     SERVER_DRAIN_DELAY "server.drain_delay" Kind::Duration, Text("0s"),
         "how long to keep serving, not ready, after the first signal";
     SERVER_DRAIN_TIMEOUT "server.drain_timeout" Kind::Duration, Text("25s"),
@@ -252,7 +250,6 @@ mod tests {
             for part in [section, rest] {
                 assert!(part.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'), "{}", key.name);
             }
-            assert!(!LATER.contains(&key.name), "{} exists", key.name);
             for name in key.names() {
                 assert!(variables.insert(variable(&name)), "{name} is given twice");
             }

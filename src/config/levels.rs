@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::Path;
 
-use super::keys::{self, ALIASES, KEYS, Key, LATER, VARIABLE_PREFIX};
+use super::keys::{self, ALIASES, KEYS, Key, VARIABLE_PREFIX};
 use super::mistake::{Mistake, Origin};
 use super::surroundings::{Flags, Surroundings};
 
@@ -143,9 +143,6 @@ pub(super) fn unknown(name: &str, origin: Origin, written: impl Fn(&str) -> Stri
         let (key, problem) = (name.to_owned(), problem.to_owned());
         Mistake { key, origin, problem, fix }
     };
-    if LATER.iter().any(|later| written(later) == name.trim_end_matches("_file").trim_end_matches("_FILE")) {
-        return mistake("not part of this version yet", "remove it".to_owned());
-    }
     match nearest(name, written) {
         Some(nearest) => mistake("no such setting", format!("did you mean {nearest}?")),
         None => mistake("no such setting", "remove it; `cistern serve --help` lists every setting".to_owned()),
@@ -204,17 +201,6 @@ mod tests {
         assert_eq!(near("reconcile.log_size").as_deref(), Some("limits.log_size"));
         assert_eq!(near("quite.another"), None);
         assert_eq!(nearest("CISTERN_GITLAB_TOKENFILE", keys::variable).as_deref(), Some("CISTERN_GITLAB_TOKEN_FILE"));
-    }
-
-    #[test]
-    fn a_setting_to_come_is_not_likened_to_another() {
-        for (name, written) in [
-            ("gitlab.hooks_token", str::to_owned as fn(&str) -> String),
-            ("CISTERN_GITLAB_HOOKS_TOKEN", keys::variable),
-        ] {
-            let mistake = unknown(name, Origin::Default, written);
-            assert_eq!((mistake.problem.as_str(), mistake.fix.as_str()), ("not part of this version yet", "remove it"));
-        }
     }
 
     #[test]

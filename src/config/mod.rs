@@ -25,6 +25,7 @@ mod store;
 mod surroundings;
 #[cfg(test)]
 mod tests;
+mod traces;
 mod units;
 mod webhook;
 
@@ -53,6 +54,8 @@ pub enum Needs {
     Nothing,
     /// GitLab: `gitlab.url` and `gitlab.token`.
     Gitlab,
+    /// GitLab and what manages webhooks: `gitlab.hooks_token`, `server.public_url` and a secret for the webhooks.
+    Hooks,
 }
 
 /// Every setting, checked.
@@ -80,6 +83,8 @@ pub struct Config {
     pub schedule: Schedule,
     /// How much is logged.
     pub log: Log,
+    /// Where traces go; `None`: nobody asked for them.
+    pub traces: Option<crate::telemetry::Traces>,
     warnings: Vec<String>,
     rotation: Rotation,
 }
@@ -98,12 +103,13 @@ impl Config {
     /// Returns how GitLab is reached, or the mistakes of not knowing it. Those who load with [`Needs::Gitlab`] learn of
     /// them together with all others.
     pub fn require_gitlab(&self) -> Result<crate::gitlab::Config, Mistakes> {
-        let Some(Gitlab { url, token, ca_file }) = &self.gitlab else {
+        let Some(Gitlab { url, token, hooks_token, ca_file }) = &self.gitlab else {
             return Err(Mistakes::missing(&[&keys::GITLAB_URL, &keys::GITLAB_TOKEN]));
         };
         Ok(crate::gitlab::Config {
             url: url.clone(),
             token: token.clone(),
+            hooks_token: hooks_token.clone(),
             ca_file: ca_file.clone(),
             calls: self.limits.parallel.api_calls,
             requests_per_minute: self.limits.requests_per_minute,
@@ -119,6 +125,19 @@ impl Config {
             cache: None,
             kind,
         }
+    }
+
+    /// Returns what GitLab's webhooks shall be, or the mistakes of not knowing it.
+    pub fn require_hooks(&self) -> Result<crate::hooks::Config, Mistakes> {
+        let Some(url) = &self.server.public_url else {
+            return Err(Mistakes::missing(&[&keys::SERVER_PUBLIC_URL]));
+        };
+        Ok(crate::hooks::Config {
+            url: format!("{}{}", url.as_str().trim_end_matches('/'), crate::webhook::PATH),
+            signing_tokens: self.webhook.signing_tokens.clone(),
+            tokens: self.webhook.tokens.clone(),
+            allow_unsigned: self.webhook.allow_unsigned,
+        })
     }
 
     /// Returns what the webhook route needs.
@@ -144,7 +163,7 @@ impl Config {
     }
 
     fn read(reader: &mut Reader, needs: Needs) -> Option<Self> {
-        let gitlab = Gitlab::read(reader, needs == Needs::Gitlab);
+        let gitlab = Gitlab::read(reader, needs != Needs::Nothing);
         let webhook = Webhook::read(reader);
         let store = Store::read(reader);
         let server = Server::read(reader);
@@ -155,6 +174,17 @@ impl Config {
         let access = Access::read(reader, server.as_ref());
         let scale = reader.required(&keys::SCHEDULE_SCALE, parse_scale);
         let log = Log::read(reader);
+        let traces = traces::read(reader);
+        if needs == Needs::Hooks {
+            for key in [&keys::GITLAB_HOOKS_TOKEN, &keys::SERVER_PUBLIC_URL] {
+                if !reader.is_given(key) {
+                    reader.missing(key);
+                }
+            }
+            if !reader.is_given(&keys::WEBHOOK_TOKENS) && !reader.is_given(&keys::WEBHOOK_SIGNING_TOKENS) {
+                reader.missing(&keys::WEBHOOK_SIGNING_TOKENS);
+            }
+        }
         Some(Self {
             gitlab: gitlab?,
             webhook: webhook?,
@@ -167,6 +197,7 @@ impl Config {
             access: access?,
             schedule: Schedule::scaled(scale?),
             log: log?,
+            traces,
             warnings: Vec::new(),
             rotation: reader.rotation.clone(),
         })

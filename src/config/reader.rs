@@ -138,7 +138,13 @@ impl<'a> Reader<'a> {
         self.around.read(path)
     }
 
-    /// Returns a variable that is no setting.
+    /// Returns the text of a variable that is no setting; `None` where it is unset, empty or not UTF-8.
+    pub(super) fn variable(&self, name: &str) -> Option<String> {
+        let value = self.around.variables.get(name)?.to_str()?;
+        (!value.is_empty()).then(|| value.to_owned())
+    }
+
+    /// Returns whether a variable that is no setting is set.
     pub(super) fn has_variable(&self, name: &str) -> bool {
         self.around.variables.get(name).is_some_and(|value| !value.is_empty())
     }

@@ -90,6 +90,8 @@ mod tests {
             "mongodb://cistern:s3cret@db:27017",
             "mongodb://cistern:s3cret@db:27017/",
             "mongodb://cistern:s3cret@db/?replicaSet=rs0",
+            "mongodb://cistern:s3cret@db/admin?replicaSet=rs0",
+            "mongodb://db/local",
             "mongodb://cistern:s3cret@@db/cistern",
             "mongodb://cistern:s3cret@db:port/cistern",
             "mongodb://cistern:s3cret@db/cistern?tls=maybe",

@@ -78,7 +78,10 @@ impl Surroundings {
         read: impl Fn(&Path) -> io::Result<String> + Send + Sync + 'static,
     ) -> Self {
         let ours = |name: &str| {
-            name.starts_with(VARIABLE_PREFIX) || name == NO_COLOR || ALIASES.iter().any(|(alias, _)| *alias == name)
+            name.starts_with(VARIABLE_PREFIX)
+                || name.starts_with(super::traces::PREFIX)
+                || name == NO_COLOR
+                || ALIASES.iter().any(|(alias, _)| *alias == name)
         };
         let variables = variables.into_iter().map(|(name, value)| (name.into(), value.into()));
         Self { variables: variables.filter(|(name, _)| ours(name)).collect(), read: Arc::new(read) }

@@ -161,13 +161,12 @@ fn all_mistakes_are_reported_together_each_with_origin_and_fix() {
     let given = Given {
         flags: &[("reconcile.interval", "10")],
         variables: &[("CISTERN_GITLAB_URL", "gitlab.example.com"), ("CISTERN_GITLAB_TOKN", "glpat-s3cret")],
-        file: Some("listen = \"127.0.0.1:80\"\n[gitlab]\nhooks_token = \"glpat-s3cret\"\n[limits]\njobs = 0\n"),
+        file: Some("listen = \"127.0.0.1:80\"\n[limits]\njobs = 0\n"),
         ..Given::default()
     };
     let text = given.load(Needs::Gitlab).expect_err("mistakes").to_string();
     let expected = "\
 CISTERN_GITLAB_TOKN (environment CISTERN_GITLAB_TOKN): no such setting; did you mean CISTERN_GITLAB_TOKEN?
-gitlab.hooks_token (gitlab.hooks_token in cistern.toml): not part of this version yet; remove it
 listen (listen in cistern.toml): no such setting; did you mean server.listen?
 gitlab.url (environment CISTERN_GITLAB_URL): not a URL: relative URL without a base; \
 write it as https://gitlab.example.com or https://example.com/gitlab

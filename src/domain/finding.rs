@@ -8,6 +8,8 @@ use serde::Serialize;
 pub enum Verdict {
     /// As it should be.
     Fine,
+    /// It could not be looked at.
+    Unknown,
     /// Works, but somebody should know.
     Warning,
     /// Cistern cannot work like this.
@@ -17,7 +19,7 @@ pub enum Verdict {
 /// One thing that was looked at. It never holds a secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// What was looked at: `configuration`, `gitlab`, `store`.
+    /// What was looked at: `configuration`, `gitlab`, `token`, `clock`, `roles`, `hooks`, `store`.
     pub subject: &'static str,
     /// How bad it is.
     pub verdict: Verdict,
@@ -29,6 +31,11 @@ impl Finding {
     /// Returns that something is as it should be.
     pub fn fine(subject: &'static str, text: impl Into<String>) -> Self {
         Self { subject, verdict: Verdict::Fine, text: text.into() }
+    }
+
+    /// Returns that something could not be looked at, and why.
+    pub fn unknown(subject: &'static str, text: impl Into<String>) -> Self {
+        Self { subject, verdict: Verdict::Unknown, text: text.into() }
     }
 
     /// Returns that something works but should be known.
@@ -46,9 +53,22 @@ impl std::fmt::Display for Finding {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let mark = match self.verdict {
             Verdict::Fine => '✓',
+            Verdict::Unknown => '?',
             Verdict::Warning => '!',
             Verdict::Problem => '✗',
         };
         write!(f, "{mark} {}: {}", self.subject, self.text)
     }
+}
+
+/// Writes a number of bytes in the unit that suits it: `18.2 kB`.
+pub fn in_bytes(bytes: u64) -> String {
+    const UNITS: [&str; 4] = ["kB", "MB", "GB", "TB"];
+    let mut value = bytes as f64 / 1000.0;
+    let mut unit = 0;
+    while value >= 1000.0 && unit + 1 < UNITS.len() {
+        value /= 1000.0;
+        unit += 1;
+    }
+    if bytes < 1000 { format!("{bytes} B") } else { format!("{value:.1} {}", UNITS[unit]) }
 }

@@ -1,10 +1,12 @@
 //! Identities and facts of GitLab CI as pure data: no IO, no clock but [`Timestamp::now`], nothing asynchronous.
 
+mod alarm;
 mod document;
 mod finding;
 mod ids;
 mod job;
 mod needs;
+mod origin;
 mod pieces;
 mod pipeline;
 mod project;
@@ -12,11 +14,13 @@ mod schedule;
 mod status;
 mod timestamp;
 
+pub use alarm::Alarm;
 pub use document::{Document, Malformed};
-pub use finding::{Finding, Verdict};
+pub use finding::{Finding, Verdict, in_bytes};
 pub use ids::{JobId, JobKey, ParseIdError, PipelineId, PipelineKey, ProjectId};
 pub use job::{ArchiveFile, Job};
 pub use needs::{Eagerness, Needs, after_look, needs, needs_report, next_look, report_jobs};
+pub use origin::{Origin, TraceParent};
 pub use pieces::{ArchiveRecord, BlobId, LogNote, LogRecord, Piece, Reason, ReportRecord};
 pub use pipeline::{Pipeline, PipelineSource};
 pub use project::{Namespace, Project, ProjectFacts};

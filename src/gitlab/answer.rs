@@ -142,7 +142,7 @@ struct Refusal<'a> {
 fn refusal(body: &[u8]) -> Option<&'static str> {
     let refusal: Refusal<'_> = serde_json::from_slice(body).ok()?;
     match refusal.error {
-        "insufficient_scope" => Some("its scope is too small, it needs read_api"),
+        "insufficient_scope" => Some("its scope is too small, it needs at least read_api"),
         "invalid_token" if refusal.error_description.contains("expired") => Some("it is expired"),
         "invalid_token" if refusal.error_description.contains("revoked") => Some("it was revoked"),
         "invalid_token" => Some("it is not valid"),

@@ -5,10 +5,14 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::Kind;
 use super::breaker::Circuit;
 use super::http::{Hop, Http};
+use super::question::Question;
 use super::window::Window;
+use super::{Class, Kind};
+
+/// A question that takes longer is worth a word.
+const SLOW: Duration = Duration::from_secs(10);
 
 /// The part of a known limit that is for backfill.
 const BACKFILL_PART: f64 = 0.9;
@@ -41,6 +45,26 @@ impl Http {
             (true, true) => tracing::warn!("GitLab does not answer: one question at a time finds out when it does"),
             (true, false) => tracing::info!("GitLab answers again"),
             (false, _) => {}
+        }
+    }
+
+    /// Tells of a question that took long, and what took the time. A backfill waits for its turn by design.
+    pub(super) fn note_slow(&self, question: &Question, class: Class, waited: Duration, answered: Duration) {
+        let counts = if class == Class::Backfill { answered } else { waited + answered };
+        if counts < SLOW {
+            return;
+        }
+        if let Some(questions) = self.slow.ring(std::time::Instant::now()) {
+            let reason = if waited > answered {
+                "it waited for a permit or for a limit of GitLab"
+            } else {
+                "GitLab took long to answer"
+            };
+            let (waited_ms, answered_ms) = (waited.as_millis() as u64, answered.as_millis() as u64);
+            tracing::warn!(
+                questions, %question, waited_ms, answered_ms, reason,
+                "slow questions to GitLab since the last warning, the last one so"
+            );
         }
     }
 

@@ -13,6 +13,8 @@ pub struct Config {
     pub url: Url,
     /// The `read_api` token.
     pub token: SecretString,
+    /// The token that manages webhooks (`api`, Maintainer); `None`: whatever needs it is refused before it is sent.
+    pub hooks_token: Option<SecretString>,
     /// Certificates of a private authority (PEM), trusted beside the system's; `None` uses the system's alone.
     pub ca_file: Option<PathBuf>,
     /// Calls in flight at most.

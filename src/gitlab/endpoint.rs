@@ -21,11 +21,18 @@ pub(super) enum Endpoint {
     Bridges,
     TestReport,
     TestReportSummary,
+    /// Version and token.
+    About,
+    Hooks,
+    HookDeliveries,
+    HookChange,
+    HookTest,
+    HookResend,
 }
 
 impl Endpoint {
     /// How many there are.
-    pub(super) const COUNT: usize = Self::TestReportSummary as usize + 1;
+    pub(super) const COUNT: usize = Self::HookResend as usize + 1;
 
     /// Returns the word that metrics use.
     pub(super) fn as_str(self) -> &'static str {
@@ -43,6 +50,12 @@ impl Endpoint {
             Self::Bridges => "bridges",
             Self::TestReport => "test_report",
             Self::TestReportSummary => "test_report_summary",
+            Self::About => "about",
+            Self::Hooks => "hooks",
+            Self::HookDeliveries => "hook_deliveries",
+            Self::HookChange => "hook_change",
+            Self::HookTest => "hook_test",
+            Self::HookResend => "hook_resend",
         }
     }
 

@@ -24,6 +24,9 @@ pub enum Kind {
     /// 401, or the scope is too small: nothing can be asked with this token.
     #[error("GitLab refuses the token: {0}")]
     TokenRefused(&'static str),
+    /// The same of the token that manages webhooks, which stops nothing else.
+    #[error("GitLab refuses gitlab.hooks_token, which needs scope api: {0}")]
+    HooksTokenRefused(&'static str),
     /// 429, or 503 with `Retry-After`: not before this time. `everything` tells a limit of the instance from one of this endpoint.
     #[error("GitLab asks to wait until {until}")]
     Throttled {
@@ -35,6 +38,14 @@ pub enum Kind {
     /// Another 4xx: the question is wrong, asking again cannot help.
     #[error("GitLab answers {0}")]
     Rejected(u16),
+    /// A 4xx to an order, with GitLab's reason.
+    #[error("GitLab answers {status}: {message}")]
+    Refused {
+        /// The status.
+        status: u16,
+        /// What GitLab says about it.
+        message: String,
+    },
     /// 5xx, timeouts, broken connections, HTML instead of JSON, cut bodies: it may work later.
     #[error("GitLab is not answering properly ({0})")]
     Unavailable(String),

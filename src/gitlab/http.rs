@@ -9,15 +9,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use reqwest::header::{ACCEPT_ENCODING, HeaderName, HeaderValue, LOCATION};
-use reqwest::{Client, Response};
+use reqwest::{Client, Method, RequestBuilder, Response};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::{Instant, sleep_until, timeout};
+use tracing::Instrument as _;
 use url::Url;
 
 use super::address::{Addresses, Resolver};
-use super::answer::{Head, Meaning, Shape};
+use super::answer::Head;
 use super::body::Body;
-use super::caller::{self, Caller};
+use super::caller::Caller;
 use super::endpoint::Endpoint;
 use super::limits::{Limits, Verdict};
 use super::metrics::Metrics;
@@ -27,15 +28,15 @@ use super::redirect::{self, MAX_REDIRECTS, Origin};
 use super::turns::Claim;
 use super::window::Window;
 use super::{Class, Config, Error, Kind, Timeouts, transport};
-use crate::domain::{Malformed, Timestamp};
+use crate::domain::{Alarm, Malformed, Timestamp};
 
 pub(super) const TOKEN: HeaderName = HeaderName::from_static("private-token");
 
 /// A pause so short that a question waits it out instead of failing.
 const SHORT_PAUSE: Duration = Duration::from_secs(1);
 
-/// How much of an error's body is read to tell a refused token from a refused thing.
-const ERROR_BYTES: usize = 8 * 1024;
+/// At most one warning about slow questions in this time.
+const WARN_EVERY: Duration = Duration::from_secs(10);
 
 /// GitLab takes this much longer for a test report than for anything else.
 const REPORT_PATIENCE: u32 = 2;
@@ -51,6 +52,8 @@ pub(super) struct Http {
     elsewhere: Client,
     addresses: Arc<Addresses>,
     token: Mutex<HeaderValue>,
+    /// The token that manages webhooks.
+    pub(super) hooks_token: Option<HeaderValue>,
     limits: Mutex<Limits>,
     pub(super) window: Mutex<Window>,
     /// `limits.api_calls` and `limits.requests_per_minute`.
@@ -59,7 +62,8 @@ pub(super) struct Http {
     calls: AtomicU64,
     storage_calls: AtomicU64,
     up: Mutex<Option<bool>>,
-    timeouts: Timeouts,
+    pub(super) timeouts: Timeouts,
+    pub(super) slow: Alarm,
 }
 
 /// One step of a chain of redirects.
@@ -67,9 +71,19 @@ pub(super) struct Hop<'a> {
     pub(super) endpoint: Endpoint,
     /// Whether the chain has not left GitLab's origin, so that the token may be sent.
     pub(super) home: bool,
-    /// Who asks, unless it is the service.
-    pub(super) caller: Option<&'a Caller>,
+    pub(super) asker: Asker<'a>,
     pub(super) sent: Instant,
+}
+
+/// In whose name a call is made.
+#[derive(Clone, Copy)]
+pub(super) enum Asker<'a> {
+    /// The service's, by `gitlab.token`.
+    Reading,
+    /// The operator's, by `gitlab.hooks_token`.
+    Managing,
+    /// That of somebody who reads here.
+    Caller(&'a Caller),
 }
 
 impl Http {
@@ -79,7 +93,8 @@ impl Http {
         if !matches!(config.url.scheme(), "http" | "https") || !origin.owns(&config.url) {
             return Err(unusable("gitlab.url", "it has to be http(s)://host without credentials"));
         }
-        let token = Mutex::new(header(&config.token)?);
+        let token = Mutex::new(header(&config.token, "gitlab.token")?);
+        let hooks_token = config.hooks_token.as_ref().map(|token| header(token, "gitlab.hooks_token")).transpose()?;
         let addresses = Arc::new(Addresses::around(&config.url));
         let client = || transport::client(config, timeouts, Resolver(Arc::clone(&addresses)));
         let metrics = Metrics::new();
@@ -93,6 +108,7 @@ impl Http {
             elsewhere: client()?,
             addresses,
             token,
+            hooks_token,
             limits: Mutex::default(),
             window: Mutex::new(Window::new(config.calls)),
             most: config.calls.max(1),
@@ -101,38 +117,51 @@ impl Http {
             storage_calls: AtomicU64::new(0),
             up: Mutex::default(),
             timeouts,
+            slow: Alarm::new(WARN_EVERY),
         })
     }
 
     /// Asks with this token from now on. What GitLab said about the old one no longer counts, also what is still to come.
     pub(super) fn renew_token(&self, token: &SecretString) -> Result<(), Kind> {
-        *self.token() = header(token)?;
+        *self.token() = header(token, "gitlab.token")?;
         self.limits().token_renewed(Instant::now());
         Ok(())
     }
 
     /// Asks a question at its own address.
     pub(super) async fn ask(&self, class: Class, question: Question) -> Result<Body, Error> {
-        let url = question.url(&self.api);
-        self.ask_at(class, question, &url).await
+        let (url, asker) = (question.url(&self.api), question.asker());
+        self.ask_by(class, question, &url, asker).await
     }
 
     /// Asks a question at an address that GitLab gave, at GitLab's own origin.
     pub(super) async fn ask_at(&self, class: Class, question: Question, url: &str) -> Result<Body, Error> {
-        let answer = self.answer(class, &question, url, None).await;
-        self.body(question, answer)
+        self.ask_by(class, question, url, Asker::Reading).await
     }
 
-    /// Asks a question at its own address with another credential than the service's.
+    /// Asks a question at its own address with the credential of somebody who reads here.
     pub(super) async fn ask_as(&self, class: Class, question: Question, caller: &Caller) -> Result<Body, Error> {
-        let answer = self.answer(class, &question, &question.url(&self.api), Some(caller)).await;
-        self.body(question, answer)
+        let url = question.url(&self.api);
+        self.ask_by(class, question, &url, Asker::Caller(caller)).await
     }
 
-    fn body(&self, question: Question, answer: Result<(Response, Permit, Timestamp), Kind>) -> Result<Body, Error> {
-        match answer {
+    async fn ask_by(&self, class: Class, question: Question, url: &str, asker: Asker<'_>) -> Result<Body, Error> {
+        let endpoint = question.endpoint().as_str();
+        let span = match tracing::Span::current().is_none() {
+            true => tracing::Span::none(),
+            false => tracing::debug_span!(
+                "gitlab",
+                otel.kind = "client",
+                otel.name = endpoint,
+                error = tracing::field::Empty
+            ),
+        };
+        match self.answer(class, &question, url, asker).instrument(span.clone()).await {
             Ok((response, permit, as_of)) => Ok(Body::new(question, response, permit, as_of, self.timeouts)),
-            Err(kind) => Err(Error { question: question.to_string(), kind }),
+            Err(kind) => {
+                span.record("error", tracing::field::display(&kind));
+                Err(Error { question: question.to_string(), kind })
+            }
         }
     }
 
@@ -168,19 +197,25 @@ impl Http {
         class: Class,
         question: &Question,
         url: &str,
-        caller: Option<&Caller>,
+        asker: Asker<'_>,
     ) -> Result<(Response, Permit, Timestamp), Kind> {
         let mut url = Url::parse(url).map_err(|_| Kind::Rejected(400))?;
         let endpoint = question.endpoint();
-        let permit = self.admit(class, endpoint, caller.is_none()).await?;
-        let mut hop = Hop { endpoint, home: true, caller, sent: Instant::now() };
+        if matches!(asker, Asker::Managing) {
+            self.require_hooks_token()?;
+        }
+        let asked = Instant::now();
+        let permit = self.admit(class, endpoint, asker).await?;
+        let mut hop = Hop { endpoint, home: true, asker, sent: Instant::now() };
+        let waited = hop.sent - asked;
         for _ in 0..=MAX_REDIRECTS {
             let response = self.send(&hop, url).await.inspect_err(|kind| self.weigh(&hop, Some(kind)))?;
             let head = Head::read(response.status().as_u16(), response.headers());
-            if hop.home && caller.is_none() {
-                self.learn(&head, hop.sent);
+            if hop.home {
+                self.learn(&head, &hop);
             }
             if !matches!(head.status, 301 | 302 | 303 | 307 | 308) {
+                self.note_slow(question, class, waited, hop.sent.elapsed());
                 let judged = self.judge(&hop, &head, response).await;
                 self.weigh(&hop, judged.as_ref().err());
                 return judged.map(|response| (response, permit, head.as_of));
@@ -189,7 +224,7 @@ impl Http {
             let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
             url = redirect::follow(&self.origin, &self.addresses, response.url(), location, endpoint.is_file())
                 .map_err(Kind::Redirect)?;
-            if caller.is_some() && !self.origin.owns(&url) {
+            if matches!(asker, Asker::Caller(_)) && !self.origin.owns(&url) {
                 return Ok((response, permit, head.as_of));
             }
             drop(response);
@@ -199,20 +234,20 @@ impl Http {
                 self.permits.another_call(class).await;
             }
             let endpoint = if home { endpoint } else { Endpoint::Storage };
-            hop = Hop { endpoint, home, caller, sent: Instant::now() };
+            hop = Hop { endpoint, home, asker, sent: Instant::now() };
         }
         Err(Kind::Redirect("there are too many"))
     }
 
     /// Waits for a permit, unless GitLab does not want to be asked: that is looked at before queueing, so that nobody
     /// queues in vain, and again when it is the question's turn.
-    async fn admit(&self, class: Class, endpoint: Endpoint, ours: bool) -> Result<Permit, Kind> {
+    pub(super) async fn admit(&self, class: Class, endpoint: Endpoint, asker: Asker<'_>) -> Result<Permit, Kind> {
         let claim = Claim { class, bulk: endpoint.is_bulk() };
         loop {
             let now = Instant::now();
-            let before = match ours {
-                true => self.limits().peek(now, class, endpoint),
-                false => self.limits().peek_for_caller(now, class, endpoint),
+            let before = match asker {
+                Asker::Reading => self.limits().peek(now, class, endpoint),
+                _ => self.limits().peek_for_caller(now, class, endpoint),
             };
             if let Some(short) = pause(now, before)? {
                 sleep_until(short).await;
@@ -220,9 +255,9 @@ impl Http {
             }
             let permit = self.permits.acquire(claim).await;
             let now = Instant::now();
-            let verdict = match ours {
-                true => self.limits().claim(now, class, endpoint),
-                false => self.limits().claim_for_caller(now, class, endpoint),
+            let verdict = match asker {
+                Asker::Reading => self.limits().claim(now, class, endpoint),
+                _ => self.limits().claim_for_caller(now, class, endpoint),
             };
             match pause(now, verdict)? {
                 None => return Ok(permit),
@@ -235,19 +270,33 @@ impl Http {
     }
 
     async fn send(&self, hop: &Hop<'_>, url: Url) -> Result<Response, Kind> {
-        let mut request = if hop.home && self.origin.owns(&url) {
-            match hop.caller {
-                None => self.home.get(url).header(TOKEN, self.token().clone()),
-                Some(Caller(Some((name, value)))) => self.home.get(url).header(name, value.clone()),
-                Some(Caller(None)) => self.home.get(url),
-            }
-        } else {
-            self.elsewhere.get(url)
-        };
+        let mut request = self.request(hop, Method::GET, url);
         if matches!(hop.endpoint, Endpoint::Archive | Endpoint::Storage) {
             // Archives are compressed already, and their announced length is worth more.
             request = request.header(ACCEPT_ENCODING, const { HeaderValue::from_static("identity") });
         }
+        self.exchange(hop, request).await
+    }
+
+    /// Begins a request; the token goes to GitLab's origin only.
+    pub(super) fn request(&self, hop: &Hop<'_>, method: Method, url: Url) -> RequestBuilder {
+        if !hop.home || !self.origin.owns(&url) {
+            return self.elsewhere.request(method, url);
+        }
+        let request = self.home.request(method, url);
+        let token = match hop.asker {
+            Asker::Reading => Some((TOKEN, self.token().clone())),
+            Asker::Managing => self.hooks_token.clone().map(|token| (TOKEN, token)),
+            Asker::Caller(Caller(token)) => token.clone(),
+        };
+        match token {
+            Some((name, token)) => request.header(name, token),
+            None => request,
+        }
+    }
+
+    /// Sends a request and waits for the head of its answer.
+    pub(super) async fn exchange(&self, hop: &Hop<'_>, request: RequestBuilder) -> Result<Response, Kind> {
         let patience = if hop.endpoint == Endpoint::TestReport { REPORT_PATIENCE } else { 1 };
         let counter = if hop.endpoint == Endpoint::Storage { &self.storage_calls } else { &self.calls };
         counter.fetch_add(1, Ordering::Relaxed);
@@ -270,100 +319,6 @@ impl Http {
         outcome
     }
 
-    /// Takes in what any answer of GitLab says about its limits and our token.
-    fn learn(&self, head: &Head, sent: Instant) {
-        // A redirect or a page may come from something that did not look at the token.
-        let accepted = matches!(head.status, 200 | 404) && head.shape != Shape::Html;
-        let news = {
-            let mut limits = self.limits();
-            if let Some(budget) = head.budget {
-                limits.budget(Instant::now(), budget, self.permits.held() as u64);
-            }
-            accepted && limits.accepted(sent)
-        };
-        if let Some(budget) = head.budget {
-            self.metrics.limit_remaining.set(i64::try_from(budget.remaining).unwrap_or(i64::MAX));
-        }
-        if news {
-            tracing::info!("GitLab accepts the token again");
-        }
-    }
-
-    /// Passes an answer on, or says what came instead, and stops whom it concerns.
-    async fn judge(&self, hop: &Hop<'_>, head: &Head, response: Response) -> Result<Response, Kind> {
-        if !hop.home {
-            return match head.meaning_of_storage() {
-                Meaning::Answer if head.shape != Shape::Html => Ok(response),
-                Meaning::NotFound => Err(Kind::NotFound),
-                _ => Err(Kind::Unavailable(format!("its storage answers {}", head.status))),
-            };
-        }
-        let body = match head.status {
-            401 | 403 => self.beginning(response).await,
-            _ => return self.judge_with(hop, head, &[]).map(|()| response),
-        };
-        match self.judge_with(hop, head, &body) {
-            Err(kind) => Err(kind),
-            Ok(()) => Err(Kind::Unavailable(format!("status {}", head.status))),
-        }
-    }
-
-    fn judge_with(&self, hop: &Hop<'_>, head: &Head, body: &[u8]) -> Result<(), Kind> {
-        if let Some(kind) = hop.caller.and_then(|_| caller::judge(head, body)) {
-            return Err(kind);
-        }
-        let now = Instant::now();
-        match head.meaning(body) {
-            Meaning::Answer if head.shape == Shape::Html => {
-                Err(Kind::Unavailable("an HTML page with status 200: a login or maintenance page?".to_owned()))
-            }
-            Meaning::Answer if head.shape != Shape::Json && !hop.endpoint.is_file() => {
-                Err(Kind::Unavailable("status 200, but not JSON".to_owned()))
-            }
-            Meaning::Answer if head.shape == Shape::Json && hop.endpoint.is_file() => {
-                Err(Kind::Unavailable("status 200, but JSON instead of a file".to_owned()))
-            }
-            Meaning::Answer => Ok(()),
-            Meaning::NotFound => Err(Kind::NotFound),
-            Meaning::Forbidden => Err(Kind::Forbidden),
-            Meaning::Rejected => Err(Kind::Rejected(head.status)),
-            Meaning::Unavailable => Err(Kind::Unavailable(format!("status {}", head.status))),
-            Meaning::TokenRefused(reason) => {
-                if self.limits().refused(hop.sent, now, reason) {
-                    tracing::error!(
-                        reason,
-                        "GitLab refuses the token: nothing is asked for 10 minutes, then one question tries it again; \
-                         put a valid read_api token into gitlab.token and restart, or only into its file if it has one"
-                    );
-                }
-                Err(Kind::TokenRefused(reason))
-            }
-            Meaning::ThrottledEverywhere(wait) => Err(self.throttled(now, None, wait)),
-            Meaning::ThrottledHere(wait) => Err(self.throttled(now, Some(hop.endpoint), wait)),
-        }
-    }
-
-    fn throttled(&self, now: Instant, endpoint: Option<Endpoint>, wait: Duration) -> Kind {
-        let until = wall_clock(now, self.limits().throttled(now, endpoint, wait));
-        match endpoint {
-            None => tracing::warn!(%until, "GitLab asks to wait: every question waits"),
-            Some(endpoint) => tracing::warn!(%until, %endpoint, "GitLab asks to wait at one endpoint"),
-        }
-        Kind::Throttled { until, everything: endpoint.is_none() }
-    }
-
-    /// Reads the beginning of a small error body; what cannot be read is left out, the status says enough.
-    async fn beginning(&self, mut response: Response) -> Vec<u8> {
-        let mut body = Vec::new();
-        while let Ok(Ok(Some(piece))) = timeout(self.timeouts.idle, response.chunk()).await {
-            if body.len() + piece.len() > ERROR_BYTES {
-                break;
-            }
-            body.extend_from_slice(&piece);
-        }
-        body
-    }
-
     fn token(&self) -> MutexGuard<'_, HeaderValue> {
         self.token.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -383,9 +338,9 @@ fn pause(now: Instant, verdict: Verdict) -> Result<Option<Instant>, Kind> {
     }
 }
 
-fn header(token: &SecretString) -> Result<HeaderValue, Kind> {
+fn header(token: &SecretString, name: &'static str) -> Result<HeaderValue, Kind> {
     let mut header = HeaderValue::from_str(token.expose_secret())
-        .map_err(|_| unusable("gitlab.token", "it holds characters that no header can carry"))?;
+        .map_err(|_| unusable(name, "it holds characters that no header can carry"))?;
     header.set_sensitive(true);
     Ok(header)
 }

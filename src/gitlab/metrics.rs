@@ -1,5 +1,6 @@
 //! What operators see of the calls to GitLab.
 
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -10,6 +11,8 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use super::endpoint::Endpoint;
+use super::question::OwnToken;
+use crate::domain::Timestamp;
 
 /// The upper bounds of the time histogram in seconds; a test report may take a minute (contract, section 5.8).
 const SECONDS: [f64; 12] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0];
@@ -27,6 +30,12 @@ pub(super) struct Metrics {
     pub(super) circuit_open: Gauge,
     /// What GitLab's `RateLimit-Remaining` last said; -1 while it never did.
     pub(super) limit_remaining: Gauge,
+    token_expiry: Family<Token, Gauge<f64, AtomicU64>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Token {
+    token: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -51,6 +60,7 @@ impl Metrics {
             window: Gauge::default(),
             circuit_open: Gauge::default(),
             limit_remaining,
+            token_expiry: Family::default(),
         }
     }
 
@@ -67,6 +77,20 @@ impl Metrics {
             "GitLab's RateLimit-Remaining; -1 while it never sent one",
             self.limit_remaining.clone(),
         );
+        let help = "When a token ends, since the Unix epoch; absent for one that never does or cannot be asked about";
+        registry.register("gitlab_token_expiry_timestamp_seconds", help, self.token_expiry.clone());
+    }
+
+    /// Notes when a token ends, if it does.
+    pub(super) fn token(&self, token: OwnToken, ends: Option<Timestamp>) {
+        let label = match token {
+            OwnToken::Reading => Token { token: "read" },
+            OwnToken::Managing => Token { token: "hooks" },
+        };
+        match ends {
+            Some(at) => drop(self.token_expiry.get_or_create(&label).set(at.as_millis() as f64 / 1000.0)),
+            None => drop(self.token_expiry.remove(&label)),
+        }
     }
 
     /// Counts one call; `status` is `None` when there was no answer.

@@ -8,6 +8,7 @@
 //! how many calls can GitLab bear?) and `http` (the only place that sends), which follows redirects and reads the verdict of an
 //! `answer`.
 
+mod about;
 mod address;
 mod answer;
 mod body;
@@ -17,9 +18,13 @@ mod condition;
 mod config;
 mod endpoint;
 mod error;
+mod hook;
 mod http;
+mod judge;
 mod limits;
+mod manage;
 mod metrics;
+mod order;
 mod pace;
 mod pages;
 mod permits;
@@ -39,12 +44,15 @@ use prometheus_client::registry::Registry;
 use secrecy::SecretString;
 use serde_json::value::RawValue;
 
+pub use about::{Instance, Membership, TokenFacts};
 pub use body::Body;
 pub use breaker::Circuit;
 pub use caller::{Credential, Standing};
 pub use config::{Config, Timeouts};
 pub use error::{Error, Kind};
+pub use hook::{Delivered, Hook, HookOwner, HookWish, Trigger};
 pub use pages::Next;
+pub use question::OwnToken;
 
 use crate::domain::{
     Document, Job, JobKey, Malformed, Pipeline, PipelineKey, PipelineSource, Project, ProjectId, Timestamp,

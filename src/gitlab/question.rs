@@ -5,10 +5,34 @@ use std::fmt::{self, Write as _};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::endpoint::Endpoint;
+use super::http::Asker;
+use super::manage::HookQuestion;
 use crate::domain::{JobKey, PipelineKey, PipelineSource, ProjectId, Timestamp};
 
 /// GitLab wants a project's path as one segment, so that its slashes are encoded too (contract, section 5.2).
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+
+/// Writes a path as one segment of an address.
+pub(super) fn segment(path: &str) -> impl fmt::Display {
+    utf8_percent_encode(path, SEGMENT)
+}
+
+/// Which of our tokens a call carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OwnToken {
+    /// `gitlab.token`.
+    Reading,
+    /// `gitlab.hooks_token`.
+    Managing,
+}
+
+/// A question about GitLab and our tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum AboutQuestion {
+    Metadata,
+    Version,
+    Token,
+}
 
 /// A question to GitLab.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +63,8 @@ pub(super) enum Question {
     },
     TestReport(PipelineKey),
     TestReportSummary(PipelineKey),
+    About(AboutQuestion, OwnToken),
+    Hook(HookQuestion),
 }
 
 impl Question {
@@ -57,6 +83,16 @@ impl Question {
             Self::Bridges { .. } => Endpoint::Bridges,
             Self::TestReport(_) => Endpoint::TestReport,
             Self::TestReportSummary(_) => Endpoint::TestReportSummary,
+            Self::About(..) => Endpoint::About,
+            Self::Hook(question) => question.endpoint(),
+        }
+    }
+
+    /// Returns in whose name it is asked, unless somebody else does.
+    pub(super) fn asker(&self) -> Asker<'static> {
+        match self {
+            Self::About(_, OwnToken::Managing) | Self::Hook(_) => Asker::Managing,
+            _ => Asker::Reading,
         }
     }
 
@@ -107,6 +143,10 @@ impl Question {
             Self::TestReportSummary(key) => {
                 write!(url, "/projects/{}/pipelines/{}/test_report_summary", key.project, key.pipeline)
             }
+            Self::About(AboutQuestion::Metadata, _) => url.write_str("/metadata"),
+            Self::About(AboutQuestion::Version, _) => url.write_str("/version"),
+            Self::About(AboutQuestion::Token, _) => url.write_str("/personal_access_tokens/self"),
+            Self::Hook(question) => question.write_path(url),
         }
     }
 }
@@ -133,6 +173,10 @@ impl fmt::Display for Question {
             Self::Bridges { key, page } => write!(f, "list trigger jobs of pipeline {}, page {page}", key.pipeline),
             Self::TestReport(key) => write!(f, "read test report of pipeline {}", key.pipeline),
             Self::TestReportSummary(key) => write!(f, "read test report summary of pipeline {}", key.pipeline),
+            Self::About(AboutQuestion::Token, OwnToken::Reading) => f.write_str("read about gitlab.token"),
+            Self::About(AboutQuestion::Token, OwnToken::Managing) => f.write_str("read about gitlab.hooks_token"),
+            Self::About(..) => f.write_str("read the version"),
+            Self::Hook(question) => question.fmt(f),
         }
     }
 }

@@ -15,6 +15,7 @@ use super::*;
 use crate::domain::{JobId, PipelineId};
 
 const SECRET: &str = "glpat-canary";
+const MANAGER: &str = "glpat-manager";
 const JOB: JobKey = JobKey { project: ProjectId(7), job: JobId(42) };
 const PIPELINE: PipelineKey = PipelineKey { project: ProjectId(7), pipeline: PipelineId(9) };
 const PROJECT: &str = r#"{"id":7,"path_with_namespace":"a/b"}"#;
@@ -48,19 +49,23 @@ impl Server {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn gitlab(&self) -> Gitlab {
-        // Another test may have installed it already.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let config = Config {
+    fn config(&self) -> Config {
+        Config {
             url: Url::parse(&format!("http://127.0.0.1:{}/git/", self.port)).expect("a URL"),
             token: SECRET.to_owned().into(),
+            hooks_token: Some(MANAGER.to_owned().into()),
             ca_file: None,
             calls: 2,
             requests_per_minute: None,
-        };
+        }
+    }
+
+    fn gitlab(&self) -> Gitlab {
+        // Another test may have installed it already.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let quick = Duration::from_millis(300);
-        Gitlab::with_timeouts(config, Timeouts { idle: quick, head: quick, grace: quick, ..Timeouts::default() })
-            .expect("a client")
+        let timeouts = Timeouts { idle: quick, head: quick, grace: quick, ..Timeouts::default() };
+        Gitlab::with_timeouts(self.config(), timeouts).expect("a client")
     }
 }
 
@@ -327,4 +332,42 @@ async fn what_is_not_gitlabs_json_is_not_taken_for_it() {
         assert!(matches!(error.kind, Kind::NotFound), "{error}");
     }
     assert_eq!(gitlab.in_flight(), 0);
+}
+
+#[tokio::test]
+async fn an_order_goes_to_gitlab_once_and_with_its_own_token() {
+    let elsewhere = Server::start(|_| status("201 Created", "content-type: application/json\r\n", "{}")).await;
+    let place = format!("http://localhost:{}/api/v4/projects/1/hooks", elsewhere.port);
+    let server = Server::start(move |path| match path {
+        "/git/api/v4/projects/1/hooks" => status("307 Temporary Redirect", &format!("location: {place}\r\n"), ""),
+        "/git/api/v4/projects/2/hooks" => b"HTTP/1.1 201 Created\r\nSTALL".to_vec(),
+        "/git/api/v4/projects/3/hooks" => {
+            let said = r#"{"message":{"url":["is blocked"],"token":"t0ken"}}"#;
+            status("422 Unprocessable", "content-type: application/json\r\n", said)
+        }
+        "/git/api/v4/projects/4/hooks" => status("401 Unauthorized", "content-type: application/json\r\n", "{}"),
+        _ => json("", r#"{"id":7,"url":"u"}"#),
+    })
+    .await;
+    let gitlab = server.gitlab();
+    let order = async |id| {
+        let wish = HookWish { token: Some("t0ken".into()), ..HookWish::default() };
+        gitlab.create_hook(&HookOwner::Project(ProjectId(id)), wish).await.expect_err("not carried out")
+    };
+    assert!(matches!(order(1).await.kind, Kind::Redirect(_)));
+    assert!(matches!(order(2).await.kind, Kind::Unavailable(_)));
+    let refused = order(3).await.to_string();
+    assert!(refused.contains("is blocked") && !refused.contains("t0ken"), "{refused}");
+    assert!(matches!(order(4).await.kind, Kind::HooksTokenRefused(_)));
+    assert!(gitlab.token_refused().is_none(), "it stops nobody else");
+    let group = HookOwner::Group("a/b".into());
+    assert_eq!(gitlab.update_hook(&group, 7, HookWish::default()).await.expect("changed").id, 7);
+    let asked = server.asked();
+    assert_eq!((asked.len(), elsewhere.asked().len()), (5, 0), "each was sent once, and none elsewhere");
+    assert!(asked[4].starts_with("put /git/api/v4/groups/a%2fb/hooks/7 "), "{}", asked[4]);
+    assert!(asked.iter().all(|asked| asked.contains(&format!("private-token: {MANAGER}\r\n"))));
+    let unset = Gitlab::new(Config { hooks_token: None, ..server.config() }).expect("a client");
+    let refused = unset.create_hook(&group, HookWish::default()).await.expect_err("no token");
+    assert!(matches!(refused.kind, Kind::HooksTokenRefused("it is not set")));
+    assert_eq!(server.asked().len(), 5, "nothing was sent");
 }

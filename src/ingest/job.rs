@@ -39,6 +39,7 @@ impl Ingest {
             found.facts.push(Change::Job(Box::new(job.clone())));
             self.offer_report(task, &job, found);
         }
+        tracing::Span::current().record("pipeline.id", job.pipeline_key().pipeline.0);
         let held = row.as_ref().map_or_else(LogRecord::missing, |row| row.log.clone());
         if !job.ended() {
             found.trouble = (task.cause == Cause::Ended).then_some(Trouble::NotYet);

@@ -53,6 +53,19 @@ pub enum Remedy {
     Nothing,
 }
 
+impl Remedy {
+    /// Returns the word that traces have for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Later | Self::NotBefore { .. } | Self::Soon => "postponed",
+            Self::Person => "token_refused",
+            Self::Store => "store_away",
+            Self::Gone => "gone",
+            Self::Nothing => "failed",
+        }
+    }
+}
+
 impl Trouble {
     /// Returns what may help (contract, section 8).
     pub fn remedy(&self) -> Remedy {
@@ -66,12 +79,13 @@ impl Trouble {
             Self::Gitlab(error) => match &error.kind {
                 gitlab::Kind::NotFound => Remedy::Gone,
                 gitlab::Kind::Unavailable(_) => Remedy::Later,
-                gitlab::Kind::TokenRefused(_) => Remedy::Person,
+                gitlab::Kind::TokenRefused(_) | gitlab::Kind::HooksTokenRefused(_) => Remedy::Person,
                 gitlab::Kind::Throttled { until, everything } => {
                     Remedy::NotBefore { until: *until, everyone: *everything }
                 }
                 gitlab::Kind::Forbidden
                 | gitlab::Kind::Rejected(_)
+                | gitlab::Kind::Refused { .. }
                 | gitlab::Kind::Malformed(_)
                 | gitlab::Kind::Redirect(_) => Remedy::Nothing,
             },

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::state::Taken;
 use super::{Done, Outcome, Queue};
-use crate::domain::{Pipeline, Timestamp};
+use crate::domain::{Origin, Pipeline, Timestamp};
 use crate::store::{Change, Entry, EntryId, Error};
 use crate::work::{Cause, Lane, Target, Work};
 
@@ -79,6 +79,11 @@ impl Lease {
     /// Returns when the first hint for it arrived.
     pub fn since(&self) -> Timestamp {
         self.taken.claim.since
+    }
+
+    /// Returns what made it begin, if this process knows.
+    pub fn origin(&self) -> Option<&Origin> {
+        self.taken.claim.origin.as_deref()
     }
 
     /// Returns the row of the listing that made a pass plan it.
@@ -194,7 +199,7 @@ impl Lease {
         if journaled.is_empty() {
             return self.queue.inner.store.apply(facts).await;
         }
-        self.queue.record(journaled, facts).await
+        self.queue.record(journaled, facts, self.taken.claim.origin.as_ref()).await
     }
 
     async fn commit(&self, facts: Vec<Change>, journaled: Vec<Work>) -> Result<(), Error> {

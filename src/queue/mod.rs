@@ -28,7 +28,7 @@ pub use lease::{Attempt, Lease, Part};
 pub use maintenance::{Role, Share};
 use state::{Claim, State};
 
-use crate::domain::{ProjectId, Schedule, Timestamp};
+use crate::domain::{Origin, ProjectId, Schedule, Timestamp};
 use crate::store::{Change, Entry, Error, Store};
 use crate::work::{Cause, Lane, Target, Work};
 
@@ -143,21 +143,27 @@ impl Queue {
 
     /// Takes a hint: records it in the journal, or finds that it is recorded. Never waits for space in memory.
     pub async fn offer(&self, work: Work) -> Offer {
+        self.offer_from(work, None).await
+    }
+
+    /// As [`Self::offer`], of a delivery that whoever works on it shall know for logs and traces. It is not journaled: another
+    /// process that takes the work over does not know it.
+    pub async fn offer_from(&self, work: Work, origin: Option<Arc<Origin>>) -> Offer {
         let now = Timestamp::now();
-        if self.lease_is_fresh() && self.state().coalesce(&work, now) {
+        if self.lease_is_fresh() && self.state().coalesce(&work, origin.as_ref(), now) {
             self.inner.changed.notify_waiters();
             return Offer::Coalesced;
         }
         let project = work.target.project();
         if self.inner.journal_len.load(Ordering::Relaxed) >= self.inner.config.journal {
-            tracing::debug!(project.id = %project, "the journal is full: deferred a hint to an early sweep");
+            tracing::debug!(project.id = project.0, "the journal is full: deferred a hint to an early sweep");
             self.mark(project);
             return Offer::Deferred;
         }
-        match self.record(vec![work], Vec::new()).await {
+        match self.record(vec![work], Vec::new(), origin.as_ref()).await {
             Ok(()) => Offer::Accepted,
             Err(error) => {
-                tracing::debug!(project.id = %project, %error, "deferred a hint to an early sweep");
+                tracing::debug!(project.id = project.0, %error, "deferred a hint to an early sweep");
                 self.mark(project);
                 Offer::Deferred
             }
@@ -278,7 +284,12 @@ impl Queue {
     }
 
     /// Journals work (with `first` in the same transaction) and takes it into memory as far as there is space.
-    async fn record(&self, works: Vec<Work>, mut first: Vec<Change>) -> Result<(), Error> {
+    async fn record(
+        &self,
+        works: Vec<Work>,
+        mut first: Vec<Change>,
+        origin: Option<&Arc<Origin>>,
+    ) -> Result<(), Error> {
         let count = works.len() as u64;
         let entries: Vec<Entry> =
             works.iter().map(|work| Entry::new(work.target, work.lane, work.cause, work.due)).collect();
@@ -291,7 +302,7 @@ impl Queue {
         {
             let mut state = self.state();
             for (work, entry) in works.iter().zip(entries) {
-                let claim = Claim { entries: vec![entry.id], ..Claim::new(work, now) };
+                let claim = Claim { entries: vec![entry.id], origin: origin.cloned(), ..Claim::new(work, now) };
                 self.hold_if_room(&mut state, work.target, claim);
             }
         }

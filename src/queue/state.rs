@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Bound;
+use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
 use super::Done;
-use crate::domain::{Pipeline, PipelineId, PipelineKey, ProjectId, Timestamp};
+use crate::domain::{Origin, Pipeline, PipelineId, PipelineKey, ProjectId, Timestamp};
 use crate::store::EntryId;
 use crate::work::{Cause, Lane, Target, Work};
 
@@ -47,6 +48,8 @@ pub(super) struct Claim {
     pub(super) listed: Option<Box<Pipeline>>,
     /// When the first of the hints arrived.
     pub(super) since: Timestamp,
+    /// What made it begin, as far as this process knows.
+    pub(super) origin: Option<Arc<Origin>>,
 }
 
 impl Claim {
@@ -60,6 +63,7 @@ impl Claim {
             attempts: 0,
             listed: work.listed.clone(),
             since: now,
+            origin: None,
         }
     }
 
@@ -71,6 +75,7 @@ impl Claim {
         self.due = self.due.min(other.due);
         self.attempts = self.attempts.max(other.attempts);
         self.since = self.since.min(other.since);
+        self.origin = self.origin.take().or(other.origin);
         self.entries.extend(other.entries);
         if other.listed.is_some() {
             self.listed = other.listed;
@@ -131,11 +136,11 @@ impl State {
     }
 
     /// Merges a hint into a committed entry that no worker is running, whose attempts start anew; false when there is none.
-    pub(super) fn coalesce(&mut self, work: &Work, now: Timestamp) -> bool {
+    pub(super) fn coalesce(&mut self, work: &Work, origin: Option<&Arc<Origin>>, now: Timestamp) -> bool {
         match self.items.get(&work.target) {
             Some(item) if !item.running && !item.claim.entries.is_empty() => {
                 self.rearrange(work.target, |item| {
-                    item.claim.merge(Claim::new(work, now));
+                    item.claim.merge(Claim { origin: origin.cloned(), ..Claim::new(work, now) });
                     item.claim.attempts = 0;
                 });
                 true

@@ -47,7 +47,7 @@ impl Model {
     fn hint(&mut self, id: u64, lane: Lane, due: i64) {
         let now = Timestamp::from_millis(self.now);
         let work = Work { due: Timestamp::from_millis(self.now + due), ..Work::now(target(id), lane, Cause::Ended) };
-        if self.state.coalesce(&work, now) {
+        if self.state.coalesce(&work, None, now) {
             let waits = |running: &&Taken| running.target == work.target;
             assert!(!self.running.iter().any(|taken| waits(&taken)), "a running target answers for no later hint");
             return;

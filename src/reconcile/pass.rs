@@ -49,7 +49,8 @@ impl Only {
         }
     }
 
-    pub(super) fn takes(&self, project: &Project) -> bool {
+    /// Returns whether it is one of them.
+    pub fn takes(&self, project: &Project) -> bool {
         match self {
             Self::All => true,
             Self::Chosen(chosen) => chosen(project.id, &project.path),
@@ -139,7 +140,7 @@ impl Reconciler {
         let mut report = report.lock().unwrap_or_else(PoisonError::into_inner);
         report.projects += 1;
         if let Some(problem) = problem {
-            tracing::warn!(project.id = %project.id, error = %problem, "could not sweep a project to its end");
+            tracing::warn!(project.id = project.id.0, error = %problem, "could not sweep a project to its end");
             report.projects_failed += 1;
             report.note(format!("project {}", project.path), problem, true);
         }

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use prometheus_client::registry::Registry;
+use tracing::{Instrument, Span, debug_span};
 
 use super::{
     About, Change, Entry, Error, Failure, Gap, Health, JobFilter, JobRow, JobTally, Lease, Mongo, Page, PipelineFilter,
-    PipelineRow, PipelineState, PipelineTally, Progress, ProjectJobFilter, Slice, Sqlite, TokenHash, Verdict,
+    PipelineRow, PipelineState, PipelineTally, Progress, ProjectJobFilter, Slice, Space, Sqlite, TokenHash, Verdict,
 };
 use super::{Config, Place, mongo, sqlite};
 use crate::domain::{BlobId, Document, Finding, JobKey, PipelineId, PipelineKey, ProjectFacts, ProjectId, Timestamp};
@@ -86,6 +87,14 @@ impl Store {
     }
 }
 
+/// Returns the span of an operation that is a part of something else; what is done without one, every second, has none.
+fn span(operation: &'static str) -> Span {
+    match Span::current().is_none() {
+        true => Span::none(),
+        false => debug_span!("store", otel.name = operation),
+    }
+}
+
 /// Writes each method of the contract as a call of the same method of whichever store it is.
 macro_rules! contract {
     ($($(#[$doc:meta])* fn $name:ident($($argument:ident: $type:ty),*) -> $result:ty;)*) => {
@@ -93,7 +102,7 @@ macro_rules! contract {
             $(
                 $(#[$doc])*
                 pub async fn $name(&self, $($argument: $type),*) -> $result {
-                    each!(self, store => store.$name($($argument),*).await)
+                    each!(self, store => store.$name($($argument),*).instrument(span(stringify!($name))).await)
                 }
             )*
         }
@@ -203,6 +212,9 @@ contract! {
     /// Every gap of a project or of all: missing pieces of ended jobs, missing reports and job lists, failed things. Sorted
     /// by project, pipeline and job; at most `limit`.
     fn gaps(project: Option<ProjectId>, limit: u64) -> Result<Vec<Gap>, Error>;
+
+    /// Returns how much the store takes, and how much room it has left.
+    fn space() -> Result<Space, Error>;
 
     /// Registers a new blob of this process before its first byte.
     fn new_blob() -> Result<BlobId, Error>;

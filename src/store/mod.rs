@@ -88,6 +88,15 @@ pub struct Health {
     pub problem: Option<String>,
 }
 
+/// How much room there is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Space {
+    /// Bytes that the store takes.
+    pub used: u64,
+    /// Bytes that may still be written to its disk; `None` where the database does not tell.
+    pub free: Option<u64>,
+}
+
 /// What a process is known by in a store.
 #[derive(Debug, Clone, Copy)]
 struct Owner {

@@ -1,19 +1,24 @@
-//! What a running Cistern says about itself: log lines on stderr, metrics for the admin listener.
+//! What a running Cistern says about itself: log lines on stderr, metrics for the admin listener, traces for a collector.
 //!
 //! Log lines go to stderr only; stdout carries answers. Nothing here reads the environment: format, level and colour
-//! are handed in. [`init`] can be called once; a second call is an error, not a panic, so that tests and tools may come
+//! are handed in. [`init_with`] can be called once; a second call is an error, not a panic, so that tests and tools may come
 //! first.
 
+mod json;
 mod registry;
+mod traces;
 mod writer;
 
-use std::io;
-
-use tracing::Subscriber;
-use tracing_subscriber::EnvFilter;
+use opentelemetry_sdk::trace::Tracer;
+use tracing::{Level, Subscriber};
+use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::format::JsonFields;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::{EnvFilter, Layer};
 
 pub use registry::{CONTENT_TYPE, Registry};
+pub use traces::{Traces, close, continue_trace, trace_parent};
 pub use writer::AboveBars;
 
 /// The form of log lines.
@@ -31,41 +36,55 @@ pub enum Error {
     /// The level is not one.
     #[error("read the log level")]
     Level(#[from] tracing_subscriber::filter::ParseError),
+    /// Traces cannot be sent.
+    #[error("set up traces: {0}")]
+    Traces(String),
     /// Somebody set up logging before.
     #[error("set up logging: it already is")]
     AlreadySet(#[from] tracing::subscriber::SetGlobalDefaultError),
 }
 
-/// Sends the log lines of this process to stderr. `level` is that of `log.level`; `color` only matters for text.
-pub fn init(format: Format, level: &str, color: bool) -> Result<(), Error> {
-    init_with(format, level, color, io::stderr)
-}
-
-/// Sends the log lines of this process to `writer`: [`AboveBars`] where progress bars are drawn.
-pub fn init_with<W>(format: Format, level: &str, color: bool, writer: W) -> Result<(), Error>
+/// Sends the log lines of this process to `writer` ([`AboveBars`] where progress bars are drawn, else stderr), and its spans to
+/// a collector if there is one. `level` is that of `log.level`; `color` only matters for text.
+pub fn init_with<W>(format: Format, level: &str, color: bool, writer: W, traces: Option<&Traces>) -> Result<(), Error>
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    Ok(tracing::subscriber::set_global_default(subscriber(format, level, color, writer)?)?)
+    let tracer = traces.map(traces::start).transpose().map_err(Error::Traces)?;
+    Ok(tracing::subscriber::set_global_default(subscriber(format, level, color, writer, tracer)?)?)
 }
 
-/// Returns what [`init_with`] installs, for those who want it for a part of a process only.
-pub fn subscriber<W>(
+/// Returns what [`init_with`] installs.
+fn subscriber<W>(
     format: Format,
     level: &str,
     color: bool,
     writer: W,
+    tracer: Option<Tracer>,
 ) -> Result<Box<dyn Subscriber + Send + Sync>, Error>
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
     let filter = EnvFilter::try_new(directives(level))?;
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
-    Ok(match format {
-        Format::Text => Box::new(lines.with_ansi(color).with_target(false).finish()),
-        Format::Json => Box::new(lines.json().flatten_event(true).with_span_list(false).finish()),
-    })
+    let lines = tracing_subscriber::fmt::layer().with_writer(writer);
+    let lines: Box<dyn Layer<Registered> + Send + Sync> = match format {
+        Format::Text => lines.with_ansi(color).with_target(false).with_filter(filter).boxed(),
+        Format::Json => lines.fmt_fields(JsonFields::new()).event_format(json::Flat).with_filter(filter).boxed(),
+    };
+    // Spans down to single questions and operations; of log lines those that everybody sees.
+    let recorded = filter_fn(|metadata| {
+        let most = if metadata.is_span() { Level::DEBUG } else { Level::INFO };
+        metadata.target().starts_with("cistern") && *metadata.level() <= most
+    });
+    let spans = tracer.map(|tracer| {
+        let layer = tracing_opentelemetry::layer().with_tracer(tracer);
+        layer.with_threads(false).with_location(false).with_tracked_inactivity(false).with_filter(recorded)
+    });
+    Ok(Box::new(tracing_subscriber::registry().with(lines).with(spans)))
 }
+
+/// What the lines' layer is put on.
+type Registered = tracing_subscriber::Registry;
 
 /// A plain level is Cistern's own, others stay at `warn`, or below it when `level` is; pairs add to that.
 fn directives(level: &str) -> String {
@@ -80,7 +99,7 @@ fn directives(level: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
+    use std::io::{self, Write};
     use std::sync::{Arc, Mutex};
 
     use super::*;
@@ -101,7 +120,7 @@ mod tests {
     fn logged(format: Format, level: &str, log: impl Fn()) -> String {
         let lines = Lines::default();
         let writer = lines.clone();
-        let subscriber = subscriber(format, level, false, move || writer.clone()).expect("a good level");
+        let subscriber = subscriber(format, level, false, move || writer.clone(), None).expect("a good level");
         tracing::subscriber::with_default(subscriber, log);
         let bytes = lines.0.lock().expect("no test panics while it writes");
         String::from_utf8_lossy(&bytes).into_owned()
@@ -114,6 +133,21 @@ mod tests {
         });
         let line: serde_json::Value = serde_json::from_str(&text).expect("one JSON object");
         assert_eq!((&line["message"], &line["project.id"]), (&"kept".into(), &7.into()));
+    }
+
+    #[test]
+    fn a_line_holds_what_the_spans_around_it_know() {
+        let text = logged(Format::Json, "info", || {
+            let outer =
+                tracing::info_span!(target: "cistern", "work", delivery.id = "d", job.id = tracing::field::Empty);
+            let _outer = outer.enter();
+            outer.record("job.id", 7);
+            let _inner = tracing::debug_span!(target: "cistern", "store", operation = "apply").entered();
+            tracing::info!(target: "cistern::queue", { n = 1.5, yes = true, which = ?Some(1), delivery.id = "own" }, "kept");
+        });
+        let line: serde_json::Value = serde_json::from_str(&text).expect("one JSON object");
+        assert_eq!((&line["job.id"], &line["delivery.id"], &line["n"]), (&7.into(), &"own".into(), &1.5.into()));
+        assert_eq!((&line["which"], &line["operation"]), (&"Some(1)".into(), &serde_json::Value::Null), "{text}");
     }
 
     #[test]

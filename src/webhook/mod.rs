@@ -8,7 +8,6 @@
 //! What it deliberately does not do: it keeps no event body, asks neither GitLab nor the store, and does not remember
 //! deliveries. A repeated delivery is a repeated hint.
 
-mod alarm;
 mod answer;
 mod body;
 mod config;
@@ -26,9 +25,9 @@ use actix_web::http::header::{ALLOW, HeaderMap};
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::json;
 use tokio::time::{Instant, timeout_at};
-use tracing::{debug, warn};
+use tracing::field::Empty;
+use tracing::{Instrument, Span, debug, info_span, warn};
 
-use self::alarm::Alarm;
 use self::answer::{Outcome, Refused};
 pub use self::body::MAX_BODY_BYTES;
 use self::body::{Gate, Patience};
@@ -37,8 +36,9 @@ use self::event::Event;
 use self::metrics::Label;
 pub use self::metrics::Metrics;
 pub use self::signature::{SigningKey, SigningTokenError};
-use crate::domain::{ProjectId, Timestamp};
+use crate::domain::{Alarm, Origin, ProjectId, Timestamp};
 use crate::queue::{Offer, Queue};
+use crate::telemetry;
 use crate::work::Work;
 
 /// Where GitLab's hooks point to.
@@ -53,6 +53,9 @@ const ANSWER_DEADLINE: Duration = Duration::from_secs(9);
 /// At most one warning about refused deliveries in this time.
 const WARN_EVERY: Duration = Duration::from_secs(10);
 
+/// GitLab gives a delivery up after 10 s; an answer that takes longer than this is worth a word.
+const SLOW: Duration = Duration::from_secs(2);
+
 /// Tells whether a project, by id and when known by path, is one that this configuration caches.
 pub type Selected = Arc<dyn Fn(ProjectId, Option<&str>) -> bool + Send + Sync>;
 
@@ -64,6 +67,7 @@ pub struct Webhook {
     selected: Selected,
     metrics: Metrics,
     alarm: Alarm,
+    slow: Alarm,
 }
 
 impl Webhook {
@@ -82,6 +86,7 @@ impl Webhook {
             selected,
             metrics,
             alarm: Alarm::new(WARN_EVERY),
+            slow: Alarm::new(WARN_EVERY),
         })
     }
 
@@ -105,7 +110,13 @@ impl Webhook {
         drop(received);
         match verdict {
             Verdict::Ignore(label) => Ok((label, Outcome::Ignored)),
-            Verdict::Offer(label, work) => Ok((label, self.offer(work, arrival).await)),
+            Verdict::Offer(label, work) => {
+                let origin = Origin {
+                    delivery: delivery_id(request.headers()).map(Into::into),
+                    trace: telemetry::trace_parent(),
+                };
+                Ok((label, self.offer(work, origin, arrival).await))
+            }
         }
     }
 
@@ -126,14 +137,10 @@ impl Webhook {
         if let Some(finished_at) = hint.finished_at {
             self.metrics.lag(now.since(finished_at));
         }
-        debug!(
-            delivery.id = delivery_id(headers).as_deref(),
-            project.id = hint.target.project().0,
-            target.kind = hint.target.kind(),
-            target.id = hint.target.id(),
-            work.cause = ?hint.cause,
-            "received an event"
-        );
+        let span = Span::current();
+        span.record("project.id", hint.target.project().0);
+        span.record(if hint.target.kind() == "job" { "job.id" } else { "pipeline.id" }, hint.target.id());
+        debug!(work.cause = ?hint.cause, "received an event");
         if !(self.selected)(hint.target.project(), hint.path.as_deref()) {
             return Ok(Verdict::Ignore(label));
         }
@@ -141,10 +148,10 @@ impl Webhook {
     }
 
     /// Has the work recorded, or its project marked.
-    async fn offer(&self, work: Work, arrival: Instant) -> Outcome {
+    async fn offer(&self, work: Work, origin: Origin, arrival: Instant) -> Outcome {
         let unrecorded = MarkOnDrop { queue: &self.queue, project: work.target.project() };
         let deadline = (Instant::now() + OFFER_PATIENCE).min(arrival + ANSWER_DEADLINE);
-        match timeout_at(deadline, self.queue.offer(work)).await {
+        match timeout_at(deadline, self.queue.offer_from(work, Some(Arc::new(origin)))).await {
             Ok(Offer::Accepted) => {
                 unrecorded.defuse();
                 Outcome::Accepted
@@ -196,22 +203,50 @@ pub fn routes(config: &mut web::ServiceConfig, webhook: web::Data<Webhook>) {
 }
 
 async fn receive(request: HttpRequest, payload: web::Payload, webhook: web::Data<Webhook>) -> HttpResponse {
+    let span = info_span!(
+        "webhook",
+        otel.kind = "server",
+        delivery.id = delivery_id(request.headers()).as_deref(),
+        project.id = Empty,
+        pipeline.id = Empty,
+        job.id = Empty,
+        outcome = Empty,
+    );
+    answer(request, payload, &webhook).instrument(span).await
+}
+
+async fn answer(request: HttpRequest, payload: web::Payload, webhook: &Webhook) -> HttpResponse {
     let arrival = Instant::now();
     match webhook.decide(&request, payload, arrival).await {
         Ok((label, outcome)) => {
             webhook.metrics.answered(label, outcome, arrival.elapsed());
-            debug!(delivery.id = delivery_id(request.headers()).as_deref(), outcome = outcome.as_str(), "answered");
+            let took = arrival.elapsed();
+            Span::current().record("outcome", outcome.as_str());
+            debug!("answered");
+            if took > SLOW
+                && let Some(deliveries) = webhook.slow.ring(std::time::Instant::now())
+            {
+                let reason = if outcome == Outcome::Deferred {
+                    "the store did not record it in time"
+                } else {
+                    "its body or the store's commit took long"
+                };
+                warn!(
+                    deliveries,
+                    took_ms = millis(took),
+                    reason,
+                    "slow answers to webhooks since the last warning, the last one so"
+                );
+            }
             outcome.response()
         }
         Err(refused) => {
             webhook.metrics.refused(&refused, arrival.elapsed());
             let reason = refused.reason();
-            debug!(delivery.id = delivery_id(request.headers()).as_deref(), outcome = reason, "refused a delivery");
+            Span::current().record("outcome", reason);
+            debug!("refused a delivery");
             if let Some(deliveries) = webhook.alarm.ring(std::time::Instant::now()) {
-                warn!(
-                    outcome = reason,
-                    deliveries, "refused webhook deliveries since the last warning, the last one so"
-                );
+                warn!(deliveries, "refused webhook deliveries since the last warning, the last one so");
             }
             refused.response()
         }
@@ -222,6 +257,10 @@ async fn only_post() -> HttpResponse {
     HttpResponse::MethodNotAllowed()
         .insert_header((ALLOW, "POST"))
         .json(json!({ "outcome": "refused", "error": "GitLab's webhooks are sent here with POST." }))
+}
+
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Returns the delivery's id for the log, stripped of everything that an id does not need.

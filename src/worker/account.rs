@@ -1,6 +1,6 @@
 //! What becomes of a lease when its ingest ends (design, section 4.2).
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::Workers;
 use crate::domain::Timestamp;
@@ -10,6 +10,9 @@ use crate::work::{Cause, Lane};
 
 /// How long everyone leaves the store alone after it did not answer.
 const STORE_PAUSE: Duration = Duration::from_secs(1);
+
+/// An event that takes longer is worth a word.
+const SLOW: Duration = Duration::from_secs(30);
 
 impl Workers {
     /// Ingests a lease's target and ends the lease.
@@ -25,7 +28,10 @@ impl Workers {
             last: usize::try_from(lease.attempt()).unwrap_or(usize::MAX) > self.config.schedule.not_ended_retries.len(),
             listed: lease.listed(),
         };
-        let (part, trouble) = match self.ingest.run(&task).await {
+        let began = Instant::now();
+        let ran = self.ingest.run(&task).await;
+        self.note_slow(&lease, began.elapsed());
+        let (part, trouble) = match ran {
             Ok(Found { facts, follow, units, trouble }) => {
                 let ingest = self.ingest.clone();
                 let committed: Box<dyn FnOnce() + Send> = Box::new(move || ingest.tell(&units));
@@ -35,6 +41,8 @@ impl Workers {
         };
         let event = (lease.lane() == Lane::Live && lease.cause() == Cause::Ended).then(|| lease.since());
         let target = lease.target();
+        let outcome = trouble.as_ref().map_or("stored", |trouble| trouble.remedy().as_str());
+        tracing::Span::current().record("outcome", outcome);
         let ended = match trouble {
             None => {
                 let ended = lease.finish(Outcome::Stored, part).await;
@@ -49,6 +57,29 @@ impl Workers {
         if let Err(error) = ended {
             self.queue.hold(Timestamp::now().plus(STORE_PAUSE));
             tracing::warn!(%error, target = %target.in_words(), "could not record the end of a target");
+        }
+    }
+
+    /// Tells of an event whose work took long, and what took the time.
+    fn note_slow(&self, lease: &Lease, worked: Duration) {
+        let waited = Timestamp::now().since(lease.since()).saturating_sub(worked);
+        if lease.lane() != Lane::Live || lease.attempt() > 1 || waited + worked < SLOW {
+            return;
+        }
+        if let Some(targets) = self.slow.ring(Instant::now()) {
+            let reason = if waited > worked {
+                "it waited for its turn, or for GitLab's or the store's pause to end"
+            } else {
+                "GitLab or the store answered slowly, or what is cached is large"
+            };
+            let (waited_ms, worked_ms) = (waited.as_millis() as u64, worked.as_millis() as u64);
+            tracing::warn!(
+                targets,
+                waited_ms,
+                worked_ms,
+                reason,
+                "slow events since the last warning, the last one so"
+            );
         }
     }
 

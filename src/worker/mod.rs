@@ -8,18 +8,25 @@
 mod account;
 mod metrics;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tracing::field::Empty;
+use tracing::{Instrument, Span, info_span};
 
 pub use metrics::Metrics;
 
-use crate::domain::{Schedule, Timestamp};
+use crate::domain::{Alarm, Schedule, Timestamp};
 use crate::ingest::Ingest;
 use crate::queue::{Lease, Queue};
+use crate::telemetry;
 use crate::work::Lane;
+
+/// At most one warning about slow events in this time.
+const WARN_EVERY: Duration = Duration::from_secs(10);
 
 /// How many targets are worked on at once.
 #[derive(Debug, Clone)]
@@ -41,12 +48,14 @@ pub struct Workers {
     ingest: Ingest,
     config: Config,
     metrics: Metrics,
+    slow: Arc<Alarm>,
 }
 
 impl Workers {
     /// Makes the workers of a queue.
     pub fn new(queue: Queue, ingest: Ingest, config: Config) -> Self {
-        Self { queue, ingest, config, metrics: Metrics::default() }
+        let slow = Arc::new(Alarm::new(WARN_EVERY));
+        Self { queue, ingest, config, metrics: Metrics::default(), slow }
     }
 
     /// Returns their measurements.
@@ -100,7 +109,8 @@ impl Workers {
     /// Works on one target to the end of its lease.
     async fn work(self, lease: Lease) -> Lane {
         let lane = lease.lane();
-        if std::panic::AssertUnwindSafe(self.account(lease)).catch_unwind().await.is_err() {
+        let span = span_of(&lease);
+        if std::panic::AssertUnwindSafe(self.account(lease)).catch_unwind().instrument(span).await.is_err() {
             tracing::error!("a worker panicked; its target is tried again");
         }
         lane
@@ -113,6 +123,28 @@ impl Workers {
             Lane::Backfill => self.config.backfill,
         }
     }
+}
+
+/// Returns the span of the work on a target: it goes on where the delivery's own ended.
+fn span_of(lease: &Lease) -> Span {
+    let target = lease.target();
+    let origin = lease.origin();
+    let span = info_span!(
+        "work",
+        otel.name = target.kind(),
+        delivery.id = origin.and_then(|origin| origin.delivery.as_deref()),
+        project.id = target.project().0,
+        pipeline.id = Empty,
+        job.id = Empty,
+        work.cause = ?lease.cause(),
+        work.attempt = lease.attempt(),
+        outcome = Empty,
+    );
+    span.record(if target.kind() == "job" { "job.id" } else { "pipeline.id" }, target.id());
+    if let Some(parent) = origin.and_then(|origin| origin.trace) {
+        telemetry::continue_trace(&span, parent);
+    }
+    span
 }
 
 /// How many targets of each lane are worked on.

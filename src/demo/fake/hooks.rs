@@ -149,7 +149,7 @@ impl Delivery {
 }
 
 /// Returns a random version 4 UUID.
-fn uuid() -> String {
+pub(super) fn uuid() -> String {
     let bits = (fastrand::u128(..) & !(0xf << 76) & !(0x3 << 62)) | (0x4 << 76) | (0x2 << 62);
     let hex = format!("{bits:032x}");
     let part = |range: std::ops::Range<usize>| hex.get(range).unwrap_or_default();

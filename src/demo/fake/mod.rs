@@ -2,8 +2,9 @@
 //! GitLab's REST shapes, with its awkwardness, its faults on order, and its webhooks.
 //!
 //! It is written from the description of GitLab (the contract) and knows nothing of this program's GitLab client, so
-//! that a misunderstanding shows as a failure instead of being shared. It answers reads only, sends nothing by itself
-//! (deliveries are built, not sent), and shows each user what GitLab would show them.
+//! that a misunderstanding shows as a failure instead of being shared. It answers reads, and of writes those that manage
+//! webhooks, and shows each user what GitLab would show them. It sends deliveries when asked to test a hook or to send one
+//! again, and when a test says that something happened ([`FakeGitlab::fire`]); all others are built and sent by the caller.
 
 mod content;
 mod counters;
@@ -13,6 +14,7 @@ mod hooks;
 mod http;
 mod limit;
 mod options;
+mod post;
 mod standard;
 mod world;
 
@@ -68,6 +70,7 @@ impl FakeGitlab {
             counters: Arc::new(Counters::default()),
             faults: Mutex::new(Faults::default()),
             limiter: options.rate_limit.map(|limit| Mutex::new(Limiter::new(limit))),
+            hook_limits: Mutex::default(),
             options,
             storage_port,
             storage_url: format!("http://localhost:{storage_port}"),
@@ -169,6 +172,31 @@ impl FakeGitlab {
     pub fn pipeline_event(&self, pipeline: PipelineId) -> Option<Delivery> {
         let delivery = self.with(|world| Delivery::pipeline(world, pipeline, DateStyle::Current))?;
         Some(self.secured(delivery))
+    }
+
+    /// Claims to be of this version from now on and behaves as before: as 19.0 without its feature flag does.
+    pub fn claim_version(&self, version: &str) {
+        self.with(|world| world.claimed_version = Some(version.to_owned()));
+    }
+
+    /// Lets the event of a job happen: sends it to every hook of its project and groups, as GitLab does, and logs it.
+    pub async fn fire(&self, job: JobId) {
+        let parcels: Vec<http::Parcel> = self.with(|world| {
+            let Some(delivery) = Delivery::job(world, job, DateStyle::Current) else { return Vec::new() };
+            let project = world.project_of_job(job).and_then(|id| world.projects.get(&id));
+            let concerned = |hook: &&world::Hook| match (&hook.owner, project) {
+                (world::HookOwner::Project(id), Some(project)) => *id == project.id,
+                (world::HookOwner::Group(path), Some(project)) => project.path.starts_with(&format!("{path}/")),
+                (_, None) => false,
+            };
+            let enabled = |hook: &&world::Hook| hook.job_events && hook.alert_status() == "executable";
+            // Each hook's delivery has an id of its own.
+            let parcel = |hook| http::Parcel::new(hook, "job_hooks", delivery.clone().with_id(&hooks::uuid()));
+            world.hooks.values().filter(concerned).filter(enabled).map(parcel).collect()
+        });
+        for parcel in parcels {
+            http::deliver(&self.shared, parcel).await;
+        }
     }
 
     fn secured(&self, delivery: Delivery) -> Delivery {

@@ -21,12 +21,31 @@ pub struct Options {
     pub count_limit: usize,
     /// The token of a bot that is reporter of every project, as `PRIVATE-TOKEN` or `Bearer`.
     pub token: String,
+    /// A second credential, of scope `api`, that may manage webhooks in its role (see [`super::World::set_hooks_role`]).
+    pub hooks_token: Option<String>,
+    /// What it calls itself. Below 19.0 it knows no signing tokens (contract, section 2.1).
+    pub version: String,
+    /// Whether groups have webhooks (contract, section 1.7).
+    pub premium: bool,
+    /// When both credentials end, as GitLab writes it: `2027-01-31`.
+    pub expires_at: Option<String>,
+    /// The scopes of `token`.
+    pub scopes: Vec<String>,
+    /// Test deliveries of a project and resent deliveries of a hook, each (contract, section 1.3).
+    pub hook_calls: RateLimit,
     /// `whsec_…`: deliveries are signed with it.
     pub signing_token: Option<String>,
     /// Sent as `X-Gitlab-Token` with deliveries.
     pub secret_token: Option<String>,
     /// Threads that answer; one keeps the other core free for the program under test.
     pub workers: usize,
+}
+
+impl Options {
+    /// Returns whether webhooks have signing tokens.
+    pub(super) fn signs(&self) -> bool {
+        self.version.split('.').next().and_then(|major| major.parse::<u32>().ok()).is_some_and(|major| major >= 19)
+    }
 }
 
 impl Default for Options {
@@ -40,6 +59,12 @@ impl Default for Options {
             report_cache: Duration::from_secs(120),
             count_limit: 10_000,
             token: "glpat-fake-0123456789abcdef".to_owned(),
+            hooks_token: None,
+            version: "19.6.0-ee".to_owned(),
+            premium: true,
+            expires_at: None,
+            scopes: vec!["read_api".to_owned()],
+            hook_calls: RateLimit::per_minute(5),
             signing_token: None,
             secret_token: None,
             workers: 1,

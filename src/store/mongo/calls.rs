@@ -91,7 +91,11 @@ impl Mongo {
         self.inner.reach.note(outcome.as_ref().map(drop));
         let up = outcome.as_ref().err().is_none_or(|trouble| !trouble.means_down());
         self.inner.metrics.up.set(i64::from(up));
-        outcome.map_err(|trouble| Error::new(operation.1, trouble.into_kind()))
+        outcome.map_err(|trouble| {
+            let kind = trouble.into_kind();
+            self.inner.metrics.failed(&kind);
+            Error::new(operation.1, kind)
+        })
     }
 }
 

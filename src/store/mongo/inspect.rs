@@ -1,17 +1,27 @@
 //! Looking at a database without changing it: whether the server, its version and the user's rights fit.
 
 use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
 use mongodb::Client;
-use mongodb::bson::{Bson, Document, doc};
-use mongodb::options::{ClientOptions, ServerAddress, Tls};
-use secrecy::SecretString;
+use mongodb::bson::{Bson, Document, doc, rawdoc};
+use mongodb::options::{Acknowledgment, ClientOptions, ReadPreference, SelectionCriteria, ServerAddress, Tls};
+use secrecy::{ExposeSecret, SecretString};
 
-use super::calls::{BULK, timed};
+use super::calls::{BULK, Update, timed};
+use super::diagnose::diagnose;
 use super::reach::{self, Collections};
 use super::schema;
+use super::space::space;
 use super::trouble::Trouble;
-use crate::domain::Finding;
+use crate::domain::{Finding, in_bytes};
+use crate::store::Space;
+
+/// A write that takes longer makes every answer to a webhook late.
+const SLOW_WRITE: Duration = Duration::from_millis(100);
+
+/// Free space below which somebody should know.
+const LITTLE: u64 = 1 << 30;
 
 /// What a process does in its database.
 const ACTIONS: [&str; 8] =
@@ -22,14 +32,57 @@ pub(in crate::store) async fn inspect(url: &SecretString) -> Vec<Finding> {
     let mut findings = Vec::new();
     let looked = timed(BULK, look(url, &mut findings)).await;
     if let Err(trouble) = looked {
-        findings.push(Finding::problem("store", trouble.reason()));
+        // The driver knows only that no primary answers.
+        let asked = matches!(&trouble, Trouble::TimedOut) || trouble.means_no_primary();
+        let reasons = match reach::options(url, 1).await {
+            Ok(options) if asked => diagnose(&options).await,
+            _ => Vec::new(),
+        };
+        match reasons.is_empty() {
+            true => findings.push(Finding::problem("store", trouble.reason())),
+            false => findings.extend(reasons.into_iter().map(|reason| Finding::problem("store", reason))),
+        }
     }
     findings
+}
+
+/// Tells which options of a connection string have no effect here.
+async fn without_effect(url: &SecretString) -> Vec<Finding> {
+    let Ok(options) = ClientOptions::parse(url.expose_secret()).await else { return Vec::new() };
+    let weak = options
+        .write_concern
+        .as_ref()
+        .and_then(|concern| concern.w.as_ref())
+        .is_some_and(|w| *w != Acknowledgment::Majority);
+    let elsewhere = matches!(&options.selection_criteria,
+        Some(SelectionCriteria::ReadPreference(preference)) if *preference != ReadPreference::Primary);
+    let texts = [
+        (
+            weak,
+            "w in store.url is not obeyed: every write waits for the majority, or a failover would lose it; remove it",
+        ),
+        (elsewhere, "readPreference in store.url is not obeyed: leases are only true on the primary; remove it"),
+    ];
+    texts.into_iter().filter(|(wrong, _)| *wrong).map(|(_, text)| Finding::warning("store", text)).collect()
+}
+
+/// Times a write that meets no document, so that nothing changes, and waits for the majority all the same.
+async fn write_time(collections: &Collections) -> Result<Duration, Trouble> {
+    let nothing = Update {
+        filter: rawdoc! { "_id": i64::MIN },
+        change: rawdoc! { "$set": { "checked": true } }.into(),
+        upsert: false,
+        multi: false,
+    };
+    let began = Instant::now();
+    collections.update(schema::JOBS, vec![nothing]).await?;
+    Ok(began.elapsed())
 }
 
 async fn look(url: &SecretString, findings: &mut Vec<Finding>) -> Result<(), Trouble> {
     let options = reach::options(url, 1).await?;
     findings.extend(unprotected(&options));
+    findings.extend(without_effect(url).await);
     let client = Client::with_options(options)?;
     let database = client.default_database().ok_or(Trouble::Unusable("store.url names no database".to_owned()))?;
     let collections = Collections { client, database };
@@ -58,6 +111,34 @@ async fn look(url: &SecretString, findings: &mut Vec<Finding>) -> Result<(), Tro
             Finding::fine("store", format!("database {} is empty and is set up at the first start", database.name()))
         }
         Err(trouble) => Finding::problem("store", trouble.reason()),
+    });
+    match write_time(&collections).await {
+        Ok(took) if took > SLOW_WRITE => {
+            let text = "ms to be confirmed by the majority, and so does the answer to a webhook: look at the members' disks and network";
+            findings.push(Finding::warning("store", format!("a write takes {} {text}", took.as_millis())));
+        }
+        Ok(took) => {
+            let millis = took.as_secs_f64() * 1000.0;
+            findings
+                .push(Finding::fine("store", format!("a write takes {millis:.1} ms to be confirmed by the majority")));
+        }
+        Err(trouble) => findings.push(Finding::problem("store", format!("a write fails: {}", trouble.reason()))),
+    }
+    findings.push(match space(&collections).await {
+        Ok(Space { free: Some(free), .. }) if free < LITTLE => {
+            Finding::warning("store", format!("only {} are free on the database's disk: make room", in_bytes(free)))
+        }
+        Ok(Space { used, free: Some(free) }) => {
+            let text = format!("the database takes {}; {} are free on its disk", in_bytes(used), in_bytes(free));
+            Finding::fine("store", text)
+        }
+        Ok(Space { used, free: None }) => Finding::unknown(
+            "store",
+            format!("the database takes {} and does not tell how much is free", in_bytes(used)),
+        ),
+        Err(trouble) => {
+            Finding::unknown("store", format!("how much space is left cannot be read: {}", trouble.reason()))
+        }
     });
     Ok(())
 }

@@ -11,6 +11,7 @@
 mod apply;
 mod blobs;
 mod calls;
+mod diagnose;
 mod documents;
 mod facts;
 mod gaps;
@@ -27,6 +28,7 @@ mod query;
 mod reach;
 mod round;
 mod schema;
+mod space;
 mod states;
 mod sweep;
 mod trouble;
@@ -105,7 +107,7 @@ impl Mongo {
             facts: Group::new(FACT_LANES, FACT_BATCH),
             chunks: Group::new(CHUNK_LANES, CHUNK_BATCH),
             in_hand: Mutex::default(),
-            metrics: Metrics::new(),
+            metrics: Metrics::new(config.operations),
         };
         let store = Self { inner: Arc::new(inner) };
         match store.heartbeat(0, 0, 0).await {
@@ -152,6 +154,7 @@ pub(super) fn problem_of(url: &str) -> Option<&'static str> {
     let hosts_and_name =
         url.split_once("://").map_or(url, |(_, rest)| rest).split(['?', '#']).next().unwrap_or_default();
     match hosts_and_name.rsplit_once('/') {
+        Some((_, "admin" | "local" | "config")) => return Some("names a database that is MongoDB's own"),
         Some((_, name)) if !name.is_empty() => {}
         _ => return Some("names no database"),
     }

@@ -76,7 +76,8 @@ impl Trouble {
                 "the database refuses the user name or password of store.url".to_owned()
             }
             ErrorKind::ServerSelection { .. } => {
-                "no primary of the database answers: check the hosts, replicaSet and TLS options of store.url"
+                "no primary of the database answers: check the hosts, replicaSet and TLS options of store.url, or have cistern \
+                 check find out which"
                     .to_owned()
             }
             ErrorKind::Io(error) => format!("the connection to the database broke: {}", error.kind()),
@@ -120,6 +121,14 @@ impl Trouble {
                     )
             }
             Self::TimedOut | Self::Unconfirmed(_) | Self::Away(_) | Self::Unusable(_) => true,
+            _ => false,
+        }
+    }
+
+    /// Returns whether the driver found no primary, which may have many reasons.
+    pub(super) fn means_no_primary(&self) -> bool {
+        match self {
+            Self::Driver(error) => matches!(&*error.kind, ErrorKind::ServerSelection { .. } | ErrorKind::Io(_)),
             _ => false,
         }
     }

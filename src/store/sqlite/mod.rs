@@ -23,6 +23,7 @@ mod publish;
 mod readers;
 mod reports;
 mod schema;
+mod space;
 mod states;
 mod trouble;
 mod verdicts;
@@ -97,7 +98,7 @@ impl Sqlite {
             writer: Mutex::new(Some(writer)),
             readers: readers.map_err(|error| Error::new(OPERATION, Kind::Away(error.to_string())))?,
             permits: Semaphore::new(config.operations.clamp(1, Semaphore::MAX_PERMITS)),
-            metrics: Metrics::new(),
+            metrics: Metrics::new(config.operations),
             runtime: tokio::runtime::Handle::current(),
             serve_lock: Mutex::new(serve_lock),
         };

@@ -22,17 +22,19 @@ pub(super) const MODULES: &[Module] = &[
     module("log", &[]),
     module("archive", &[]),
     // An event is a hint (law 1): its receiver can neither read facts from GitLab nor write them.
-    module("webhook", &["domain", "queue", "work"]),
+    module("webhook", &["domain", "queue", "telemetry", "work"]),
     module("queue", &["domain", "store", "work"]),
     module("store", &["domain", "work"]),
     module("gitlab", &["domain"]),
     // Joins what is where with who has the bytes; readers of every kind use it.
     module("parts", &["archive", "domain", "log", "store"]),
+    // Manages GitLab's webhooks: the only module that gives GitLab orders.
+    module("hooks", &["domain", "gitlab"]),
     // One path for one effect (law 2): the only module that knows both GitLab and how job facts are written.
     module("ingest", &["archive", "domain", "gitlab", "log", "store", "work"]),
     // Finds and offers work; how work is done is not its business.
     module("reconcile", &["domain", "gitlab", "queue", "store", "work"]),
-    module("worker", &["domain", "ingest", "queue", "store", "work"]),
+    module("worker", &["domain", "ingest", "queue", "store", "telemetry", "work"]),
     // Readers reach GitLab only by offered work.
     module("api", &["access", "archive", "domain", "log", "parts", "queue", "store", "work"]),
     module("access", &["domain", "gitlab", "store"]),
@@ -44,7 +46,17 @@ pub(super) const MODULES: &[Module] = &[
     // Reads settings and builds each component's own `Config`; of components it knows no more than that.
     module(
         "config",
-        &["domain", "gitlab::Config", "store::Config", "store::Place", "telemetry::Format", "webhook::Config"],
+        &[
+            "domain",
+            "gitlab::Config",
+            "hooks::Config",
+            "store::Config",
+            "store::Place",
+            "telemetry::Format",
+            "telemetry::Traces",
+            "webhook::Config",
+            "webhook::PATH",
+        ],
     ),
     // Puts everything together.
     module(
@@ -56,6 +68,7 @@ pub(super) const MODULES: &[Module] = &[
             "config",
             "domain",
             "gitlab",
+            "hooks",
             "ingest",
             "queue",
             "reconcile",
@@ -92,6 +105,7 @@ pub(super) const MODULES: &[Module] = &[
             "demo",
             "domain",
             "gitlab",
+            "hooks",
             "ingest",
             "log",
             "loopback",
@@ -103,7 +117,7 @@ pub(super) const MODULES: &[Module] = &[
             "telemetry",
         ],
     ),
-    module("main", &["cli", "config"]),
+    module("main", &["cli", "config", "telemetry::close"]),
     module("lib", &[]),
 ];
 
@@ -181,8 +195,14 @@ pub(super) const BANS: &[Ban] = &[
     ban("unbounded", &[], "every queue has a limit"),
     ban("std::sync::mpsc::channel", &[], "every queue has a limit: sync_channel"),
     // Who knows a library. The others know what we make of it.
-    ban("reqwest", &["src/gitlab/", "src/cli/read/remote.rs"], "only gitlab asks GitLab; cli asks a running Cistern"),
+    ban(
+        "reqwest",
+        &["src/gitlab/", "src/cli/read/remote.rs", "src/telemetry/traces.rs"],
+        "only gitlab asks GitLab; cli asks a running Cistern, and traces go to a collector",
+    ),
+    ban("opentelemetry", &["src/telemetry/"], "spans are tracing's; where they go is telemetry's business"),
     ban_outside_tests("rusqlite", &["src/store/sqlite/"], "only the store knows its database"),
+    ban_outside_tests("rustix", &["src/store/sqlite/"], "only the store looks at its disk"),
     ban_outside_tests("mongodb::", &["src/store/mongo/"], "only the store knows its database"),
     ban("clap", &["src/cli/"], "only cli reads the command line"),
     ban("indicatif", &["src/progress/", "src/telemetry/", "src/cli/run.rs"], "bars are progress's"),

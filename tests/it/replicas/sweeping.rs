@@ -30,6 +30,9 @@ async fn of_three_replicas_that_sweep_all_the_time_only_one_sweeps_at_a_time() {
     let rig = Rig::new(world).on(Engine::Mongo).set("reconcile.interval", "1s").set("store.lease", "2s");
     rig.fake.inject(slow_projects());
     let servers = replicas(&rig, 3).await;
+    // Each asks once about its token; from here on passes alone ask.
+    until(|| rig.fake.requests().of(Endpoint::User) == 3).await;
+    rig.fake.reset_counters();
     until(|| rig.fake.requests().of(Endpoint::Projects) >= PASSES).await;
     assert_eq!(rig.fake.max_in_flight(), 1, "two swept at the same time");
     assert_eq!(rig.fake.requests().total, rig.fake.requests().of(Endpoint::Projects));
@@ -47,7 +50,8 @@ async fn while_one_sweeps_no_other_begins_and_when_it_is_killed_another_does() {
     let rig = Rig::new(world).on(Engine::Mongo).set("reconcile.interval", "1s").set("store.lease", "2s");
     rig.fake.inject(Fault::new(FaultKind::Stall).on(Endpoint::Projects).times(1));
     let mut servers = replicas(&rig, 3).await;
-    until(|| rig.fake.requests().of(Endpoint::Projects) == 1).await;
+    let asked = || (rig.fake.requests().of(Endpoint::Projects), rig.fake.requests().of(Endpoint::User));
+    until(|| asked() == (1, 3)).await;
     let mut sweeping = None;
     for (number, server) in servers.iter().enumerate() {
         if server.status().await["gitlab"]["in_flight"] == 1 {
@@ -56,7 +60,7 @@ async fn while_one_sweeps_no_other_begins_and_when_it_is_killed_another_does() {
     }
     let begin = Instant::now();
     until(|| {
-        assert_eq!(rig.fake.requests().total, 1, "another one swept");
+        assert_eq!(rig.fake.requests().total, 4, "another one swept");
         begin.elapsed() >= WATCHED
     })
     .await;

@@ -4,6 +4,7 @@
 //! the speed of a copy.
 
 mod event;
+mod hook;
 mod job;
 mod people;
 mod pipeline;

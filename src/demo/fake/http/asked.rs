@@ -1,5 +1,7 @@
 //! One request on its way to an answer: what was asked, of which world, and the steps every endpoint shares.
 
+use serde_json::json;
+
 use super::answer::Answer;
 use super::query::Query;
 use super::route::{Endpoint, Route};
@@ -23,14 +25,14 @@ impl Asked<'_> {
     /// Answers; an error answer is an answer too.
     pub(super) fn answer(mut self) -> Answer {
         let answered = match self.route.endpoint {
-            Endpoint::Version => Ok(version()),
+            Endpoint::Version => Ok(version(self.options, self.world.claimed_version.as_deref())),
             // Asked before the project is looked for, also of a public one.
             Endpoint::User | Endpoint::ProjectJobs | Endpoint::Job | Endpoint::Trace
                 if self.caller == Caller::Anonymous =>
             {
                 Err(Answer::unauthorized())
             }
-            Endpoint::User => Ok(user()),
+            Endpoint::User => Ok(user(self.options, &self.options.scopes)),
             Endpoint::Projects => self.projects(None),
             Endpoint::GroupProjects => self.group_projects(),
             Endpoint::Project => self.project(),
@@ -47,7 +49,12 @@ impl Asked<'_> {
             Endpoint::Artifacts => self.artifacts(),
             Endpoint::ArtifactsTree => self.artifacts_tree(),
             Endpoint::ArtifactFile => self.artifact_file(),
-            Endpoint::Storage | Endpoint::Unknown => Err(Answer::unknown_address()),
+            Endpoint::Hooks
+            | Endpoint::HookTest
+            | Endpoint::HookEvents
+            | Endpoint::HookResend
+            | Endpoint::Storage
+            | Endpoint::Unknown => Err(Answer::unknown_address()),
         };
         answered.unwrap_or_else(|refusal| refusal)
     }
@@ -109,12 +116,23 @@ impl Asked<'_> {
     }
 }
 
-fn version() -> Answer {
-    Answer::json(r#"{"version":"19.6.0-ee","revision":"0f67ff19abc","enterprise":true}"#)
+fn version(options: &Options, claimed: Option<&str>) -> Answer {
+    let version = json!({"version": claimed.unwrap_or(&options.version), "revision": "0f67ff19abc", "enterprise": options.premium});
+    Answer::json(version.to_string())
 }
 
-fn user() -> Answer {
-    let user = r#"{"id":9100,"username":"project_2718_bot_cache","name":"ci-cache","state":"active","locked":false,"#;
-    let token = r#""active":true,"revoked":false,"expires_at":null,"scopes":["read_api"]}"#;
-    Answer::json(format!("{user}{token}"))
+/// What is known about a credential, of its user and of itself.
+pub(super) fn user(options: &Options, scopes: &[String]) -> Answer {
+    let user = json!({
+        "id": 9100,
+        "username": "project_2718_bot_cache",
+        "name": "ci-cache",
+        "state": "active",
+        "locked": false,
+        "active": true,
+        "revoked": false,
+        "expires_at": options.expires_at,
+        "scopes": scopes,
+    });
+    Answer::json(user.to_string())
 }

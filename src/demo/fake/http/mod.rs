@@ -7,6 +7,7 @@ mod answer;
 mod asked;
 mod fault;
 mod files;
+mod hooks;
 mod lists;
 mod page;
 mod query;
@@ -26,6 +27,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 pub use route::Endpoint;
 
 pub(super) use answer::{Answer, http_date};
+pub(super) use hooks::{Parcel, deliver};
 pub(super) use route::Route;
 
 use super::counters::{Counters, InFlight};
@@ -47,6 +49,8 @@ pub(super) struct Shared {
     pub(super) counters: Arc<Counters>,
     pub(super) faults: Mutex<Faults>,
     pub(super) limiter: Option<Mutex<Limiter>>,
+    /// How often hooks were tested and deliveries sent again.
+    pub(super) hook_limits: Mutex<hooks::Limits>,
     pub(super) storage_port: u16,
     pub(super) storage_url: String,
     /// How many calls it answers at once without getting slower; 0: any number.
@@ -88,7 +92,7 @@ pub(super) fn on_connect(stream: &dyn std::any::Any, extensions: &mut Extensions
 }
 
 /// Answers every request to either address.
-pub(super) async fn serve(request: HttpRequest, shared: web::Data<Shared>) -> HttpResponse {
+pub(super) async fn serve(request: HttpRequest, body: web::Bytes, shared: web::Data<Shared>) -> HttpResponse {
     let at_storage = request.app_config().local_addr().port() == shared.storage_port;
     let path = request.uri().path();
     let route = if at_storage { Route::parse_storage(path) } else { Route::parse(path) };
@@ -104,28 +108,54 @@ pub(super) async fn serve(request: HttpRequest, shared: web::Data<Shared>) -> Ht
     let fault = lock(&shared.faults).take(&route);
     let connection = request.conn_data::<Arc<Connection>>().cloned();
     match fault {
-        None => respond(answer(&request, &shared, &route, at_storage), in_flight),
+        None => match answer(&request, &body, &shared, &route, at_storage) {
+            Done::Answer(answer) => respond(answer, in_flight),
+            Done::Deliver(parcel) => respond(hooks::deliver(&shared, parcel).await, in_flight),
+        },
         Some(kind) => {
-            let healthy = || answer(&request, &shared, &route, at_storage);
+            // What a fault hides is not delivered either.
+            let healthy = || match answer(&request, &body, &shared, &route, at_storage) {
+                Done::Answer(answer) => answer,
+                Done::Deliver(_) => Answer::server_error(),
+            };
             fault::apply(kind, healthy, connection, in_flight).await
         }
     }
 }
 
+/// What becomes of a request.
+enum Done {
+    Answer(Answer),
+    /// It is answered once this was sent.
+    Deliver(hooks::Parcel),
+}
+
 /// Computes the answer without faults.
-fn answer(request: &HttpRequest, shared: &Shared, route: &Route, at_storage: bool) -> Answer {
+fn answer(request: &HttpRequest, body: &[u8], shared: &Shared, route: &Route, at_storage: bool) -> Done {
     let query = Query::parse(request.uri().query().unwrap_or_default());
     let mut world = lock(&shared.world);
     let date = http_date(world.now());
     if at_storage {
-        return files::stored(&world, route.subject, &query).header("Date", date);
+        return Done::Answer(files::stored(&world, route.subject, &query).header("Date", date));
     }
     let verdict = shared.limiter.as_ref().map(|limiter| lock(limiter).observe());
-    let caller = world.caller(token(request, &query).as_deref(), &shared.options.token);
+    let token = token(request, &query);
+    let caller = world.caller(token.as_deref(), &shared.options.token);
     let answer = match (verdict, caller) {
         (Some(verdict), _) if verdict.refused() => {
             shared.counters.refuse();
             verdict.refusal()
+        }
+        _ if route.endpoint.is_of_hooks() => {
+            let asked =
+                hooks::Asked { world: &mut world, options: &shared.options, limits: &shared.hook_limits, route };
+            match asked.answer(request.method(), &query, body, token.as_deref().unwrap_or_default()) {
+                Ok(hooks::Answered::Now(answer)) | Err(answer) => answer,
+                Ok(hooks::Answered::Deliver(parcel)) => return Done::Deliver(parcel),
+            }
+        }
+        _ if route.endpoint == Endpoint::User && token.is_some() && token == shared.options.hooks_token => {
+            asked::user(&shared.options, &["api".to_owned()])
         }
         (_, Err(BadToken::Unknown)) => Answer::unauthorized(),
         (_, Err(BadToken::Revoked)) => {
@@ -145,10 +175,10 @@ fn answer(request: &HttpRequest, shared: &Shared, route: &Route, at_storage: boo
         }
     };
     let answer = answer.header("Date", date);
-    match verdict {
+    Done::Answer(match verdict {
         Some(verdict) => verdict.headers(answer),
         None => answer,
-    }
+    })
 }
 
 /// Returns the token that a request carries, wherever GitLab looks for one.

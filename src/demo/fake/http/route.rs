@@ -42,6 +42,14 @@ pub enum Endpoint {
     ArtifactsTree,
     /// `/projects/:id/jobs/:id/artifacts/*path`
     ArtifactFile,
+    /// `/projects/:id/hooks`, `/groups/:id/hooks`, and one of them
+    Hooks,
+    /// `…/hooks/:id/test/:trigger`
+    HookTest,
+    /// `…/hooks/:id/events`
+    HookEvents,
+    /// `…/hooks/:id/events/:id/resend`
+    HookResend,
     /// The other host, to which artifacts redirect.
     Storage,
     /// Everything that this GitLab does not know.
@@ -49,6 +57,11 @@ pub enum Endpoint {
 }
 
 impl Endpoint {
+    /// Returns true for what manages webhooks.
+    pub(crate) const fn is_of_hooks(self) -> bool {
+        matches!(self, Self::Hooks | Self::HookTest | Self::HookEvents | Self::HookResend)
+    }
+
     /// Returns true for pages of rows.
     pub const fn is_list(self) -> bool {
         matches!(
@@ -73,13 +86,15 @@ pub(crate) struct Route {
     pub(crate) subject: Option<u64>,
     /// What follows the project, with a slash before it: kept when a moved project is redirected.
     pub(crate) rest: String,
-    /// Path inside the archive, decoded.
+    /// Path inside the archive, decoded; of a hook its trigger or event.
     pub(crate) file: Option<String>,
+    /// Whether `project` is a group.
+    pub(crate) group: bool,
 }
 
 impl Route {
     fn bare(endpoint: Endpoint) -> Self {
-        Self { endpoint, project: None, subject: None, rest: String::new(), file: None }
+        Self { endpoint, project: None, subject: None, rest: String::new(), file: None, group: false }
     }
 
     /// Takes a path on GitLab's host apart.
@@ -93,6 +108,8 @@ impl Route {
             ["groups", group, "projects"] => {
                 Self { project: Some(decode(group)), ..Self::bare(Endpoint::GroupProjects) }
             }
+            ["groups", group, "hooks", rest @ ..] => Self { group: true, ..Self::at_hooks(group, rest) },
+            ["projects", project, "hooks", rest @ ..] => Self::at_hooks(project, rest),
             ["projects", project, rest @ ..] => Self::in_project(project, rest),
             _ => Self::bare(Endpoint::Unknown),
         }
@@ -116,7 +133,19 @@ impl Route {
         // A number that is none is a parameter GitLab refuses; here it is an unknown address, which is enough.
         let endpoint = if subject.is_some() && number.is_none() { Endpoint::Unknown } else { endpoint };
         let rest = rest.iter().flat_map(|segment| ["/", segment]).collect();
-        Self { endpoint, project: Some(decode(project)), subject: number, rest, file }
+        Self { endpoint, project: Some(decode(project)), subject: number, rest, file, group: false }
+    }
+
+    fn at_hooks(owner: &str, rest: &[&str]) -> Self {
+        let (endpoint, detail) = match rest {
+            [] | [_] => (Endpoint::Hooks, None),
+            [_, "test", trigger] => (Endpoint::HookTest, Some(decode(trigger))),
+            [_, "events"] => (Endpoint::HookEvents, None),
+            [_, "events", event, "resend"] => (Endpoint::HookResend, Some(decode(event))),
+            _ => (Endpoint::Unknown, None),
+        };
+        let subject = rest.first().and_then(|id| id.parse().ok());
+        Self { project: Some(decode(owner)), subject, file: detail, ..Self::bare(endpoint) }
     }
 
     /// Takes a path on the storage host apart: `/artifacts/<job>/artifacts.zip`.

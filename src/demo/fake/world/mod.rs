@@ -5,6 +5,7 @@
 //! twice. Erasing, expiring and archiving do not raise it, as in GitLab. Verbs on unknown ids do nothing.
 
 mod clock;
+mod hook;
 mod model;
 mod people;
 mod spec;
@@ -19,6 +20,7 @@ use bytes::Bytes;
 pub use people::{TokenState, Visibility};
 pub use spec::{JobSpec, PipelineSpec};
 
+pub(crate) use hook::{Hook, HookOwner, Logged};
 pub(crate) use model::{Bridge, Job, Parent, Pipeline, Project};
 pub(crate) use people::{BadToken, Caller};
 
@@ -42,6 +44,11 @@ pub struct World {
     pub(crate) bridges: BTreeMap<JobId, Bridge>,
     /// Former paths of moved projects.
     pub(crate) moved: HashMap<String, ProjectId>,
+    /// The version it claims to have, when that is not the one it behaves like.
+    pub(crate) claimed_version: Option<String>,
+    pub(crate) hooks: BTreeMap<u64, Hook>,
+    /// What was delivered, the oldest first.
+    pub(crate) logged: Vec<Logged>,
     pub(crate) report_cache: HashMap<PipelineId, (Timestamp, Bytes)>,
     pub(crate) rendered: Rendered,
     people: People,
@@ -83,6 +90,9 @@ impl World {
             jobs: BTreeMap::new(),
             bridges: BTreeMap::new(),
             moved: HashMap::new(),
+            claimed_version: None,
+            hooks: BTreeMap::new(),
+            logged: Vec::new(),
             report_cache: HashMap::new(),
             rendered: Rendered::default(),
             people: People::default(),
@@ -129,6 +139,8 @@ impl World {
             visibility: Visibility::default(),
             public_pipelines: false,
             pipelines: Vec::new(),
+            role: 20,
+            hooks_role: 40,
         };
         self.projects.insert(id, project);
         id

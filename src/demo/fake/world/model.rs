@@ -22,6 +22,10 @@ pub(crate) struct Project {
     pub(crate) public_pipelines: bool,
     /// In the order of creation, child pipelines included.
     pub(crate) pipelines: Vec<PipelineId>,
+    /// The role of the reading credential, as GitLab numbers them: 20 is Reporter.
+    pub(crate) role: u8,
+    /// The role of the credential that manages webhooks; its groups' role is that of an owner.
+    pub(crate) hooks_role: u8,
 }
 
 /// A pipeline, child pipelines included.

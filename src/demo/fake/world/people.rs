@@ -136,7 +136,7 @@ impl World {
     /// Returns somebody's access level in a project; 0 for who is no member.
     pub(crate) fn level(&self, caller: Caller, project: ProjectId) -> u32 {
         match caller {
-            Caller::Bot => REPORTER,
+            Caller::Bot => self.projects.get(&project).map_or(0, |project| project.role.into()),
             Caller::User(user) => self.people.levels.get(&(project, user)).copied().unwrap_or(0),
             Caller::Anonymous => 0,
         }

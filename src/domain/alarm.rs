@@ -1,11 +1,11 @@
-//! Keeps a stream of refused deliveries from becoming a stream of warnings.
+//! Keeps a stream of occasions from becoming a stream of warnings.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Says when a warning is due: at most one in each interval, which tells how many it stands for.
 #[derive(Debug)]
-pub(super) struct Alarm {
+pub struct Alarm {
     every: Duration,
     state: Mutex<State>,
 }
@@ -17,12 +17,13 @@ struct State {
 }
 
 impl Alarm {
-    pub(super) fn new(every: Duration) -> Self {
+    /// Makes one that is due at once.
+    pub fn new(every: Duration) -> Self {
         Self { every, state: Mutex::default() }
     }
 
     /// Counts one occasion at `now`; returns how many occasions a warning due now stands for.
-    pub(super) fn ring(&self, now: Instant) -> Option<u64> {
+    pub fn ring(&self, now: Instant) -> Option<u64> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.silent += 1;
         if state.last.is_some_and(|last| now.saturating_duration_since(last) < self.every) {

@@ -1,0 +1,60 @@
+//! Sends orders: once, without redirects, and believes only what answers them.
+
+use reqwest::header::{CONTENT_TYPE, HeaderValue};
+use tokio::time::{Instant, timeout};
+use url::Url;
+
+use super::answer::{Head, Meaning};
+use super::http::{Asker, Hop, Http};
+use super::manage::{MOST, Order};
+use super::{Class, Error, Kind};
+
+impl Http {
+    /// Gives an order and returns the body of the answer. It is sent once: an order that was not answered may have been
+    /// carried out all the same, and whoever wants to know asks.
+    pub(super) async fn tell(&self, order: &Order) -> Result<Vec<u8>, Error> {
+        self.try_to_tell(order).await.map_err(|kind| Error { question: order.to_string(), kind })
+    }
+
+    /// Refuses what needs a token that is not set, before anything is sent.
+    pub(super) fn require_hooks_token(&self) -> Result<(), Kind> {
+        match self.hooks_token {
+            None => Err(Kind::HooksTokenRefused("it is not set")),
+            Some(_) => Ok(()),
+        }
+    }
+
+    async fn try_to_tell(&self, order: &Order) -> Result<Vec<u8>, Kind> {
+        let url = Url::parse(&order.url(&self.api)).map_err(|_| Kind::Rejected(400))?;
+        let endpoint = order.endpoint();
+        self.require_hooks_token()?;
+        let _permit = self.admit(Class::Reader, endpoint, Asker::Managing).await?;
+        let hop = Hop { endpoint, home: true, asker: Asker::Managing, sent: Instant::now() };
+        let mut request = self.request(&hop, order.method(), url);
+        if let Some(body) = order.body() {
+            request = request.header(CONTENT_TYPE, const { HeaderValue::from_static("application/json") }).body(body);
+        }
+        let response = self.exchange(&hop, request).await.inspect_err(|kind| self.weigh(&hop, Some(kind)))?;
+        let head = Head::read(response.status().as_u16(), response.headers());
+        let mut response = response;
+        let mut body = Vec::new();
+        while let Ok(Ok(Some(piece))) = timeout(self.timeouts.idle, response.chunk()).await {
+            if body.len() + piece.len() > MOST {
+                break;
+            }
+            body.extend_from_slice(&piece);
+        }
+        let judged = match head.status {
+            200..=204 => Ok(body),
+            301..=308 => {
+                Err(Kind::Redirect("an order is not sent elsewhere; is gitlab.url the instance's own address?"))
+            }
+            status => match head.meaning(&body) {
+                Meaning::Rejected => Err(order.refusal(status, &body)),
+                _ => self.judge_with(&hop, &head, &body).map(|()| Vec::new()),
+            },
+        };
+        self.weigh(&hop, judged.as_ref().err());
+        judged
+    }
+}
