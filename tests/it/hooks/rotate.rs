@@ -37,6 +37,7 @@ async fn a_rotation_that_was_cut_goes_on_where_it_ended_and_every_delivery_arriv
             world.set_hook_url(hook, &format!("{url}/webhooks/gitlab"));
         }
     });
+    server.until_hooks_seen().await;
     // The second project's list is not answered.
     rig.fake.inject(Fault::new(FaultKind::CloseBeforeHead).on(Endpoint::Hooks).project(projects[1].0).times(1));
     assert_eq!(run(&rig, &["rotate"]).await.code, Some(3));

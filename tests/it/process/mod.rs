@@ -233,6 +233,11 @@ impl Server {
         eventually(async || self.log_of(job).await == whole).await;
     }
 
+    /// Waits until the webhooks were looked at, which happens at start and every hour.
+    pub(crate) async fn until_hooks_seen(&self) {
+        eventually(async || self.metrics().await.contains("cistern_webhook_hooks{")).await;
+    }
+
     /// Waits until the pass at start has ended well.
     pub(crate) async fn until_swept(&self) {
         eventually(async || !self.status().await["reconcile"]["last_success"].is_null()).await;
