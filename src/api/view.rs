@@ -14,7 +14,7 @@ use super::answer::Problem;
 use super::blob::File;
 use super::provenance::Held;
 use crate::access::{Reader, Seen};
-use crate::domain::{Document, JobKey, PipelineKey, ProjectId};
+use crate::domain::{Document, JobKey, Piece, PipelineKey, ProjectId, Reason, Subject};
 use crate::store::{JobFilter, JobRow, Page, PipelineFilter, PipelineRow, Slice, Store};
 
 /// One reader's view of the cache.
@@ -58,7 +58,9 @@ impl View {
 
     /// Returns a project's document.
     pub(super) async fn document(&self, project: Seen) -> Result<Held<Document>, Problem> {
-        let document = self.store.project(project.project()).await?.ok_or(Problem::ProjectNotFound)?;
+        let Some(document) = self.store.project(project.project()).await? else {
+            return Err(self.nothing_in(project).await);
+        };
         let as_of = document.as_of;
         Ok(Held::hit(document, as_of))
     }
@@ -72,7 +74,7 @@ impl View {
     ) -> Result<Page<Document>, Problem> {
         let page = self.store.pipelines(project.project(), filter, slice).await?;
         if page.total == 0
-            && let problem @ (Problem::ProjectNotFound | Problem::Away | Problem::Unusable) =
+            && let problem @ (Problem::ProjectNotFound | Problem::NotHeld(_) | Problem::Away | Problem::Unusable) =
                 self.nothing_in(project).await
         {
             return Err(problem);
@@ -88,7 +90,10 @@ impl View {
                 let as_of = row.document.as_of;
                 Ok(Held::hit(row, as_of))
             }
-            None => Err(self.nothing_in(project).await),
+            None => {
+                let key = PipelineKey { project: project.project(), pipeline };
+                Err(self.nothing_of(project, Subject::Pipeline(key)).await)
+            }
         }
     }
 
@@ -110,7 +115,10 @@ impl View {
                 let as_of = row.document.as_of;
                 Ok(Held::hit(row, as_of))
             }
-            None => Err(self.nothing_in(project).await),
+            None => {
+                let key = JobKey { project: project.project(), job };
+                Err(self.nothing_of(project, Subject::Job(key)).await)
+            }
         }
     }
 
@@ -123,8 +131,27 @@ impl View {
     async fn nothing_in(&self, project: Seen) -> Problem {
         match self.store.project(project.project()).await {
             Ok(Some(_)) => Problem::NotFound,
-            Ok(None) => Problem::ProjectNotFound,
+            Ok(None) => {
+                let subject = Subject::Project { project: project.project() };
+                self.forgotten(subject).await.unwrap_or(Problem::ProjectNotFound)
+            }
             Err(problem) => problem.into(),
+        }
+    }
+
+    /// As [`Self::nothing_in`], for what may have been forgotten by itself.
+    async fn nothing_of(&self, project: Seen, subject: Subject) -> Problem {
+        match self.forgotten(subject).await {
+            Some(problem) => problem,
+            None => self.nothing_in(project).await,
+        }
+    }
+
+    /// Returns why there is nothing of a subject, if that is because a person told Cistern to forget it.
+    async fn forgotten(&self, subject: Subject) -> Option<Problem> {
+        match self.store.forgotten(vec![subject]).await {
+            Ok(found) => found.contains(&subject).then_some(Problem::NotHeld(Piece::Absent(Reason::Forgotten))),
+            Err(problem) => Some(problem.into()),
         }
     }
 }

@@ -8,5 +8,5 @@ mod permits;
 mod service;
 mod status;
 
-pub use engine::{Engine, OpenError, Running};
+pub use engine::{Engine, OpenError, Running, retention};
 pub use service::{Listeners, Service};

@@ -58,6 +58,7 @@ pub struct Service {
     admin: (ServerHandle, JoinHandle<std::io::Result<()>>),
     stop: CancellationToken,
     reconciler: JoinHandle<()>,
+    retention: JoinHandle<()>,
     probe: JoinHandle<()>,
     drain_delay: Duration,
     drain_timeout: Duration,
@@ -107,6 +108,10 @@ impl Service {
             let (reconciler, stop) = (engine.reconciler.clone(), stop.clone());
             tokio::spawn(async move { reconciler.run(stop).await })
         };
+        let retention = {
+            let (retention, stop) = (engine.retention.clone(), stop.clone());
+            tokio::spawn(async move { retention.run(stop).await })
+        };
         let probe = tokio::spawn(keep_readiness(engine, Arc::clone(&readiness), stop.clone()));
         let (drain_delay, drain_timeout) = (config.server.drain_delay, timeout);
         Ok(Self {
@@ -118,6 +123,7 @@ impl Service {
             admin,
             stop,
             reconciler,
+            retention,
             probe,
             drain_delay,
             drain_timeout,
@@ -148,6 +154,7 @@ impl Service {
         joined("main listener", self.main.1.await.map(|ended| ended.map_err(|error| error.to_string())));
         self.stop.cancel();
         joined("reconciler", self.reconciler.await.map(Ok));
+        joined("retention", self.retention.await.map(Ok));
         joined("readiness probe", self.probe.await.map(Ok));
         self.running.stop(left()).await;
         self.admin.0.stop(true).await;

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::args::{Backfill, Cli, Output, Verb, Verify};
+use super::args::{Backfill, Cli, Output, Verb};
 use super::named::Named;
 use super::signals::{interrupted, unless_interrupted};
-use super::{Exit, check, healthcheck};
+use super::{Exit, check, completions, forget, healthcheck, prune, stats, verify, work};
 use crate::app::{Engine, Listeners, OpenError, Service};
 use crate::config::{Config, Flags, Parallel, Surroundings};
 use crate::demo;
@@ -18,6 +18,10 @@ use crate::telemetry::{self, AboveBars, Format};
 
 /// Runs a verb to its end. Answers go to stdout, everything else to stderr.
 pub async fn run(cli: Cli, around: &Surroundings) -> Exit {
+    if let Verb::Completions(args) = &cli.verb {
+        print!("{}", completions::script(args.shell));
+        return Exit::Done;
+    }
     let config = match Config::load(&cli.flags, around, cli.verb.needs()) {
         Ok(config) => config,
         Err(mistakes) => {
@@ -28,12 +32,17 @@ pub async fn run(cli: Cli, around: &Surroundings) -> Exit {
     match cli.verb {
         Verb::Serve => serve(&config).await,
         Verb::Backfill(args) => backfill(config, args).await,
-        Verb::Verify(args) => verify(&config, args).await,
+        Verb::Verify(args) => verify::run(&config, args).await,
         Verb::Check(args) => {
             let findings = check::findings(&config).await;
             answer(args.output, &findings, || findings.iter().map(|finding| format!("{finding}\n")).collect());
             check::judge(&findings)
         }
+        Verb::Work(args) => work::run(&config, args).await,
+        Verb::Forget(args) => forget::run(&config, args).await,
+        Verb::Prune(args) => prune::run(&config, args).await,
+        Verb::Stats(args) => stats::run(&config, args).await,
+        Verb::Completions(_) => Exit::Done,
         Verb::Demo(args) => demo(args, config, cli.flags).await,
         Verb::Healthcheck(args) => healthcheck::run(&config, args).await,
     }
@@ -113,35 +122,6 @@ async fn backfill(mut config: Config, args: Backfill) -> Exit {
     }
 }
 
-async fn verify(config: &Config, args: Verify) -> Exit {
-    if let Err(exit) = log(config, None) {
-        return exit;
-    }
-    let observer = Progress::silent().observer();
-    let engine = match Engine::open(config, "verify", observer).await {
-        Ok(engine) => engine,
-        Err(error) => return could_not_open(&error),
-    };
-    let reconciler = engine.reconciler.clone();
-    let running = engine.start_asking().await;
-    let stop = CancellationToken::new();
-    let named = Named::new(args.projects);
-    let only = named.only();
-    let ended = unless_interrupted(reconciler.verify(config.reconcile.since, &only), &stop).await;
-    running.stop(Duration::from_secs(1)).await;
-    match ended {
-        Ok(Ok(gaps)) => {
-            answer(args.output, &gaps, || {
-                let lines: String = gaps.iter().map(|gap| format!("{gap}\n")).collect();
-                format!("{lines}{} gaps\n", gaps.len())
-            });
-            named.judge(if gaps.is_empty() { Exit::Done } else { Exit::Incomplete })
-        }
-        Ok(Err(error)) => could_not_run(&error),
-        Err(exit) => exit,
-    }
-}
-
 async fn demo(args: super::args::Demo, mut config: Config, flags: Flags) -> Exit {
     let progress = Progress::on_stderr();
     // The script tells what happens; the service's own lines would stand between its own.
@@ -180,7 +160,7 @@ async fn demo(args: super::args::Demo, mut config: Config, flags: Flags) -> Exit
 }
 
 /// Sets logging up: around the bars where there are some.
-fn log(config: &Config, bars: Option<indicatif::MultiProgress>) -> Result<(), Exit> {
+pub(super) fn log(config: &Config, bars: Option<indicatif::MultiProgress>) -> Result<(), Exit> {
     let terminal = std::io::stderr().is_terminal();
     let format = config.log.format.unwrap_or(if terminal { Format::Text } else { Format::Json });
     let color = config.log.color && terminal;
@@ -195,7 +175,7 @@ fn log(config: &Config, bars: Option<indicatif::MultiProgress>) -> Result<(), Ex
 }
 
 /// Prints the one answer of a verb.
-fn answer<T: serde::Serialize>(output: Output, value: &T, in_words: impl FnOnce() -> String) {
+pub(super) fn answer<T: serde::Serialize>(output: Output, value: &T, in_words: impl FnOnce() -> String) {
     match output {
         Output::Text => print!("{}", in_words()),
         Output::Json => match serde_json::to_string_pretty(value) {
@@ -205,7 +185,7 @@ fn answer<T: serde::Serialize>(output: Output, value: &T, in_words: impl FnOnce(
     }
 }
 
-fn could_not_open(error: &OpenError) -> Exit {
+pub(super) fn could_not_open(error: &OpenError) -> Exit {
     if let OpenError::Config(mistakes) = error {
         eprintln!("{mistakes}");
         return Exit::Usage;
@@ -213,7 +193,7 @@ fn could_not_open(error: &OpenError) -> Exit {
     could_not_run(error)
 }
 
-fn could_not_run(error: &dyn std::error::Error) -> Exit {
+pub(super) fn could_not_run(error: &dyn std::error::Error) -> Exit {
     eprintln!("cistern: {error}");
     Exit::CouldNotRun
 }

@@ -13,10 +13,12 @@ pub mod keys;
 mod levels;
 mod limits;
 mod log;
+mod masking;
 mod mistake;
 mod projects;
 mod reader;
 mod reconcile;
+mod retention;
 mod server;
 mod store;
 mod surroundings;
@@ -28,9 +30,11 @@ mod webhook;
 pub use gitlab::Gitlab;
 pub use limits::{Limits, Parallel, Sizes};
 pub use log::Log;
+pub use masking::Masking;
 pub use mistake::{Mistake, Mistakes, Origin};
 pub use projects::{ProjectRef, Selection};
 pub use reconcile::Reconcile;
+pub use retention::Retention;
 pub use server::{Access, Mode, Server};
 pub use store::Store;
 pub use surroundings::{Flags, Surroundings, scratch_directory};
@@ -66,6 +70,10 @@ pub struct Config {
     pub reconcile: Reconcile,
     /// How much at once, and how large.
     pub limits: Limits,
+    /// How old cached things may become, and how much room they may take.
+    pub retention: Retention,
+    /// Whose text is masked, and how.
+    pub masking: Masking,
     /// Who may read.
     pub access: Access,
     /// When things are looked at again, already multiplied by `schedule.scale`.
@@ -136,6 +144,8 @@ impl Config {
         let projects = Selection::read(reader);
         let reconcile = Reconcile::read(reader);
         let limits = Limits::read(reader);
+        let retention = Retention::read(reader, reconcile.as_ref().map(|reconcile| reconcile.since));
+        let masking = Masking::read(reader);
         let access = Access::read(reader, server.as_ref());
         let scale = reader.required(&keys::SCHEDULE_SCALE, parse_scale);
         let log = Log::read(reader);
@@ -147,6 +157,8 @@ impl Config {
             projects: projects?,
             reconcile: reconcile?,
             limits: limits?,
+            retention: retention?,
+            masking: masking?,
             access: access?,
             schedule: Schedule::scaled(scale?),
             log: log?,

@@ -105,9 +105,27 @@ impl Selection {
         (globs.is_empty() && !named.is_empty()).then_some(named)
     }
 
+    /// Returns whether at least one pattern or project is included.
+    pub(super) fn includes_some(&self) -> bool {
+        !self.include.is_empty()
+    }
+
+    /// Returns the selection of what one id, path or pattern means.
+    pub(super) fn of_pattern(text: &str) -> Result<Self, Unfit> {
+        let mut include = Patterns::default();
+        include.add(parse_pattern(text)?);
+        include.set =
+            GlobSet::new(&include.globs).map_err(|_| Unfit::new("too large a pattern", "write a shorter one"))?;
+        Ok(Self { include, exclude: Patterns::default() })
+    }
+
     pub(super) fn read(reader: &mut Reader) -> Option<Self> {
-        let include = Patterns::read(reader, &PROJECTS_INCLUDE);
-        let exclude = Patterns::read(reader, &PROJECTS_EXCLUDE);
+        Self::read_from(reader, &PROJECTS_INCLUDE, &PROJECTS_EXCLUDE)
+    }
+
+    pub(super) fn read_from(reader: &mut Reader, include: &Key, exclude: &Key) -> Option<Self> {
+        let include = Patterns::read(reader, include);
+        let exclude = Patterns::read(reader, exclude);
         Some(Self { include: include?, exclude: exclude? })
     }
 }
@@ -128,10 +146,7 @@ impl Patterns {
     fn read(reader: &mut Reader, key: &Key) -> Option<Self> {
         let mut patterns = Self::default();
         for pattern in reader.list(key, parse_pattern)? {
-            match pattern {
-                Pattern::Named(project) => patterns.named.push(project),
-                Pattern::Glob(glob) => patterns.globs.push(glob),
-            }
+            patterns.add(pattern);
         }
         match GlobSet::new(&patterns.globs) {
             Ok(set) => Some(Self { set, ..patterns }),
@@ -139,6 +154,13 @@ impl Patterns {
                 reader.wrong(key, Unfit::new("the patterns are too many or too large", "write fewer"));
                 None
             }
+        }
+    }
+
+    fn add(&mut self, pattern: Pattern) {
+        match pattern {
+            Pattern::Named(project) => self.named.push(project),
+            Pattern::Glob(glob) => self.globs.push(glob),
         }
     }
 

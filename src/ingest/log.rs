@@ -6,6 +6,7 @@ use super::blob::{BlobWriter, Complete};
 use super::{Ingest, Trouble, Unit, UnitOutcome};
 use crate::domain::{Job, LogRecord, Piece, Reason, Timestamp, after_look};
 use crate::gitlab::{Body, Class, Kind};
+use crate::masking::Masker;
 use crate::store::{Change, FRAME_BYTES};
 use crate::work::Target;
 
@@ -23,7 +24,7 @@ pub(super) struct Look {
 
 /// A log as it was read.
 enum Read {
-    Whole { size: u64, frames: Vec<u32>, blob: Complete, at: Timestamp },
+    Whole { delivered: u64, size: u64, frames: Vec<u32>, blob: Complete, at: Timestamp },
     TooLarge,
     Forbidden,
 }
@@ -37,7 +38,9 @@ impl Ingest {
         let (record, bytes) = match read {
             Read::TooLarge => (absent(Reason::TooLarge), None),
             Read::Forbidden => (absent(Reason::Forbidden), None),
-            Read::Whole { size, frames, blob, at } => self.judge(job, held, (size, frames, blob, at)).await,
+            Read::Whole { delivered, size, frames, blob, at } => {
+                self.judge(job, held, (delivered, size, frames, blob, at)).await
+            }
         };
         let outcome = match record.piece {
             Piece::Absent(reason) => UnitOutcome::Absent(reason),
@@ -53,20 +56,23 @@ impl Ingest {
         &self,
         job: &Job,
         held: &LogRecord,
-        (size, frames, blob, at): (u64, Vec<u32>, Complete, Timestamp),
+        (delivered, size, frames, blob, at): (u64, u64, Vec<u32>, Complete, Timestamp),
     ) -> (LogRecord, Option<Bytes>) {
-        let mut record = after_look(job, held, size, at, &self.config.schedule);
-        if size < held.size {
+        let mut record = after_look(job, held, delivered, at, &self.config.schedule);
+        if delivered < held.delivered() {
             if let Complete::Streamed(unneeded) = blob
                 && let Err(error) = self.store.drop_blob(unneeded).await
             {
                 tracing::debug!(%error, "left a shorter log to the sweep");
             }
             record.piece = if record.piece.is_final() { Piece::Whole } else { Piece::Live };
-            let kept = LogRecord { size: held.size, frames: held.frames.clone(), blob: held.blob, ..record };
+            let LogRecord { size, fetched, blob, .. } = *held;
+            let kept = LogRecord { size, fetched, frames: held.frames.clone(), blob, ..record };
             return (kept, None);
         }
         let (blob, bytes) = blob.split();
+        record.size = size;
+        record.fetched = (delivered != size).then_some(delivered);
         record.frames = frames;
         record.blob = blob;
         (record, bytes)
@@ -78,19 +84,23 @@ impl Ingest {
             // No log: documented as 404, in the code an empty 200 (contract, section 5.6).
             Err(error) if matches!(error.kind, Kind::NotFound) => {
                 let blob = Complete::Inline(Bytes::new());
-                return Ok(Read::Whole { size: 0, frames: Vec::new(), blob, at: Timestamp::now() });
+                let at = Timestamp::now();
+                return Ok(Read::Whole { delivered: 0, size: 0, frames: Vec::new(), blob, at });
             }
             Err(error) if matches!(error.kind, Kind::Forbidden) => return Ok(Read::Forbidden),
             Err(error) => return Err(error.into()),
         };
         let mut writer = FrameWriter::new(BlobWriter::new(&self.store));
         let at = body.as_of();
-        match copy(body, &mut writer, self.config.log_size).await {
-            Ok(true) => {
+        let mut masker = self.treatment(job.key.project).masking.map(|rules| rules.begin());
+        let copied = copy(body, &mut writer, masker.as_mut(), self.config.log_size).await;
+        self.metrics.masked("log", masker.map_or(0, |masker| masker.count()));
+        match copied {
+            Ok(Some(delivered)) => {
                 let (size, frames, blob) = writer.finish().await?;
-                Ok(Read::Whole { size, frames, blob, at })
+                Ok(Read::Whole { delivered, size, frames, blob, at })
             }
-            Ok(false) => {
+            Ok(None) => {
                 writer.blob.abandon().await;
                 Ok(Read::TooLarge)
             }
@@ -102,15 +112,34 @@ impl Ingest {
     }
 }
 
-/// Copies a body; false when it is larger than `limit`.
-async fn copy(mut body: Body, writer: &mut FrameWriter<'_>, limit: u64) -> Result<bool, Trouble> {
+/// Copies a body, masked if it has to be; returns how many bytes GitLab delivered, and `None` when these are more than `limit`.
+async fn copy(
+    mut body: Body,
+    writer: &mut FrameWriter<'_>,
+    mut masker: Option<&mut Masker>,
+    limit: u64,
+) -> Result<Option<u64>, Trouble> {
+    let mut delivered = 0;
+    let mut masked = Vec::new();
     while let Some(piece) = body.chunk().await? {
-        if writer.size + piece.len() as u64 > limit {
-            return Ok(false);
+        delivered += piece.len() as u64;
+        if delivered > limit {
+            return Ok(None);
         }
-        writer.write(&piece).await?;
+        match &mut masker {
+            None => writer.write(&piece).await?,
+            Some(masker) => {
+                masker.push(&piece, &mut masked);
+                writer.write(&masked).await?;
+                masked.clear();
+            }
+        }
     }
-    Ok(true)
+    if let Some(masker) = masker {
+        masker.finish(&mut masked);
+        writer.write(&masked).await?;
+    }
+    Ok(Some(delivered))
 }
 
 /// Cuts a log into independent zstd frames, so that a part can be read without the rest.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::{Found, Ingest, Task, Trouble, UnitOutcome};
 use crate::domain::{
-    ArchiveRecord, Job, JobId, LogRecord, Piece, Pipeline, PipelineKey, PipelinePhase, ReportRecord, needs,
+    ArchiveRecord, Job, JobId, LogRecord, Piece, Pipeline, PipelineKey, PipelinePhase, ReportRecord, Subject, needs,
     needs_report, report_jobs,
 };
 use crate::gitlab::{self, Kind, Listing};
@@ -20,7 +20,7 @@ impl Ingest {
             _ => error.into(),
         };
         let class = task.class();
-        let (pipeline, first) = match task.listed {
+        let (mut pipeline, first) = match task.listed {
             Some(listed) => (listed.clone(), self.gitlab.jobs(class, key, None).await.map_err(not_there)?),
             // One after the other: jobs that are read later than their pipeline are read again when it has changed since;
             // jobs that are older than it would never be.
@@ -29,6 +29,7 @@ impl Ingest {
                 (pipeline, self.gitlab.jobs(class, key, None).await.map_err(not_there)?)
             }
         };
+        self.mask_pipeline(&mut pipeline);
         found.facts.push(Change::Pipeline(pipeline.clone()));
         let held: HashMap<JobId, JobRow> =
             self.store.jobs_of(key).await?.into_iter().map(|row| (row.key.job, row)).collect();
@@ -39,6 +40,8 @@ impl Ingest {
             malformed += page.malformed;
             let next = page.next.take();
             let as_of = page.as_of;
+            self.leave_forgotten_out(&survey, &mut page).await?;
+            page.rows.iter_mut().for_each(|job| self.mask_job(job));
             survey.take(page, found);
             match next {
                 None => break as_of,
@@ -60,6 +63,19 @@ impl Ingest {
         }
         if malformed > 0 {
             found.trouble = Some(Trouble::Unreadable(malformed));
+        }
+        Ok(())
+    }
+}
+
+impl Ingest {
+    /// Takes jobs out of a page that a person told us to forget; none of them is stored.
+    async fn leave_forgotten_out(&self, survey: &Survey<'_>, page: &mut Listing<Job>) -> Result<(), Trouble> {
+        let new = page.rows.iter().filter(|job| !survey.held.contains_key(&job.key.job));
+        let new: Vec<Subject> = new.map(|job| Subject::Job(job.key)).collect();
+        if !new.is_empty() {
+            let forgotten = self.store.forgotten(new).await?;
+            page.rows.retain(|job| !forgotten.contains(&Subject::Job(job.key)));
         }
         Ok(())
     }

@@ -49,7 +49,7 @@ impl Reconciler {
         let mut next = None;
         loop {
             let page = patiently!(self, self.gitlab.projects(Class::Backfill, next.as_ref()))?;
-            for project in page.rows {
+            for project in self.projects_to_keep(page.rows).await? {
                 if (self.selection)(project.id, &project.path) && only.takes(&project) && project.ci_enabled {
                     forecast.projects += 1;
                     let policy = Policy {
@@ -86,6 +86,7 @@ impl Reconciler {
             while let Some(rows) = patiently!(self, walk.next())? {
                 let ids = rows.iter().map(|row| row.key.pipeline).collect();
                 let states = self.store.pipeline_states(project.id, ids).await?;
+                let rows = self.pipelines_to_keep(rows, &states).await?;
                 let planned = plan(&rows, &states, policy);
                 let mut asked = Vec::new();
                 for pipeline in planned.iter().filter_map(|work| work.listed.as_deref()) {

@@ -7,13 +7,17 @@
 //! What it does not do: it never fetches a log, archive or report, and writes no job facts. It submits [`crate::work`]
 //! and is told how it ended.
 
+mod blob;
 mod cadence;
+mod deep;
 mod forecast;
+mod forgotten;
 mod listing;
 mod metrics;
 mod pass;
 mod plan;
 mod report;
+mod sample;
 mod standing;
 mod sweep;
 mod verify;
@@ -22,15 +26,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use cadence::Status;
+pub use deep::{Damage, Deep};
 pub use forecast::Forecast;
 pub use metrics::Metrics;
 pub use pass::{Extent, Only};
 pub use plan::{Policy, plan, plan_stored};
 pub use report::{Failed, Report};
+pub use sample::Sample;
 pub use standing::{Standing, Standings};
 
 use crate::domain::{ProjectId, Schedule};
 use crate::gitlab::{self, Gitlab};
+use crate::masking::RulesOf;
 use crate::queue::Queue;
 use crate::store::{self, Store};
 
@@ -67,6 +74,15 @@ pub struct Config {
 /// Which projects belong to us, by id and path.
 pub type Selection = Arc<dyn Fn(ProjectId, &str) -> bool + Send + Sync>;
 
+/// What is asked about each project, by id and path.
+#[derive(Clone)]
+pub struct Projects {
+    /// Whether it belongs to us.
+    pub selected: Selection,
+    /// How its text was masked before it was stored, if it was.
+    pub masking: RulesOf,
+}
+
 /// Why a pass ended early.
 #[derive(Debug, thiserror::Error)]
 pub enum PassError {
@@ -95,16 +111,18 @@ pub struct Reconciler {
     queue: Queue,
     config: Arc<Config>,
     selection: Selection,
+    masking: RulesOf,
     metrics: Metrics,
     status: Arc<tokio::sync::watch::Sender<Status>>,
 }
 
 impl Reconciler {
     /// Makes a reconciler over a client, a store and the queue whose workers do its work.
-    pub fn new(gitlab: Gitlab, store: Store, queue: Queue, config: Config, selection: Selection) -> Self {
+    pub fn new(gitlab: Gitlab, store: Store, queue: Queue, config: Config, projects: Projects) -> Self {
         let status = Arc::new(tokio::sync::watch::Sender::new(Status::default()));
         let metrics = Metrics::default();
-        Self { gitlab, store, queue, config: Arc::new(config), selection, metrics, status }
+        let Projects { selected: selection, masking } = projects;
+        Self { gitlab, store, queue, config: Arc::new(config), selection, masking, metrics, status }
     }
 
     /// Returns its measurements.

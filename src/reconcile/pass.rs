@@ -41,10 +41,14 @@ pub enum Only {
 
 impl Only {
     pub(super) fn takes(&self, project: &Project) -> bool {
+        self.takes_path(project.id, &project.path)
+    }
+
+    pub(super) fn takes_path(&self, id: ProjectId, path: &str) -> bool {
         match self {
             Self::All => true,
-            Self::Chosen(chosen) => chosen(project.id, &project.path),
-            Self::Ids(ids) => ids.contains(&project.id),
+            Self::Chosen(chosen) => chosen(id, path),
+            Self::Ids(ids) => ids.contains(&id),
         }
     }
 }
@@ -77,6 +81,7 @@ impl Reconciler {
                 .into_iter()
                 .filter(|project| (self.selection)(project.id, &project.path) && only.takes(project))
                 .collect();
+            let ours = self.projects_to_keep(ours).await?;
             self.store_projects(&ours).await?;
             if page.malformed > 0 {
                 let mut report = report.lock().unwrap_or_else(PoisonError::into_inner);

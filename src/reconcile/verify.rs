@@ -25,7 +25,7 @@ impl Reconciler {
         let mut next = None;
         loop {
             let page = patiently!(self, self.gitlab.projects(Class::Backfill, next.as_ref()))?;
-            for project in page.rows {
+            for project in self.projects_to_keep(page.rows).await? {
                 if (self.selection)(project.id, &project.path) && only.takes(&project) && project.ci_enabled {
                     gaps.extend(self.store.gaps(Some(project.id), GAPS).await?);
                     self.verify_project(&project, page.as_of.minus(since), &mut gaps).await?;
@@ -36,6 +36,7 @@ impl Reconciler {
                 break;
             }
         }
+        let mut gaps = self.real_gaps(gaps).await?;
         gaps.sort_by_key(|gap| (gap.project, gap.pipeline, gap.job, gap.kind));
         gaps.dedup_by_key(|gap| (gap.project, gap.pipeline, gap.job, gap.kind));
         Ok(gaps)

@@ -175,11 +175,14 @@ pub(super) fn judge_archive(held: &ArchiveRecord, new: &ArchiveRecord) -> Verdic
     }
 }
 
-/// Of other attempts it replaces; of the same ones it must not be smaller, nor less final.
+/// Of other attempts it replaces; of the same ones it must not be smaller, nor less final, nor pruned before.
 fn judge_report(held: &ReportRecord, new: &ReportRecord, same_blob: bool) -> Verdict {
     let holds = |record: &ReportRecord| matches!(record.piece, Piece::Live | Piece::Whole);
     let rank = |record: &ReportRecord| (record.total_count, record.piece == Piece::Whole);
-    if !holds(held) {
+    let pruned = |record: &ReportRecord| record.piece == Piece::Absent(Reason::Pruned);
+    if pruned(held) && held.build_ids == new.build_ids {
+        Verdict::Refuse
+    } else if !holds(held) || pruned(new) {
         Verdict::Replace
     } else if !holds(new) {
         Verdict::Refuse
@@ -208,9 +211,10 @@ fn log_rank(record: &LogRecord) -> (u8, u64) {
         Piece::Whole => 9,
         Piece::Absent(Reason::Pruned) => 10,
         Piece::Absent(Reason::Erased) => 11,
+        Piece::Absent(Reason::Forgotten) => 12,
     };
     let held = matches!(record.piece, Piece::Live | Piece::Whole);
-    (rank, if held { record.size } else { 0 })
+    (rank, if held { record.delivered() } else { 0 })
 }
 
 fn archive_rank(piece: Piece) -> u8 {
@@ -226,6 +230,7 @@ fn archive_rank(piece: Piece) -> u8 {
         Piece::Whole => 8,
         Piece::Absent(Reason::Pruned) => 9,
         Piece::Absent(Reason::Erased) => 10,
+        Piece::Absent(Reason::Forgotten) => 11,
     }
 }
 

@@ -8,6 +8,7 @@ mod converge;
 mod fake;
 mod log;
 mod network;
+mod operate;
 mod passes;
 mod plan;
 mod process;

@@ -56,6 +56,9 @@ pub(super) struct LogPart {
     pub(super) size: i64,
     /// The compressed length of each frame, u32 little-endian.
     frames: Binary,
+    /// How many bytes GitLab delivered, where that is not `size`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    fetched: Option<i64>,
     looks: i64,
     first_look: Option<DateTime>,
     last_look: Option<DateTime>,
@@ -231,6 +234,7 @@ impl LogPart {
             blob: record.blob.map(|blob| blob.0),
             size: integer(record.size),
             frames: Binary { subtype: BinarySubtype::Generic, bytes },
+            fetched: record.fetched.map(integer),
             looks: i64::from(record.looks),
             first_look: record.first_look.map(date),
             last_look: record.last_look.map(date),
@@ -246,6 +250,7 @@ impl LogPart {
             blob: self.blob.map(BlobId),
             size: natural(self.size),
             frames: frames.iter().copied().map(u32::from_le_bytes).collect(),
+            fetched: self.fetched.map(natural),
             looks: small(self.looks),
             first_look: self.first_look.map(time),
             last_look: self.last_look.map(time),

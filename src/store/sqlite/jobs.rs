@@ -15,7 +15,8 @@ use crate::store::{Error, JobFilter, JobRow, Page, Slice};
 /// The columns that [`read_log`] reads, in its order.
 macro_rules! log_columns {
     () => {
-        "log_piece, log_blob, log_size, log_frames, log_looks, log_first_look, log_last_look, log_mismatch_since, log_note"
+        "log_piece, log_blob, log_size, log_frames, log_looks, log_first_look, log_last_look, log_mismatch_since, log_note, \
+         log_fetched"
     };
 }
 pub(super) use log_columns;
@@ -123,6 +124,7 @@ pub(super) fn read_log(row: &Row<'_>, first: usize) -> rusqlite::Result<LogRecor
         last_look: columns::time(row, first + 6)?,
         mismatch_since: columns::time(row, first + 7)?,
         note: row.get::<_, Option<Box<str>>>(first + 8)?.and_then(|word| LogNote::from_word(&word)),
+        fetched: row.get::<_, Option<i64>>(first + 9)?.map(natural),
     })
 }
 
@@ -139,12 +141,12 @@ pub(super) fn read_archive(row: &Row<'_>, first: usize) -> rusqlite::Result<Arch
 fn read_job(row: &Row<'_>) -> rusqlite::Result<JobRow> {
     Ok(JobRow {
         log: read_log(row, 0)?,
-        archive: read_archive(row, 9)?,
-        key: JobKey { project: ProjectId(natural(row.get(13)?)), job: JobId(natural(row.get(14)?)) },
-        pipeline: PipelineId(natural(row.get(15)?)),
-        name: row.get(16)?,
-        status: columns::status(row, 17)?,
-        document: columns::document(row, 18, 19)?,
-        junit: row.get(20)?,
+        archive: read_archive(row, 10)?,
+        key: JobKey { project: ProjectId(natural(row.get(14)?)), job: JobId(natural(row.get(15)?)) },
+        pipeline: PipelineId(natural(row.get(16)?)),
+        name: row.get(17)?,
+        status: columns::status(row, 18)?,
+        document: columns::document(row, 19, 20)?,
+        junit: row.get(21)?,
     })
 }

@@ -23,8 +23,11 @@ pub(super) const STATEMENTS: usize = 128;
 const APPLICATION_ID: i64 = 0x4349_5354;
 
 /// Every migration, oldest first; the schema version is how many of them ran.
-const MIGRATIONS: [&str; 2] =
-    [include_str!("migrations/0001_initial.sql"), include_str!("migrations/0002_completed_leases.sql")];
+const MIGRATIONS: [&str; 3] = [
+    include_str!("migrations/0001_initial.sql"),
+    include_str!("migrations/0002_completed_leases.sql"),
+    include_str!("migrations/0008_keeping.sql"),
+];
 
 /// The WAL file is cut back to this many bytes after a checkpoint.
 const WAL_LIMIT_BYTES: i64 = 64 << 20;

@@ -23,10 +23,14 @@ pub(super) const MODULES: &[Module] = &[
     module("queue", &["domain", "store", "work"]),
     module("store", &["domain", "work"]),
     module("gitlab", &["domain"]),
+    // Text in, text out.
+    module("masking", &["domain"]),
     // One path for one effect (law 2): the only module that knows both GitLab and how job facts are written.
-    module("ingest", &["domain", "gitlab", "store", "work"]),
+    module("ingest", &["domain", "gitlab", "masking", "store", "work"]),
     // Finds and offers work; how work is done is not its business.
-    module("reconcile", &["domain", "gitlab", "queue", "store", "work"]),
+    module("reconcile", &["domain", "gitlab", "masking", "queue", "store", "work"]),
+    // Removes what is old; what is new is not its business.
+    module("retention", &["domain", "store"]),
     module("worker", &["domain", "ingest", "queue", "store", "work"]),
     // Readers reach GitLab only by offered work.
     module("api", &["access", "domain", "store"]),
@@ -38,7 +42,15 @@ pub(super) const MODULES: &[Module] = &[
     // Reads settings and builds each component's own `Config`; of components it knows no more than that.
     module(
         "config",
-        &["domain", "gitlab::Config", "store::Config", "store::Place", "telemetry::Format", "webhook::Config"],
+        &[
+            "domain",
+            "gitlab::Config",
+            "masking",
+            "store::Config",
+            "store::Place",
+            "telemetry::Format",
+            "webhook::Config",
+        ],
     ),
     // Puts everything together.
     module(
@@ -53,6 +65,7 @@ pub(super) const MODULES: &[Module] = &[
             "ingest",
             "queue",
             "reconcile",
+            "retention",
             "store",
             "telemetry",
             "webhook",
@@ -78,8 +91,10 @@ pub(super) const MODULES: &[Module] = &[
             "loopback",
             "progress",
             "reconcile",
+            "retention",
             "store",
             "telemetry",
+            "work",
         ],
     ),
     module("main", &["cli", "config"]),

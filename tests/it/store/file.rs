@@ -1,5 +1,7 @@
 //! One file: what is refused, and who may use it.
 
+use cistern::store::{BlobKind, KeptBlob};
+
 use super::*;
 
 #[tokio::test]
@@ -79,10 +81,26 @@ fn dropping_a_store_outside_of_a_runtime_neither_hangs_nor_panics() {
 
 #[tokio::test]
 async fn a_file_of_an_earlier_version_is_migrated() {
-    let rig = Rig::with_job(Engine::Sqlite).await;
-    rig.store.close().await.expect("closed");
-    rig.behind.sql("ALTER TABLE leases DROP COLUMN completed; PRAGMA user_version = 1");
-    let store = rig.open(Duration::from_secs(30)).await;
+    const FIRST: &str = include_str!("../../../src/store/sqlite/migrations/0001_initial.sql");
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let place = file(directory.path());
+    let behind = Behind::new(&place).await;
+    behind.sql("PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL");
+    behind.sql(FIRST);
+    behind.sql(&format!("PRAGMA application_id = {}; PRAGMA user_version = 1", 0x4349_5354));
+    behind.sql(
+        "INSERT INTO blobs (id, size, created_at) VALUES (1, 3, 0);
+         INSERT INTO chunks (id, data) VALUES (1048576, x'010203');
+         INSERT INTO jobs (project, id, pipeline, name, status, ended, started, archived, junit, open, as_of, log_piece,
+                           log_blob, log_size, log_frames, doc)
+         VALUES (7, 700, 70, 'build', 'success', 1, 1, 0, 0, 0, 0, 'whole', 1, 9, x'03000000', '{}')",
+    );
+    let store = open(&place, Duration::from_secs(30)).await;
     assert_eq!(store.completed_ago("reconcile").await.expect("read"), None);
-    assert!(store.job(JOB).await.expect("read").is_some());
+    let log = store.job(JOB).await.expect("read").expect("stored").log;
+    assert_eq!((log.piece, log.delivered()), (Piece::Whole, 9));
+    let oldest = store.oldest_blobs(BlobKind::Log, None, 9).await.expect("read");
+    assert_eq!(oldest, [KeptBlob { target: 700, project: PROJECT, stored: 3 }], "what was stored before is known, too");
+    let chunk = store.stored_chunk(BlobId(1), 0).await.expect("read").expect("a chunk");
+    assert_eq!((chunk.bytes.len(), chunk.sound), (3, None));
 }

@@ -6,6 +6,7 @@ mod facts;
 mod file;
 mod gaps;
 mod journal;
+mod keeping;
 mod opening;
 mod processes;
 mod slots;
