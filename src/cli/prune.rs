@@ -55,13 +55,12 @@ fn in_words(report: &Report) -> String {
     if report.is_empty() {
         text.push_str(&format!("nothing {verb}\n"));
     }
-    let limit = report.size_limit.map_or_else(String::new, |limit| format!(" of {} at most", size(limit)));
-    text.push_str(&format!("{} stored{limit}", size(report.stored_bytes)));
+    if let (Some(stored), Some(limit)) = (report.stored_bytes, report.size_limit) {
+        text.push_str(&format!("{} stored of {} at most\n", size(stored), size(limit)));
+    }
     let given_back = !report.dry_run && !report.is_empty();
-    text.push_str(if given_back {
-        "; the room is given back 10 min from now, by a serve or the next prune\n"
-    } else {
-        "\n"
-    });
+    if given_back {
+        text.push_str("the room is given back 10 min from now, by a serve or the next prune\n");
+    }
     text
 }

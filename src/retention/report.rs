@@ -17,8 +17,8 @@ pub struct Report {
     pub reports: Part,
     /// Pipelines that went as a whole; the bytes are of the logs, archives and reports that went with them.
     pub documents: Part,
-    /// How many bytes are stored now, or would be.
-    pub stored_bytes: u64,
+    /// How many bytes are stored now, or would be; only told with a limit.
+    pub stored_bytes: Option<u64>,
     /// `retention.size`.
     pub size_limit: Option<u64>,
 }
@@ -42,7 +42,7 @@ impl Part {
 impl Report {
     pub(super) fn new(dry_run: bool, size_limit: Option<u64>) -> Self {
         let none = Part::default();
-        Self { dry_run, logs: none, artifacts: none, reports: none, documents: none, stored_bytes: 0, size_limit }
+        Self { dry_run, logs: none, artifacts: none, reports: none, documents: none, stored_bytes: None, size_limit }
     }
 
     pub(super) fn of(&mut self, kind: BlobKind) -> &mut Part {

@@ -21,34 +21,33 @@ struct Oldest {
 impl Run<'_> {
     /// Removes the oldest until the rest fits.
     pub(super) async fn too_much(&mut self) -> Result<(), Error> {
+        let Some(limit) = self.retention.config.size else { return Ok(()) };
         // One look at all blobs, none of it by day.
         let usage = self.retention.store.usage(Timestamp::from_millis(i64::MAX)).await?;
         let stored: u64 = usage.iter().map(|usage| usage.stored).sum();
         // What a real run has removed by age is not among them any more.
         let mut left = if self.dry { stored.saturating_sub(self.report.removed_bytes()) } else { stored };
-        if let Some(limit) = self.retention.config.size {
-            let mut logs = Oldest::new(BlobKind::Log);
-            let mut archives = Oldest::new(BlobKind::Archive);
-            let mut reports = Oldest::new(BlobKind::Report);
-            while left > limit {
-                let (log, archive) = (self.peek(&mut logs).await?, self.peek(&mut archives).await?);
-                let next = match (log, archive) {
-                    (Some(log), Some(archive)) if archive < log => &mut archives,
-                    (Some(_), _) => &mut logs,
-                    (None, Some(_)) => &mut archives,
-                    (None, None) => {
-                        if self.peek(&mut reports).await?.is_none() {
-                            break;
-                        }
-                        &mut reports
+        let mut logs = Oldest::new(BlobKind::Log);
+        let mut archives = Oldest::new(BlobKind::Archive);
+        let mut reports = Oldest::new(BlobKind::Report);
+        while left > limit {
+            let (log, archive) = (self.peek(&mut logs).await?, self.peek(&mut archives).await?);
+            let next = match (log, archive) {
+                (Some(log), Some(archive)) if archive < log => &mut archives,
+                (Some(_), _) => &mut logs,
+                (None, Some(_)) => &mut archives,
+                (None, None) => {
+                    if self.peek(&mut reports).await?.is_none() {
+                        break;
                     }
-                };
-                let Some(blob) = next.ahead.pop_front() else { break };
-                left = left.saturating_sub(blob.stored);
-                self.remove(next.kind, vec![blob]).await?;
-            }
+                    &mut reports
+                }
+            };
+            let Some(blob) = next.ahead.pop_front() else { break };
+            left = left.saturating_sub(blob.stored);
+            self.remove(next.kind, vec![blob]).await?;
         }
-        self.report.stored_bytes = left;
+        self.report.stored_bytes = Some(left);
         Ok(())
     }
 

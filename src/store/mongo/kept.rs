@@ -7,6 +7,7 @@ use mongodb::bson::{Bson, DateTime, Document, RawDocumentBuf, cstr, doc};
 use serde::Deserialize;
 
 use super::Mongo;
+use super::calls::Urgency;
 use super::query::Query;
 use super::schema::{BLOBS_OF, CHUNKS, FILES, JOBS, JOBS_OF_PIPELINE, PIPELINES, PIPELINES_LISTED};
 use super::trouble::Trouble;
@@ -75,7 +76,7 @@ impl Mongo {
             raw: i64,
             stored: i64,
         }
-        self.read(Operation("usage", "add up what is stored"), |collections| async move {
+        self.run(Operation("usage", "add up what is stored"), Urgency::Survey, |collections| async move {
             let day = doc! { "$dateTrunc": { "date": "$uploadDate", "unit": "day" } };
             let stages = [
                 doc! { "$match": published() },
@@ -119,7 +120,7 @@ impl Mongo {
             project: i64,
             count: i64,
         }
-        self.read(Operation("documents", "count documents"), |collections| async move {
+        self.run(Operation("documents", "count documents"), Urgency::Survey, |collections| async move {
             let stages = || [doc! { "$group": { "_id": "$project", "count": { "$sum": 1_i64 } } }];
             let (pipelines, jobs) = tokio::try_join!(
                 collections.aggregated::<Count>(PIPELINES, stages(), Some(PIPELINES_LISTED)),
