@@ -11,6 +11,6 @@ mod secrets;
 mod service;
 mod status;
 
-pub use engine::{Engine, OpenError, Running};
+pub use engine::{Engine, OpenError, Running, retention};
 pub use machine::prepare;
 pub use service::{Listeners, Service};

@@ -63,6 +63,7 @@ pub struct Service {
     stop: CancellationToken,
     reconciler: JoinHandle<()>,
     secrets: JoinHandle<()>,
+    retention: JoinHandle<()>,
     probe: JoinHandle<()>,
     /// Ends answers that go on for as long as a job runs.
     closing: CancellationToken,
@@ -128,6 +129,10 @@ impl Service {
             tokio::spawn(async move { reconciler.run(stop).await })
         };
         let secrets = tokio::spawn(secrets.follow(stop.clone()));
+        let retention = {
+            let (retention, stop) = (engine.retention.clone(), stop.clone());
+            tokio::spawn(async move { retention.run(stop).await })
+        };
         let probe = tokio::spawn(keep_readiness(engine, Arc::clone(&readiness), stop.clone()));
         let (drain_delay, drain_timeout) = (config.server.drain_delay, timeout);
         Ok(Self {
@@ -140,6 +145,7 @@ impl Service {
             stop,
             reconciler,
             secrets,
+            retention,
             probe,
             closing,
             drain_delay,
@@ -173,6 +179,7 @@ impl Service {
         self.stop.cancel();
         joined("reconciler", self.reconciler.await.map(Ok));
         joined("secrets", self.secrets.await.map(Ok));
+        joined("retention", self.retention.await.map(Ok));
         joined("readiness probe", self.probe.await.map(Ok));
         self.running.stop(left()).await;
         self.admin.0.stop(true).await;

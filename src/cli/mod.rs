@@ -6,13 +6,20 @@
 
 mod args;
 mod check;
+mod completions;
 mod exit;
+mod forget;
 mod healthcheck;
 mod named;
+mod prune;
 mod read;
 mod run;
 mod settings;
 mod signals;
+mod stats;
+mod stored;
+mod verify;
+mod work;
 
 pub use args::{Backfill, Check, Cli, Demo, Healthcheck, Output, Verb, Verify};
 pub use exit::Exit;

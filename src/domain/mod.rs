@@ -8,8 +8,10 @@ mod needs;
 mod pieces;
 mod pipeline;
 mod project;
+mod retention;
 mod schedule;
 mod status;
+mod subject;
 mod timestamp;
 
 pub use document::{Document, Malformed};
@@ -20,6 +22,8 @@ pub use needs::{Eagerness, Needs, after_look, needs, needs_report, next_look, re
 pub use pieces::{ArchiveRecord, BlobId, LogNote, LogRecord, Piece, Reason, ReportRecord};
 pub use pipeline::{Pipeline, PipelineSource};
 pub use project::{Namespace, Project, ProjectFacts};
+pub use retention::{Ages, AgesOf};
 pub use schedule::Schedule;
 pub use status::{JobPhase, PipelinePhase, Status};
+pub use subject::Subject;
 pub use timestamp::Timestamp;

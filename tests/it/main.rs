@@ -16,6 +16,7 @@ mod log;
 mod log_reads;
 mod network;
 mod openapi;
+mod operate;
 mod passes;
 mod plan;
 mod process;

@@ -26,12 +26,17 @@ pub(super) const MODULES: &[Module] = &[
     module("queue", &["domain", "store", "work"]),
     module("store", &["domain", "work"]),
     module("gitlab", &["domain"]),
+    // One path for one effect (law 2): the only module that knows both GitLab and how job facts are written.
     // Joins what is where with who has the bytes; readers of every kind use it.
     module("parts", &["archive", "domain", "log", "store"]),
+    // Text in, text out.
+    module("masking", &["domain"]),
     // One path for one effect (law 2): the only module that knows both GitLab and how job facts are written.
-    module("ingest", &["archive", "domain", "gitlab", "log", "store", "work"]),
+    module("ingest", &["archive", "domain", "gitlab", "log", "masking", "store", "work"]),
     // Finds and offers work; how work is done is not its business.
-    module("reconcile", &["domain", "gitlab", "queue", "store", "work"]),
+    module("reconcile", &["domain", "gitlab", "masking", "queue", "store", "work"]),
+    // Removes what is old; what is new is not its business.
+    module("retention", &["domain", "store"]),
     module("worker", &["domain", "ingest", "queue", "store", "work"]),
     // Readers reach GitLab only by offered work.
     module("api", &["access", "archive", "domain", "log", "parts", "queue", "store", "work"]),
@@ -44,7 +49,15 @@ pub(super) const MODULES: &[Module] = &[
     // Reads settings and builds each component's own `Config`; of components it knows no more than that.
     module(
         "config",
-        &["domain", "gitlab::Config", "store::Config", "store::Place", "telemetry::Format", "webhook::Config"],
+        &[
+            "domain",
+            "gitlab::Config",
+            "masking",
+            "store::Config",
+            "store::Place",
+            "telemetry::Format",
+            "webhook::Config",
+        ],
     ),
     // Puts everything together.
     module(
@@ -59,6 +72,7 @@ pub(super) const MODULES: &[Module] = &[
             "ingest",
             "queue",
             "reconcile",
+            "retention",
             "store",
             "telemetry",
             "webhook",
@@ -98,9 +112,11 @@ pub(super) const MODULES: &[Module] = &[
             "parts",
             "progress",
             "reconcile",
+            "retention",
             "scratch",
             "store",
             "telemetry",
+            "work",
         ],
     ),
     module("main", &["cli", "config"]),

@@ -154,6 +154,38 @@ impl Behind {
         }
     }
 
+    /// Changes one byte of a blob's first chunk, as a bad disk does.
+    pub(crate) async fn damage(&self, blob: BlobId) {
+        match self {
+            Self::File(_) => {
+                let id = blob.0 << 20;
+                self.sql(&format!(
+                    "UPDATE chunks SET data = CAST(substr(data, 1, 30) || x'2a' || substr(data, 32) AS BLOB) WHERE id = {id}"
+                ));
+            }
+            Self::Database(database) => {
+                let chunks = database.collection::<Document>("fs.chunks");
+                let first = doc! { "files_id": blob.0, "n": 0 };
+                let found = chunks.find_one(first.clone()).await.expect("read").expect("a chunk");
+                let mut bytes = found.get_binary_generic("data").expect("data").clone();
+                bytes[30] ^= 0x2a;
+                let data = mongodb::bson::Binary { subtype: mongodb::bson::spec::BinarySubtype::Generic, bytes };
+                chunks.update_one(first, doc! { "$set": { "data": data } }).await.expect("changed");
+            }
+        }
+    }
+
+    /// Makes all chunks older than checksums.
+    pub(crate) async fn lose_sums(&self) {
+        match self {
+            Self::File(_) => self.sql("UPDATE chunks SET sum = NULL"),
+            Self::Database(database) => {
+                let chunks = database.collection::<Document>("fs.chunks");
+                chunks.update_many(doc! {}, doc! { "$unset": { "sum": "" } }).await.expect("changed");
+            }
+        }
+    }
+
     /// Makes the replacement of blobs look older than their readers' time.
     pub(crate) async fn age_replaced_blobs(&self) {
         match self {
