@@ -216,13 +216,18 @@ impl View {
 
     /// Returns what GitLab says when there is nothing: whether the project itself is unknown, or only what was asked for.
     async fn nothing_in(&self, project: Seen) -> Problem {
+        self.no_project(project).await.unwrap_or(Problem::NotFound)
+    }
+
+    /// Returns why there is nothing of a project at all, if it is not cached.
+    async fn no_project(&self, project: Seen) -> Option<Problem> {
         match self.api.store.project(project.project()).await {
-            Ok(Some(_)) => Problem::NotFound,
+            Ok(Some(_)) => None,
             Ok(None) => {
                 let subject = Subject::Project { project: project.project() };
-                self.forgotten(subject).await.unwrap_or(Problem::ProjectNotFound)
+                Some(self.forgotten(subject).await.unwrap_or(Problem::ProjectNotFound))
             }
-            Err(problem) => problem.into(),
+            Err(problem) => Some(problem.into()),
         }
     }
 
