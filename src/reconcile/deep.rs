@@ -2,7 +2,7 @@
 //!
 //! A chunk has a checksum of its place and its bytes; beside that a log's frames carry zstd's own, and an archive has its
 //! SHA-256. Chunks that are older than the first kind are counted as unchecked, but the other two still find what is wrong
-//! with them. Nothing is changed: what is damaged can be fetched again by forgetting it and undoing that.
+//! with them. The index by which parts of a log are found is held against its text. Nothing is changed: what is damaged can be fetched again by forgetting it and undoing that.
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::Serialize;
@@ -11,7 +11,8 @@ use sha2::{Digest, Sha256};
 use super::blob::{Content, Decoding};
 use super::{Only, PassError, Reconciler};
 use crate::domain::{BlobId, JobId, PipelineId, PipelineKey, Project, ProjectId};
-use crate::store::{JobRow, Slice};
+use crate::log::{Index, Indexer};
+use crate::store::{FRAME_BYTES, JobRow, Slice};
 
 /// Projects or pipelines read at a time.
 const PAGE: u64 = 100;
@@ -69,6 +70,36 @@ pub(super) struct Described {
     /// How many bytes are stored, where the row tells.
     stored: Option<u64>,
     sha256: Option<[u8; 32]>,
+    /// A log's index as its row has it; one that readers would not use is left out.
+    index: Option<Box<[u8]>>,
+}
+
+/// Makes a log's index again.
+#[derive(Default)]
+struct Again {
+    frame: Vec<u8>,
+    indexer: Indexer,
+}
+
+impl Again {
+    fn push(&mut self, mut piece: &[u8]) {
+        while !piece.is_empty() {
+            let (now, later) = piece.split_at(piece.len().min(FRAME_BYTES - self.frame.len()));
+            self.frame.extend_from_slice(now);
+            piece = later;
+            if self.frame.len() == FRAME_BYTES {
+                self.indexer.push(&self.frame);
+                self.frame.clear();
+            }
+        }
+    }
+
+    fn finish(mut self) -> Box<[u8]> {
+        if !self.frame.is_empty() {
+            self.indexer.push(&self.frame);
+        }
+        self.indexer.finish().encode()
+    }
 }
 
 impl Reconciler {
@@ -121,7 +152,8 @@ impl Reconciler {
             && let Some(blob) = row.report.blob
         {
             let (size, decoding) = (row.report.size, Decoding::Zstd);
-            described.push(Described { job: None, kind: "report", blob, size, decoding, stored: None, sha256: None });
+            let (job, kind, stored, sha256, index) = (None, "report", None, None, None);
+            described.push(Described { job, kind, blob, size, decoding, stored, sha256, index });
         }
         Ok(described)
     }
@@ -143,6 +175,7 @@ impl Reconciler {
         let mut sums = Deep::default();
         let mut content = Content::new(described.decoding)?;
         let mut hash = Sha256::new();
+        let mut again = described.index.as_ref().map(|_| Again::default());
         let (mut number, mut stored, mut all_have_sums) = (0, 0, true);
         let mut problem = None;
         while let Some(chunk) = self.store.stored_chunk(described.blob, number).await? {
@@ -158,7 +191,8 @@ impl Reconciler {
                 hash.update(&chunk.bytes);
             }
             if problem.is_none()
-                && let Err(error) = content.take(&chunk.bytes, |_| {})
+                && let Err(error) =
+                    content.take(&chunk.bytes, |piece| again.iter_mut().for_each(|again| again.push(piece)))
             {
                 problem = Some(format!("its frames cannot be decompressed: {error}"));
             }
@@ -180,6 +214,7 @@ impl Reconciler {
             _ if described.sha256.is_some_and(|sha256| sha256[..] != whole[..]) => {
                 Some("it does not match its SHA-256".to_owned())
             }
+            _ if again.map(Again::finish) != described.index => Some("its index is of another log".to_owned()),
             _ => None,
         });
         Ok((sums, problem))
@@ -197,6 +232,7 @@ pub(super) fn describe(row: &JobRow) -> impl Iterator<Item = Described> {
         decoding: Decoding::Zstd,
         stored: Some(row.log.frames.iter().copied().map(u64::from).sum()),
         sha256: None,
+        index: Index::decode(&row.log.index).map(|_| row.log.index.clone()),
     });
     let archive = row.archive.blob.map(|blob| Described {
         job,
@@ -206,6 +242,7 @@ pub(super) fn describe(row: &JobRow) -> impl Iterator<Item = Described> {
         decoding: Decoding::Plain,
         stored: Some(row.archive.size),
         sha256: row.archive.sha256,
+        index: None,
     });
     log.into_iter().chain(archive)
 }

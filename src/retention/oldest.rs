@@ -107,24 +107,29 @@ impl Run<'_> {
     pub(super) async fn remove(&mut self, kind: BlobKind, blobs: Vec<KeptBlob>) -> Result<(), Error> {
         let mut changes = Vec::new();
         for blob in blobs {
-            if !self.dry {
-                changes.extend(self.pruned(kind, &blob).await?);
-            } else if !self.counted.insert((kind, blob.target)) {
-                continue;
+            if self.dry {
+                if !self.counted.insert((kind, blob.target)) {
+                    continue;
+                }
+            } else {
+                let Some(change) = self.pruned(kind, &blob).await? else { continue };
+                changes.push(change);
             }
             Report::of(&mut self.report, kind).add(blob.stored);
         }
         self.retention.store.apply(changes).await
     }
 
-    /// Returns what leaves the reason in a blob's place.
+    /// Returns what leaves the reason in a blob's place; `None` where there must be none: the log of a running job would be taken
+    /// for pruned when the job ends.
     async fn pruned(&self, kind: BlobKind, blob: &KeptBlob) -> Result<Option<Change>, Error> {
         let piece = Piece::Absent(Reason::Pruned);
         let (project, job) = (blob.project, JobId(blob.target));
         let key = JobKey { project, job };
         Ok(match kind {
             BlobKind::Log => {
-                Some(Change::Log { key, record: LogRecord { piece, ..LogRecord::missing() }, bytes: None })
+                let row = self.retention.store.job(key).await?.filter(|row| row.log.piece != Piece::Partial);
+                row.map(|_| Change::Log { key, record: LogRecord { piece, ..LogRecord::missing() }, bytes: None })
             }
             BlobKind::Archive => {
                 Some(Change::Archive { key, record: ArchiveRecord { piece, ..ArchiveRecord::missing() }, bytes: None })

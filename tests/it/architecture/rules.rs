@@ -34,7 +34,7 @@ pub(super) const MODULES: &[Module] = &[
     // One path for one effect (law 2): the only module that knows both GitLab and how job facts are written.
     module("ingest", &["archive", "domain", "gitlab", "log", "masking", "store", "work"]),
     // Finds and offers work; how work is done is not its business.
-    module("reconcile", &["domain", "gitlab", "masking", "queue", "store", "work"]),
+    module("reconcile", &["domain", "gitlab", "log", "masking", "queue", "store", "work"]),
     // Removes what is old; what is new is not its business.
     module("retention", &["domain", "store"]),
     module("worker", &["domain", "ingest", "queue", "store", "work"]),

@@ -13,8 +13,8 @@ fn with_canary(world: &mut World) -> (ProjectId, PipelineId, Vec<JobId>) {
     let (project, pipeline, mut jobs) = finished(world, "group/app", 1);
     // Long enough that it is no neighbour's rest, and random enough that it is stored as it is.
     let noise = (0..40_000_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8);
-    let archive: Vec<u8> = b"PK\x03\x04".iter().copied().chain(CANARY.iter().copied()).chain(noise).collect();
-    let job = world.add_job(pipeline, JobSpec::new("secret").archive(cistern::demo::fake::Archive::bytes(archive)));
+    let archive = archive(CANARY.iter().copied().chain(noise));
+    let job = world.add_job(pipeline, JobSpec::new("secret").archive(archive));
     finish(world, &vec![job]);
     jobs.push(job);
     (project, pipeline, jobs)

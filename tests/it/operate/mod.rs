@@ -4,6 +4,7 @@
 mod forget;
 mod masking;
 mod prune;
+mod readers;
 mod stats;
 mod verify;
 mod work;
@@ -11,7 +12,7 @@ mod work;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
-use cistern::demo::fake::{JobSpec, PipelineSpec, World};
+use cistern::demo::fake::{Archive, JobSpec, PipelineSpec, World};
 use cistern::domain::{JobId, JobKey, PipelineId, ProjectId};
 use serde_json::Value;
 
@@ -71,6 +72,12 @@ fn finish(world: &mut World, jobs: &Vec<JobId>) {
         world.finish_job(*job, "success");
         world.archive_trace(*job);
     }
+}
+
+/// An archive that begins and ends as a zip does.
+fn archive(content: impl IntoIterator<Item = u8>) -> Archive {
+    let (start, end) = (*b"PK\x03\x04", *b"PK\x05\x06");
+    Archive::bytes(start.into_iter().chain(content).chain(end).chain([0; 18]).collect::<Vec<u8>>())
 }
 
 fn key(project: ProjectId, job: JobId) -> JobKey {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cistern::demo::fake::{Archive, Endpoint, Junit};
+use cistern::demo::fake::{Endpoint, Junit};
 use cistern::domain::{Piece, Reason, Timestamp};
 
 use super::*;
@@ -25,7 +25,7 @@ fn old_and_young(engine: Engine) -> Old {
     let project = world.add_project("group/app");
     let add = |world: &mut World| {
         let pipeline = world.add_pipeline(project, PipelineSpec::default());
-        let archive = Archive::bytes(b"PK\x03\x04 and some more bytes".to_vec());
+        let archive = archive(*b" and some more bytes");
         let spec = JobSpec::new("unit").archive(archive).junit(Junit::generated(3, 1, 7));
         let job = world.add_job(pipeline, spec);
         finish(world, &vec![job]);
@@ -103,10 +103,7 @@ async fn beyond_its_room_the_oldest_jobs_go(engine: Engine) {
     let (project, pipeline, _) = finished(&mut world, "group/app", 0);
     let noise = |seed: u32| (0..100_000_u32).map(move |i| ((i + seed).wrapping_mul(2_654_435_761) >> 13) as u8);
     let jobs: Vec<JobId> = (0..4)
-        .map(|number| {
-            let archive: Vec<u8> = b"PK\x03\x04".iter().copied().chain(noise(number)).collect();
-            world.add_job(pipeline, JobSpec::new(&format!("job {number}")).archive(Archive::bytes(archive)))
-        })
+        .map(|number| world.add_job(pipeline, JobSpec::new(&format!("job {number}")).archive(archive(noise(number)))))
         .collect();
     finish(&mut world, &jobs);
     let rig = Rig::new(world).on(engine);

@@ -7,8 +7,7 @@ async fn what_is_stored_is_told_by_kind_project_and_day(engine: Engine) {
     let mut world = World::new();
     let (large, _, _) = finished(&mut world, "group/large", 5);
     let (small, pipeline, _) = finished(&mut world, "group/small", 1);
-    let archive: Vec<u8> = b"PK\x03\x04".iter().copied().chain([7; 996]).collect();
-    let job = world.add_job(pipeline, JobSpec::new("zip").archive(cistern::demo::fake::Archive::bytes(archive)));
+    let job = world.add_job(pipeline, JobSpec::new("zip").archive(archive([7; 974])));
     finish(&mut world, &vec![job]);
     let rig = Rig::new(world).on(engine);
     let empty = json(&rig, 0, &["stats"]).await;

@@ -1,6 +1,6 @@
 //! `verify --deep` and `verify --sample`.
 
-use cistern::demo::fake::{Archive, Log};
+use cistern::demo::fake::Log;
 
 use super::*;
 use crate::process::Server;
@@ -11,8 +11,7 @@ async fn cached(engine: Engine) -> (Rig, ProjectId, Vec<JobId>) {
     let mut world = World::new();
     let (project, pipeline, mut jobs) = finished(&mut world, "group/app", 2);
     let noise = (0..900_000_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8);
-    let archive: Vec<u8> = b"PK\x03\x04".iter().copied().chain(noise).collect();
-    let job = world.add_job(pipeline, JobSpec::new("zip").archive(Archive::bytes(archive)));
+    let job = world.add_job(pipeline, JobSpec::new("zip").archive(archive(noise)));
     finish(&mut world, &vec![job]);
     jobs.push(job);
     let rig = Rig::new(world).on(engine);
@@ -44,6 +43,14 @@ async fn every_stored_byte_is_held_against_its_checksum(engine: Engine) {
     assert_eq!(text.code, Some(1));
     assert!(text.stdout.contains("2 damaged of 4 files") && text.stdout.contains("--undo"), "{text:?}");
     assert_eq!(json(&rig, 0, &["verify"]).await, Value::Array(vec![]), "without --deep nobody looks");
+
+    let mut other = cistern::log::Indexer::default();
+    other.push(b"another\nlog\n");
+    behind.set_log_index(jobs[1], &other.finish().encode()).await;
+    let damaged = json(&rig, 1, &["verify", "--deep"]).await;
+    let list = damaged["deep"]["damaged"].as_array().expect("a list");
+    assert!(list.iter().any(|damage| damage["problem"] == "its index is of another log"), "{damaged}");
+    behind.set_log_index(jobs[1], &[]).await;
 
     // Older than checksums: the frames' own and the archive's SHA-256 tell it all the same.
     behind.lose_sums().await;

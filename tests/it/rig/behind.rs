@@ -6,7 +6,8 @@ use std::time::Duration;
 use cistern::domain::{BlobId, JobId, PipelineId, ProjectId};
 use cistern::store::Place;
 use deadpool_sqlite::rusqlite::{Connection, OptionalExtension as _};
-use mongodb::bson::{DateTime, Document, RawDocumentBuf, doc};
+use mongodb::bson::spec::BinarySubtype;
+use mongodb::bson::{Binary, DateTime, Document, RawDocumentBuf, doc};
 use mongodb::{Client, Database};
 use secrecy::ExposeSecret;
 
@@ -182,6 +183,22 @@ impl Behind {
             Self::Database(database) => {
                 let chunks = database.collection::<Document>("fs.chunks");
                 chunks.update_many(doc! {}, doc! { "$unset": { "sum": "" } }).await.expect("changed");
+            }
+        }
+    }
+
+    /// Gives a job's log another index.
+    pub(crate) async fn set_log_index(&self, job: JobId, index: &[u8]) {
+        match self {
+            Self::File(_) => {
+                let hex: String = index.iter().map(|byte| format!("{byte:02x}")).collect();
+                self.sql(&format!("UPDATE jobs SET log_index = x'{hex}' WHERE id = {job}"));
+            }
+            Self::Database(database) => {
+                let index = Binary { subtype: BinarySubtype::Generic, bytes: index.to_vec() };
+                let job = doc! { "_id": i64::try_from(job.0).expect("small") };
+                let set = doc! { "$set": { "log.index": index } };
+                database.collection::<Document>("jobs").update_one(job, set).await.expect("changed");
             }
         }
     }

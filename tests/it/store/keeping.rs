@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use cistern::domain::Subject;
+use cistern::domain::{Document, Subject};
 use cistern::store::{BlobKind, KeptBlob, Removed, WorkFilter, WorkOwner};
 
 use super::*;
@@ -12,7 +12,8 @@ const SUBJECTS: [Subject; 3] = [Subject::Project { project: PROJECT }, Subject::
 async fn nothing_of_a_forgotten_subject_is_stored_and_the_rest_of_a_list_is(engine: Engine) {
     for subject in SUBJECTS {
         let rig = Rig::with_job(engine).await;
-        rig.store.apply(vec![publish(Piece::Whole, 3)]).await.expect("stored");
+        let bridges = || Change::Bridges(PIPELINE, Document { text: "[]".into(), as_of: at(100) });
+        rig.store.apply(vec![publish(Piece::Whole, 3), bridges()]).await.expect("stored");
         assert!(rig.store.forget(subject).await.expect("forgotten"));
         assert!(!rig.store.forget(subject).await.expect("forgotten"), "once is enough");
         let removed = rig.store.remove(subject).await.expect("removed");
@@ -32,6 +33,7 @@ async fn nothing_of_a_forgotten_subject_is_stored_and_the_rest_of_a_list_is(engi
             Change::Pipeline(pipeline(70, "success", 100)),
             Change::Job(job(JOB, "success", 100)),
             Change::JobsListed(PIPELINE, at(100)),
+            bridges(),
             publish(Piece::Whole, 3),
             Change::Archive { key: JOB, record: archive, bytes: None },
             failed,
@@ -41,6 +43,7 @@ async fn nothing_of_a_forgotten_subject_is_stored_and_the_rest_of_a_list_is(engi
         assert!(rig.store.job(JOB).await.expect("read").is_none(), "{subject}");
         let whole = rig.store.pipeline(PIPELINE).await.expect("read");
         assert_eq!(whole.is_some(), matches!(subject, Subject::Job(_)), "{subject}");
+        assert_eq!(rig.store.bridges(PIPELINE).await.expect("read").is_some(), whole.is_some(), "{subject}");
         assert_eq!(rig.store.failures(None).await.expect("read"), []);
         assert_eq!(rig.store.marks().await.expect("read").len(), 1);
         rig.store.sweep_blobs().await.expect("swept");
