@@ -18,7 +18,7 @@ use super::freshness::{self, JobPart, PipelinePart, Standing};
 use super::provenance::{Held, Provenance, Source};
 use super::through::{Asked, Verdict};
 use crate::access::{FileRight, Reader, Seen, Visible};
-use crate::domain::{Document, JobKey, PipelineKey, PipelinePhase, ProjectId, Timestamp};
+use crate::domain::{Document, JobKey, Piece, PipelineKey, PipelinePhase, ProjectId, Reason, Subject, Timestamp};
 use crate::store::{self, JobRow, PipelineRow};
 use crate::work::{Cause, Target};
 use actix_web::body::BoxBody;
@@ -90,7 +90,10 @@ impl View {
         let held = self
             .held((target, Cause::Read), || self.api.store.project(id), |document| Standing::aging(document.as_of))
             .await?;
-        held.ok_or(Problem::ProjectNotFound)
+        match held {
+            Some(held) => Ok(held),
+            None => Err(self.forgotten(Subject::Project { project: id }).await.unwrap_or(Problem::ProjectNotFound)),
+        }
     }
 
     /// Returns a pipeline, good enough for this part of it.
@@ -105,7 +108,7 @@ impl View {
         let judge = |row: &PipelineRow| freshness::of_pipeline(row, part);
         match self.held((Target::Pipeline(key), Cause::Read), || self.api.store.pipeline(key), judge).await? {
             Some(held) => Ok(held),
-            None => Err(self.nothing_in(project).await),
+            None => Err(self.nothing_of(project, Subject::Pipeline(key)).await),
         }
     }
 
@@ -141,7 +144,7 @@ impl View {
         let miss = if part == JobPart::Document { Cause::Read } else { Cause::Fetch };
         match self.held((Target::Job(key), miss), || self.api.store.job(key), judge).await? {
             Some(held) => Ok(held),
-            None => Err(self.nothing_in(project).await),
+            None => Err(self.nothing_of(project, Subject::Job(key)).await),
         }
     }
 
@@ -213,10 +216,34 @@ impl View {
 
     /// Returns what GitLab says when there is nothing: whether the project itself is unknown, or only what was asked for.
     async fn nothing_in(&self, project: Seen) -> Problem {
+        self.no_project(project).await.unwrap_or(Problem::NotFound)
+    }
+
+    /// Returns why there is nothing of a project at all, if it is not cached.
+    async fn no_project(&self, project: Seen) -> Option<Problem> {
         match self.api.store.project(project.project()).await {
-            Ok(Some(_)) => Problem::NotFound,
-            Ok(None) => Problem::ProjectNotFound,
-            Err(problem) => problem.into(),
+            Ok(Some(_)) => None,
+            Ok(None) => {
+                let subject = Subject::Project { project: project.project() };
+                Some(self.forgotten(subject).await.unwrap_or(Problem::ProjectNotFound))
+            }
+            Err(problem) => Some(problem.into()),
+        }
+    }
+
+    /// As [`Self::nothing_in`], for what may have been forgotten by itself.
+    async fn nothing_of(&self, project: Seen, subject: Subject) -> Problem {
+        match self.forgotten(subject).await {
+            Some(problem) => problem,
+            None => self.nothing_in(project).await,
+        }
+    }
+
+    /// Returns why there is nothing of a subject, if that is because a person told Cistern to forget it.
+    async fn forgotten(&self, subject: Subject) -> Option<Problem> {
+        match self.api.store.forgotten(vec![subject]).await {
+            Ok(found) => found.contains(&subject).then_some(Problem::NotHeld(Piece::Absent(Reason::Forgotten))),
+            Err(problem) => Some(problem.into()),
         }
     }
 }

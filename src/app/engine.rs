@@ -13,6 +13,7 @@ use crate::gitlab::{self, Gitlab};
 use crate::ingest::{self, Ingest, Observer};
 use crate::queue::{self, Queue, Role};
 use crate::reconcile::{self, Name, Named, Reconciler};
+use crate::retention::{self, Retention};
 use crate::store::{self, Store};
 use crate::telemetry::Registry;
 use crate::worker::{self, Workers};
@@ -54,6 +55,8 @@ pub struct Engine {
     pub reconciler: Reconciler,
     /// Which projects belong to us.
     pub selection: ingest::Selection,
+    /// What removes old things.
+    pub retention: Retention,
     ingest: Ingest,
     calls: usize,
     lease: Duration,
@@ -94,7 +97,9 @@ impl Engine {
             report_size: config.limits.sizes.report,
             schedule: config.schedule.clone(),
         };
-        let ingest = Ingest::new(gitlab.clone(), store.clone(), ingest_config, Arc::clone(&selection), observer);
+        let policy = policy(config, Arc::clone(&selection));
+        let masking = Arc::clone(&policy.masking);
+        let ingest = Ingest::new(gitlab.clone(), store.clone(), ingest_config, policy, observer);
         let workers = Workers::new(
             queue.clone(),
             ingest.clone(),
@@ -118,14 +123,9 @@ impl Engine {
             lease: config.store.lease,
             schedule: config.schedule.clone(),
         };
-        let reconciler = Reconciler::new(
-            gitlab.clone(),
-            store.clone(),
-            queue.clone(),
-            reconcile_config,
-            Arc::clone(&selection),
-            named,
-        );
+        let policy = reconcile::Projects { selected: Arc::clone(&selection), named, masking };
+        let reconciler = Reconciler::new(gitlab.clone(), store.clone(), queue.clone(), reconcile_config, policy);
+        let retention = Retention::new(store.clone(), retention(config));
         Ok(Self {
             gitlab,
             store,
@@ -133,6 +133,7 @@ impl Engine {
             workers,
             reconciler,
             selection,
+            retention,
             ingest,
             calls: parallel.api_calls,
             lease: config.store.lease,
@@ -148,6 +149,7 @@ impl Engine {
         self.ingest.metrics().register(metrics);
         self.workers.metrics().register(metrics);
         self.reconciler.metrics().register(metrics);
+        self.retention.metrics().register(metrics);
     }
 
     /// Starts the maintenance and the workers, after one heartbeat so that permits are known.
@@ -206,6 +208,26 @@ impl Running {
 fn report_panic(task: &'static str, result: Result<(), tokio::task::JoinError>) {
     if let Err(error) = result {
         tracing::error!(%error, task, "a task ended early");
+    }
+}
+
+/// Returns what retention needs of the configuration.
+pub fn retention(config: &Config) -> retention::Config {
+    let rules = config.retention.clone();
+    retention::Config {
+        shortest: rules.shortest(),
+        size: rules.size,
+        ages: Arc::new(move |id, path: &str| rules.ages(id, path)),
+        lease: config.store.lease,
+    }
+}
+
+fn policy(config: &Config, selected: ingest::Selection) -> ingest::Policy {
+    let (retention, masking) = (config.retention.clone(), config.masking.clone());
+    ingest::Policy {
+        selected,
+        ages: Arc::new(move |id, path: &str| retention.ages(id, path)),
+        masking: Arc::new(move |id, path: &str| masking.of(id, path)),
     }
 }
 

@@ -12,6 +12,6 @@ mod service;
 mod status;
 mod watch;
 
-pub use engine::{Engine, OpenError, Running};
+pub use engine::{Engine, OpenError, Running, retention};
 pub use machine::prepare;
 pub use service::{Listeners, Service};

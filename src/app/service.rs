@@ -64,6 +64,7 @@ pub struct Service {
     stop: CancellationToken,
     reconciler: JoinHandle<()>,
     secrets: JoinHandle<()>,
+    retention: JoinHandle<()>,
     probe: JoinHandle<()>,
     /// Ends answers that go on for as long as a job runs.
     closing: CancellationToken,
@@ -132,6 +133,10 @@ impl Service {
         };
         let secrets = tokio::spawn(secrets.follow(stop.clone()));
         let watch = tokio::spawn(watch.run(stop.clone()));
+        let retention = {
+            let (retention, stop) = (engine.retention.clone(), stop.clone());
+            tokio::spawn(async move { retention.run(stop).await })
+        };
         let probe = tokio::spawn(keep_readiness(engine, Arc::clone(&readiness), stop.clone()));
         let (drain_delay, drain_timeout) = (config.server.drain_delay, timeout);
         Ok(Self {
@@ -144,6 +149,7 @@ impl Service {
             stop,
             reconciler,
             secrets,
+            retention,
             probe,
             closing,
             watch,
@@ -179,6 +185,7 @@ impl Service {
         joined("reconciler", self.reconciler.await.map(Ok));
         joined("secrets", self.secrets.await.map(Ok));
         joined("watch", self.watch.await.map(Ok));
+        joined("retention", self.retention.await.map(Ok));
         joined("readiness probe", self.probe.await.map(Ok));
         self.running.stop(left()).await;
         self.admin.0.stop(true).await;

@@ -6,9 +6,13 @@ use std::time::Duration;
 use clap::{Args, Command, FromArgMatches, Parser, Subcommand, ValueEnum};
 use url::Url;
 
+use super::forget::Forget;
 use super::hooks::HooksVerb;
+use super::prune::Prune;
 use super::read::{ArtifactsArgs, LogArgs};
 use super::settings;
+use super::stats::Stats;
+use super::work::Work;
 use crate::config::{Flags, Needs, ProjectRef, parse_duration};
 
 /// What a person typed.
@@ -53,6 +57,17 @@ pub enum Verb {
     /// Make, list, test and repair GitLab's webhooks to this service
     #[command(subcommand)]
     Hooks(HooksVerb),
+    /// Show, hurry or give up what waits, runs and failed
+    #[command(subcommand)]
+    Work(Work),
+    /// Remove what retention.* does not keep
+    Prune(Prune),
+    /// Remove a project, pipeline or job from the cache at once and keep it from coming back
+    Forget(Forget),
+    /// Show what is stored, by kind and project, and how it grows
+    Stats(Stats),
+    /// Write a completion script for a shell to stdout
+    Completions(Completions),
     /// Show the whole of it against a made-up GitLab, without any configuration
     Demo(Demo),
     /// Print the OpenAPI description of everything that `serve` answers to readers
@@ -74,6 +89,11 @@ impl Verb {
             Self::Verify(_) => "verify",
             Self::Check(_) => "check",
             Self::Hooks(_) => "hooks",
+            Self::Work(_) => "work",
+            Self::Prune(_) => "prune",
+            Self::Forget(_) => "forget",
+            Self::Stats(_) => "stats",
+            Self::Completions(_) => "completions",
             Self::Demo(_) => "demo",
             Self::Openapi => "openapi",
             Self::Log(_) => "log",
@@ -87,7 +107,9 @@ impl Verb {
         match self {
             Self::Serve | Self::Backfill(_) | Self::Verify(_) | Self::Check(_) => Needs::Gitlab,
             Self::Hooks(_) => Needs::Hooks,
-            Self::Demo(_) | Self::Openapi | Self::Healthcheck(_) | Self::Log(_) | Self::Artifacts(_) => Needs::Nothing,
+            Self::Work(_) | Self::Prune(_) | Self::Forget(_) | Self::Stats(_) => Needs::Nothing,
+            Self::Completions(_) | Self::Openapi | Self::Healthcheck(_) | Self::Demo(_) => Needs::Nothing,
+            Self::Log(_) | Self::Artifacts(_) => Needs::Nothing,
         }
     }
 }
@@ -131,7 +153,13 @@ pub struct Verify {
     /// Only this project; may be given several times
     #[arg(long = "project", value_name = "ID|PATH")]
     pub projects: Vec<ProjectRef>,
-    /// How the gaps are written
+    /// Read every stored byte again, too, and hold it against its checksum
+    #[arg(long)]
+    pub deep: bool,
+    /// Compare so many jobs, chosen at random, with GitLab byte for byte, too; with --project so many of each
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    pub sample: Option<u64>,
+    /// How the gaps are written; JSON has a list of gaps, or with --deep or --sample an object of lists
     #[arg(long, value_enum, default_value_t, hide_possible_values = true, value_name = "text|json")]
     pub output: Output,
 }
@@ -162,6 +190,25 @@ pub struct Demo {
     /// How long each call to it takes
     #[arg(long, value_name = "DURATION", default_value = "50ms", value_parser = parse_duration)]
     pub latency: Duration,
+}
+
+/// The arguments of `completions`.
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct Completions {
+    /// For which shell
+    #[arg(value_enum)]
+    pub shell: Shell,
+}
+
+/// The shells that completions are written for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Shell {
+    /// bash
+    Bash,
+    /// zsh
+    Zsh,
+    /// fish
+    Fish,
 }
 
 /// The arguments of `healthcheck`.

@@ -6,14 +6,21 @@
 
 mod args;
 mod check;
+mod completions;
 mod exit;
+mod forget;
 mod healthcheck;
 mod hooks;
 mod named;
+mod prune;
 mod read;
 mod run;
 mod settings;
 mod signals;
+mod stats;
+mod stored;
+mod verify;
+mod work;
 
 pub use args::{Backfill, Check, Cli, Demo, Healthcheck, Output, Verb, Verify};
 pub use exit::Exit;

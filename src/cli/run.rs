@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::args::{Backfill, Cli, Output, Verb, Verify};
+use super::args::{Backfill, Cli, Output, Verb};
 use super::named::Named;
 use super::signals::{interrupted, unless_interrupted};
-use super::{Exit, check, healthcheck, hooks, read};
+use super::{Exit, check, completions, forget, healthcheck, hooks, prune, read, stats, verify, work};
 use crate::api::openapi;
 use crate::app::{self, Engine, Listeners, OpenError, Service};
 use crate::config::{Config, Flags, Parallel, Surroundings};
@@ -21,9 +21,13 @@ use crate::telemetry::{self, AboveBars, Format};
 
 /// Runs a verb to its end. Answers go to stdout, everything else to stderr.
 pub async fn run(cli: Cli, around: &Surroundings) -> Exit {
+    // These are the same whatever is configured.
     if cli.verb == Verb::Openapi {
-        // It is the same whatever is configured.
         print!("{}", openapi::text());
+        return Exit::Done;
+    }
+    if let Verb::Completions(args) = &cli.verb {
+        print!("{}", completions::script(args.shell));
         return Exit::Done;
     }
     let config = match Config::load(&cli.flags, around, cli.verb.needs()) {
@@ -36,19 +40,23 @@ pub async fn run(cli: Cli, around: &Surroundings) -> Exit {
     match cli.verb {
         Verb::Serve => serve(&config).await,
         Verb::Backfill(args) => backfill(config, args).await,
-        Verb::Verify(args) => verify(config, args).await,
+        Verb::Verify(args) => verify::run(config, args).await,
         Verb::Check(args) => {
             let findings = check::findings(&config).await;
             answer(args.output, &findings, || findings.iter().map(|finding| format!("{finding}\n")).collect());
             check::judge(&findings)
         }
-        Verb::Openapi => Exit::Done,
+        Verb::Openapi | Verb::Completions(_) => Exit::Done,
         Verb::Log(args) => read::log(&config, args).await,
         Verb::Artifacts(args) => read::artifacts(&config, args).await,
         Verb::Hooks(verb) => match log(&config, None) {
             Ok(()) => hooks::run(&config, verb).await,
             Err(exit) => exit,
         },
+        Verb::Work(args) => work::run(&config, args).await,
+        Verb::Forget(args) => forget::run(&config, args).await,
+        Verb::Prune(args) => prune::run(&config, args).await,
+        Verb::Stats(args) => stats::run(&config, args).await,
         Verb::Demo(args) => demo(args, config, cli.flags).await,
         Verb::Healthcheck(args) => healthcheck::run(&config, args).await,
     }
@@ -133,42 +141,9 @@ async fn backfill(mut config: Config, args: Backfill) -> Exit {
     }
 }
 
-async fn verify(mut config: Config, args: Verify) -> Exit {
-    if let Err(exit) = log(&config, None) {
-        return exit;
-    }
-    let _elsewhere = match look_elsewhere(&mut config) {
-        Ok(scratch) => scratch,
-        Err(error) => return could_not_run(&error),
-    };
-    let observer = Progress::silent().observer();
-    let engine = match Engine::open(&config, "verify", observer).await {
-        Ok(engine) => engine,
-        Err(error) => return could_not_open(&error),
-    };
-    let reconciler = engine.reconciler.clone();
-    let running = engine.start_asking().await;
-    let stop = CancellationToken::new();
-    let named = Named::new(args.projects);
-    let only = named.only();
-    let ended = unless_interrupted(reconciler.verify(config.reconcile.since, &only), &stop).await;
-    running.stop(Duration::from_secs(1)).await;
-    match ended {
-        Ok(Ok(gaps)) => {
-            answer(args.output, &gaps, || {
-                let lines: String = gaps.iter().map(|gap| format!("{gap}\n")).collect();
-                format!("{lines}{} gaps\n", gaps.len())
-            });
-            named.judge(if gaps.is_empty() { Exit::Done } else { Exit::Incomplete })
-        }
-        Ok(Err(error)) => could_not_run(&error),
-        Err(exit) => exit,
-    }
-}
-
 /// For a verb that only looks: a store file that does not exist is as good as an empty one, which is made elsewhere and goes with
 /// the value that is returned. A directory that does not exist stays a mistake.
-fn look_elsewhere(config: &mut Config) -> std::io::Result<Option<Scratch>> {
+pub(super) fn look_elsewhere(config: &mut Config) -> std::io::Result<Option<Scratch>> {
     let Place::Sqlite(path) = &config.store.place else { return Ok(None) };
     let beside = std::path::absolute(path)?;
     if beside.exists() || !beside.parent().is_some_and(std::path::Path::is_dir) {
@@ -217,7 +192,7 @@ async fn demo(args: super::args::Demo, mut config: Config, flags: Flags) -> Exit
 }
 
 /// Sets logging up: around the bars where there are some.
-fn log(config: &Config, bars: Option<indicatif::MultiProgress>) -> Result<(), Exit> {
+pub(super) fn log(config: &Config, bars: Option<indicatif::MultiProgress>) -> Result<(), Exit> {
     let terminal = std::io::stderr().is_terminal();
     let format = config.log.format.unwrap_or(if terminal { Format::Text } else { Format::Json });
     let color = config.log.color && terminal;
@@ -243,7 +218,7 @@ pub(super) fn answer<T: serde::Serialize>(output: Output, value: &T, in_words: i
     }
 }
 
-fn could_not_open(error: &OpenError) -> Exit {
+pub(super) fn could_not_open(error: &OpenError) -> Exit {
     if let OpenError::Config(mistakes) = error {
         eprintln!("{mistakes}");
         return Exit::Usage;

@@ -13,11 +13,14 @@ const CONFIG: &str = "config";
 /// Returns whether a setting can be a flag of a verb. In the environment and the file all of them are welcome
 /// everywhere, so that one configuration serves every verb.
 fn concerns(verb: &str, key: &Key) -> bool {
-    let pass = ["gitlab", "store", "projects", "reconcile", "limits", "schedule", "log"];
+    let pass = ["gitlab", "store", "projects", "reconcile", "limits", "retention", "masking", "schedule", "log"];
     match verb {
         "serve" | "check" => true,
         "hooks" => ["gitlab", "webhook", "projects", "log"].contains(&key.section()) || key.name == "server.public_url",
         "backfill" | "verify" => pass.contains(&key.section()),
+        "work" => ["store", "limits", "log"].contains(&key.section()),
+        "prune" => ["store", "retention", "reconcile", "log"].contains(&key.section()),
+        "forget" | "stats" => ["store", "log"].contains(&key.section()),
         "demo" => ["server", "limits", "log"].contains(&key.section()),
         "log" | "artifacts" => ["store", "log"].contains(&key.section()),
         "healthcheck" => ["server", "log"].contains(&key.section()),
@@ -28,30 +31,31 @@ fn concerns(verb: &str, key: &Key) -> bool {
 /// Adds the flags of settings to every verb.
 pub(super) fn add(command: Command) -> Command {
     let verbs: Vec<_> = command.get_subcommands().map(|verb| verb.get_name().to_owned()).collect();
-    verbs.iter().fold(command, |command, name| command.mut_subcommand(name, |verb| add_to(verb, name)))
-}
-
-/// Adds the flags to a verb, or to each of its own verbs.
-fn add_to(verb: Command, name: &str) -> Command {
-    let inner: Vec<_> = verb.get_subcommands().map(|verb| verb.get_name().to_owned()).collect();
-    if !inner.is_empty() {
-        return inner.iter().fold(verb, |verb, inner| verb.mut_subcommand(inner, |verb| add_to(verb, name)));
-    }
-    let config = Arg::new(CONFIG)
-        .long(CONFIG)
-        .value_name("FILE")
-        .value_parser(value_parser!(PathBuf))
-        .help("Read settings from this TOML file");
-    let flags = KEYS.iter().filter(|key| concerns(name, key)).flat_map(flags_of);
-    verb.arg(config).args(flags).after_help("Each setting is also a flag: --help lists them.").after_long_help(
-        "A flag goes before its environment variable, that before the file. Empty means unset.\n\
-         Durations: ms s m h d, as in 90s. Sizes: KiB MiB GiB. Lists: with commas; in the file, arrays.\n\
-         A secret can also be in a file: name it with --…-file, CISTERN_…_FILE or …_file.",
-    )
+    verbs.iter().fold(command, |command, name| {
+        command.mut_subcommand(name, |verb| {
+            let config = Arg::new(CONFIG)
+                .long(CONFIG)
+                .value_name("FILE")
+                .value_parser(value_parser!(PathBuf))
+                .help("Read settings from this TOML file");
+            let flags = KEYS.iter().filter(|key| concerns(name, key)).flat_map(flags_of);
+            let nested = verb.has_subcommands();
+            verb.arg(config.global(nested))
+                .args(flags.map(|flag| flag.global(nested)))
+                .after_help("Each setting is also a flag: --help lists them.")
+                .after_long_help(
+                    "A flag goes before its environment variable, that before the file. Empty means unset.\n\
+                 Durations: ms s m h d, as in 90s. Sizes: KiB MiB GiB. Lists: with commas; in the file, arrays.\n\
+                 A secret can also be in a file: name it with --…-file, CISTERN_…_FILE or …_file.",
+                )
+        })
+    })
 }
 
 /// Returns the settings that were given as flags to `verb`.
-pub(super) fn collect(verb: &str, mut matches: &ArgMatches) -> Flags {
+pub(super) fn collect(verb: &str, matches: &ArgMatches) -> Flags {
+    // Flags may stand after a second word, too: `work list --store-url …`.
+    let mut matches = matches;
     while let Some((_, inner)) = matches.subcommand() {
         matches = inner;
     }

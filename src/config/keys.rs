@@ -37,6 +37,10 @@ pub enum Kind {
     Patterns,
     /// Several origins of web pages: `https://HOST[:PORT]`.
     Origins,
+    /// Several rules of the form `PROJECT:KIND=AGE`.
+    Rules,
+    /// Several regular expressions.
+    Expressions,
 }
 
 /// What holds when a setting is given nowhere.
@@ -80,7 +84,7 @@ impl Key {
 
     /// Returns whether it takes several values: commas in flags and the environment, an array in the file.
     pub fn is_list(&self) -> bool {
-        matches!(self.kind, Kind::Secrets | Kind::Patterns | Kind::Origins)
+        matches!(self.kind, Kind::Secrets | Kind::Patterns | Kind::Origins | Kind::Rules | Kind::Expressions)
     }
 
     /// Returns the names it can be given by: its own, and for a secret the one that names a file holding it.
@@ -110,6 +114,8 @@ impl Key {
             Kind::Secrets => "SECRET,…",
             Kind::Patterns => "PROJECT,…",
             Kind::Origins => "ORIGIN,…",
+            Kind::Rules => "PROJECT:KIND=AGE,…",
+            Kind::Expressions => "REGEX,…",
         };
         word.to_owned()
     }
@@ -218,6 +224,25 @@ keys! {
     API_READ_THROUGH "api.read_through" Kind::Switch, Text("true"),
         "what a reader asks for and is not cached, not settled or too old is fetched, and awaited for up to 10 s";
     API_MAX_AGE "api.max_age" Kind::Duration, Text("30s"), "how old an answer about something unfinished may be";
+    RETENTION_LOGS "retention.logs" Kind::Duration, Unset("kept for ever"),
+        "age at which logs are removed, counted from the end of their job";
+    RETENTION_ARTIFACTS "retention.artifacts" Kind::Duration, Unset("kept for ever"),
+        "age at which archives are removed, counted from the end of their job";
+    RETENTION_REPORTS "retention.reports" Kind::Duration, Unset("kept for ever"),
+        "age at which test reports are removed, counted from the last change of their pipeline";
+    RETENTION_DOCUMENTS "retention.documents" Kind::Duration, Unset("kept for ever"),
+        "age at which pipelines are removed with their jobs and all the rest; at least `reconcile.since`";
+    RETENTION_SIZE "retention.size" Kind::Size, Unset("no limit"),
+        "room for logs, archives and reports as they are stored; beyond it the oldest jobs' go";
+    RETENTION_PROJECTS "retention.projects" Kind::Rules, Unset("none"),
+        "other ages for some projects: `PROJECT:KIND=AGE`, as in `group/**:logs=90d` or `42:artifacts=forever`; the first that fits counts";
+    MASKING_INCLUDE "masking.include" Kind::Patterns, Unset("none: nothing is masked"),
+        "the projects in whose logs, reports and documents secrets are replaced before they are stored: ids, paths, `group/**`, `**`";
+    MASKING_EXCLUDE "masking.exclude" Kind::Patterns, Unset("none"), "the projects to leave out of it; wins over include";
+    MASKING_KNOWN "masking.known" Kind::Switch, Text("true"),
+        "replace the tokens and private keys that are known by their shape";
+    MASKING_PATTERNS "masking.patterns" Kind::Expressions, Unset("none"),
+        "regular expressions of what to replace besides; in flags and variables they end at commas";
     ACCESS_MODE "access.mode" Kind::Choice(super::access::MODES), Unset("`open` on loopback, else none"),
         "who may read; `open`: everybody on this machine, `token`: who has one of `access.tokens`, `gitlab`: whom GitLab lets";
     ACCESS_TOKENS "access.tokens" Kind::Secrets, Unset("none"),

@@ -15,10 +15,12 @@ pub mod keys;
 mod levels;
 mod limits;
 mod log;
+mod masking;
 mod mistake;
 mod projects;
 mod reader;
 mod reconcile;
+mod retention;
 mod rotation;
 mod server;
 mod store;
@@ -34,9 +36,11 @@ pub use api::Api;
 pub use gitlab::Gitlab;
 pub use limits::{Limits, Parallel, Sizes};
 pub use log::Log;
+pub use masking::Masking;
 pub use mistake::{Mistake, Mistakes, Origin};
 pub use projects::{ProjectRef, Selection};
 pub use reconcile::Reconcile;
+pub use retention::Retention;
 pub use rotation::{Rotated, Rotation};
 pub use server::Server;
 pub use store::Store;
@@ -77,6 +81,10 @@ pub struct Config {
     pub limits: Limits,
     /// How readers' misses are answered.
     pub api: Api,
+    /// How old cached things may become, and how much room they may take.
+    pub retention: Retention,
+    /// Whose text is masked, and how.
+    pub masking: Masking,
     /// Who may read.
     pub access: Access,
     /// When things are looked at again, already multiplied by `schedule.scale`.
@@ -171,6 +179,8 @@ impl Config {
         let reconcile = Reconcile::read(reader);
         let limits = Limits::read(reader);
         let api = Api::read(reader);
+        let retention = Retention::read(reader, reconcile.as_ref().map(|reconcile| reconcile.since));
+        let masking = Masking::read(reader);
         let access = Access::read(reader, server.as_ref());
         let scale = reader.required(&keys::SCHEDULE_SCALE, parse_scale);
         let log = Log::read(reader);
@@ -194,6 +204,8 @@ impl Config {
             reconcile: reconcile?,
             limits: limits?,
             api: api?,
+            retention: retention?,
+            masking: masking?,
             access: access?,
             schedule: Schedule::scaled(scale?),
             log: log?,

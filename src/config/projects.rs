@@ -116,9 +116,24 @@ impl Selection {
         self.exclude.matches(id, path)
     }
 
+    /// Returns whether at least one pattern or project is included.
+    pub(super) fn includes_some(&self) -> bool {
+        !self.include.is_empty()
+    }
+
+    /// Returns the selection of what one id, path or pattern means.
+    pub(super) fn of_pattern(text: &str) -> Result<Self, Unfit> {
+        let include = Patterns::of(vec![parse_pattern(text)?])?;
+        Ok(Self { include, exclude: Patterns::default() })
+    }
+
     pub(super) fn read(reader: &mut Reader) -> Option<Self> {
-        let include = Patterns::read(reader, &PROJECTS_INCLUDE);
-        let exclude = Patterns::read(reader, &PROJECTS_EXCLUDE);
+        Self::read_from(reader, &PROJECTS_INCLUDE, &PROJECTS_EXCLUDE)
+    }
+
+    pub(super) fn read_from(reader: &mut Reader, include: &Key, exclude: &Key) -> Option<Self> {
+        let include = Patterns::read(reader, include);
+        let exclude = Patterns::read(reader, exclude);
         Some(Self { include: include?, exclude: exclude? })
     }
 }

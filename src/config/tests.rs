@@ -192,6 +192,7 @@ fn a_file_that_is_no_toml_is_named_by_line_and_never_quoted() {
 fn nonsense(kind: Kind) -> &'static str {
     match kind {
         Kind::Secret | Kind::Secrets => "whsec_s3cret \u{7}",
+        Kind::Expressions => "(s3cret nonsense",
         _ => "s3cret nonsense",
     }
 }

@@ -48,7 +48,7 @@ pub fn needs(job: &Job, log: &LogRecord, archive: &ArchiveRecord, eagerness: Eag
     }
 }
 
-/// Returns what a finished look at a log makes of it: `job` as read before the look, `size` the bytes the look found,
+/// Returns what a finished look at a log makes of it: `job` as read before the look, `size` the bytes that GitLab delivered,
 /// `now` GitLab's clock at the look. The caller fills in where the bytes are.
 pub fn after_look(job: &Job, held: &LogRecord, size: u64, now: Timestamp, schedule: &Schedule) -> LogRecord {
     let mut record = LogRecord {

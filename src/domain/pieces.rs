@@ -28,11 +28,13 @@ pub enum Reason {
     Pruned,
     /// Fetching it failed for good; the journal knows how often and why.
     Failed,
+    /// Somebody told Cistern to forget it; told to readers only, as nothing of it is stored.
+    Forgotten,
 }
 
 impl Reason {
     /// Every reason, in the order of the documentation.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::NotFinished,
         Self::NoLog,
         Self::Erased,
@@ -41,6 +43,7 @@ impl Reason {
         Self::TooLarge,
         Self::Pruned,
         Self::Failed,
+        Self::Forgotten,
     ];
 
     /// Returns the word that JSON, metrics and the store use.
@@ -54,6 +57,7 @@ impl Reason {
             Self::TooLarge => "too_large",
             Self::Pruned => "pruned",
             Self::Failed => "failed",
+            Self::Forgotten => "forgotten",
         }
     }
 
@@ -146,8 +150,10 @@ pub struct LogRecord {
     pub piece: Piece,
     /// The stored frames; `None` when nothing is held or the log is empty.
     pub blob: Option<BlobId>,
-    /// Its size in bytes, uncompressed.
+    /// Its size in bytes, uncompressed, as readers get it.
     pub size: u64,
+    /// How many bytes GitLab delivered, where that is another number because secrets were masked.
+    pub fetched: Option<u64>,
     /// The compressed length of each frame, in order; every frame but the last holds [`crate::store::FRAME_BYTES`].
     pub frames: Vec<u32>,
     /// Where its lines and sections are, as [`crate::log::Index`] encodes it; empty when that was not found out.
@@ -165,12 +171,18 @@ pub struct LogRecord {
 }
 
 impl LogRecord {
+    /// Returns how many bytes GitLab delivered: what its listing and later looks are held against.
+    pub fn delivered(&self) -> u64 {
+        self.fetched.unwrap_or(self.size)
+    }
+
     /// Returns the record of a log that nobody looked at yet.
     pub fn missing() -> Self {
         Self {
             piece: Piece::Missing,
             blob: None,
             size: 0,
+            fetched: None,
             frames: Vec::new(),
             index: Box::default(),
             looks: 0,

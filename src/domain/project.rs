@@ -88,6 +88,11 @@ struct Wire {
 }
 
 impl Project {
+    /// Returns the path that a stored document tells.
+    pub fn path_of(document: &Document) -> Option<Box<str>> {
+        serde_json::from_str::<Wire>(&document.text).ok().map(|wire| wire.path_with_namespace)
+    }
+
     /// Reads one object of `GET /projects` or the answer of `GET /projects/:id`.
     pub fn parse(raw: &RawValue, as_of: Timestamp) -> Result<Self, Malformed> {
         let wire: Wire = serde_json::from_str(raw.get()).map_err(|error| Malformed::json("project", &error))?;

@@ -61,6 +61,13 @@ impl Timestamp {
         Self(self.0.saturating_sub(i64::try_from(span.as_millis()).unwrap_or(i64::MAX)))
     }
 
+    /// Returns midnight UTC of its day.
+    #[must_use]
+    pub fn day(self) -> Self {
+        const DAY_MILLIS: i64 = 86_400_000;
+        Self(self.0.div_euclid(DAY_MILLIS) * DAY_MILLIS)
+    }
+
     /// Returns how long after `earlier` this is; zero when it is not after it.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))

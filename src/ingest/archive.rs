@@ -63,7 +63,8 @@ impl Ingest {
 
     /// The listing has an archive and GitLab answers 404: asks for the job again to learn why.
     async fn why_gone(&self, class: Class, job: &Job, changes: &mut Vec<Change>) -> Result<Reason, Trouble> {
-        let fresh = self.gitlab.job(class, job.key).await?;
+        let mut fresh = self.gitlab.job(class, job.key).await?;
+        self.mask_job(&mut fresh);
         let expired = fresh.artifacts_expire_at.is_some_and(|at| at <= fresh.document.as_of);
         let reason = match (fresh.erased, &fresh.archive) {
             (true, _) => Reason::Erased,

@@ -21,7 +21,8 @@ impl Ingest {
                 _ => error.into(),
             })?;
             malformed += page.malformed;
-            for bridge in &page.rows {
+            for mut bridge in page.rows {
+                self.mask_document(key.project, &mut bridge);
                 if count > 0 {
                     text.push(',');
                 }

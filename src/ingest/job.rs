@@ -3,7 +3,8 @@
 use super::log::Look;
 use super::{Found, Ingest, Task, Trouble, Unit, UnitOutcome};
 use crate::domain::{
-    ArchiveRecord, Eagerness, Job, JobKey, LogRecord, PipelineKey, PipelinePhase, Reason, needs, next_look,
+    Ages, ArchiveRecord, Eagerness, Job, JobKey, LogRecord, Needs, Piece, PipelineKey, PipelinePhase, Reason, Subject,
+    Timestamp, needs, next_look,
 };
 use crate::gitlab::Kind;
 use crate::store::{Change, JobRow};
@@ -21,6 +22,11 @@ impl Ingest {
         {
             return Ok(());
         }
+        // What is stored is not forgotten.
+        let is_new = row.is_none();
+        if is_new && self.any_forgotten(vec![Subject::Project { project: key.project }, Subject::Job(key)]).await? {
+            return Ok(());
+        }
         let (job, fetched) = match self.job_facts(task, key, row.as_ref()).await {
             Err(Trouble::Gone) => {
                 // Its pipeline may be gone with it: then nothing of either is missed.
@@ -32,6 +38,11 @@ impl Ingest {
             }
             read => read?,
         };
+        if is_new
+            && (self.is_over(&job.pipeline) || self.any_forgotten(vec![Subject::Pipeline(job.pipeline_key())]).await?)
+        {
+            return Ok(());
+        }
         if fetched {
             if self.store.pipeline(job.pipeline_key()).await?.is_none() {
                 found.facts.push(Change::Sketch(job.pipeline.clone()));
@@ -90,7 +101,10 @@ impl Ingest {
             return Ok((job, false));
         }
         match self.gitlab.job(task.class(), key).await {
-            Ok(job) => Ok((job, true)),
+            Ok(mut job) => {
+                self.mask_job(&mut job);
+                Ok((job, true))
+            }
             Err(error) if matches!(error.kind, Kind::NotFound) => {
                 Err(if task.cause == Cause::Ended { Trouble::NotYet } else { Trouble::Gone })
             }
@@ -112,7 +126,8 @@ impl Ingest {
             Eagerness::Missing if task.cause == Cause::Fetch => Eagerness::Unsettled,
             eagerness => eagerness,
         };
-        let needs = needs(job, log, archive, eagerness);
+        let mut needs = needs(job, log, archive, eagerness);
+        self.leave_old_ones(job, &mut needs, found);
         let listed = job.archive.as_ref().filter(|_| needs.archive);
         let slow = listed.is_some_and(|archive| archive.size > SLOW_ARCHIVE_BYTES);
         let facts = std::mem::take(&mut found.facts);
@@ -171,6 +186,24 @@ impl Ingest {
             }
         }
         Ok(())
+    }
+
+    /// What retention would remove at once is not fetched.
+    fn leave_old_ones(&self, job: &Job, needs: &mut Needs, found: &mut Found) {
+        let (ages, ended) = (self.treatment(job.key.project).ages, job.finished_at.unwrap_or(job.document.as_of));
+        let (key, now, piece) = (job.key, Timestamp::now(), Piece::Absent(Reason::Pruned));
+        if needs.log && Ages::is_over(ages.logs, ended, now) {
+            needs.log = false;
+            let record = LogRecord { piece, ..LogRecord::missing() };
+            found.facts.push(Change::Log { key, record, bytes: None });
+            found.units.push(self.unit(Target::Job(key), "log", job, UnitOutcome::Absent(Reason::Pruned)));
+        }
+        if needs.archive && Ages::is_over(ages.artifacts, ended, now) {
+            needs.archive = false;
+            let record = ArchiveRecord { piece, ..ArchiveRecord::missing() };
+            found.facts.push(Change::Archive { key, record, bytes: None });
+            found.units.push(self.unit(Target::Job(key), "archive", job, UnitOutcome::Absent(Reason::Pruned)));
+        }
     }
 
     /// Returns the next look at a log that is not settled.

@@ -7,6 +7,7 @@ use super::{Ingest, Task, Trouble, Unit, UnitOutcome};
 use crate::domain::{Job, LogRecord, Piece, Reason, Timestamp, after_look};
 use crate::gitlab::{Body, Class, Kind};
 use crate::log::Indexer;
+use crate::masking::Masker;
 use crate::store::{Change, FRAME_BYTES};
 use crate::work::{Cause, Target};
 
@@ -31,6 +32,9 @@ enum Read {
 
 /// A log that is complete in the store, but for the transaction that publishes it.
 struct Stored {
+    /// How many bytes GitLab delivered.
+    delivered: u64,
+    /// How many there are for readers: another number when secrets were masked.
     size: u64,
     frames: Vec<u32>,
     index: Box<[u8]>,
@@ -76,7 +80,7 @@ impl Ingest {
 
     /// Decides what the look makes of the log, and keeps the held bytes when the look found fewer.
     async fn judge(&self, job: &Job, held: &LogRecord, stored: Stored, at: Timestamp) -> (LogRecord, Option<Bytes>) {
-        let mut record = after_look(job, held, stored.size, at, &self.config.schedule);
+        let mut record = after_look(job, held, stored.delivered, at, &self.config.schedule);
         let (newer, bytes) = self.keep_longer(held, stored, &mut record).await;
         if !newer {
             record.piece = if record.piece.is_final() { Piece::Whole } else { Piece::Live };
@@ -84,21 +88,22 @@ impl Ingest {
         (record, bytes)
     }
 
-    /// Lets a record have the bytes of the look, or the held ones when those are more (law 6). Returns whether it has those of
-    /// the look, and the bytes that travel with the change.
+    /// Lets a record have the bytes of the look, or the held ones when GitLab delivered more for those (law 6). Returns whether
+    /// it has those of the look, and the bytes that travel with the change.
     async fn keep_longer(&self, held: &LogRecord, stored: Stored, record: &mut LogRecord) -> (bool, Option<Bytes>) {
-        let Stored { size, frames, index, blob } = stored;
-        if size < held.size {
+        let Stored { delivered, size, frames, index, blob } = stored;
+        if delivered < held.delivered() {
             if let Complete::Streamed(unneeded) = blob
                 && let Err(error) = self.store.drop_blob(unneeded).await
             {
                 tracing::debug!(%error, "left a shorter log to the sweep");
             }
-            (record.size, record.blob) = (held.size, held.blob);
+            (record.size, record.fetched, record.blob) = (held.size, held.fetched, held.blob);
             (record.frames, record.index) = (held.frames.clone(), held.index.clone());
             return (false, None);
         }
         let (blob, bytes) = blob.split();
+        record.fetched = (delivered != size).then_some(delivered);
         (record.size, record.blob, record.frames, record.index) = (size, blob, frames, index);
         (true, bytes)
     }
@@ -108,19 +113,20 @@ impl Ingest {
             Ok(body) => body,
             // No log: documented as 404, in the code an empty 200 (contract, section 5.6).
             Err(error) if matches!(error.kind, Kind::NotFound) => {
-                return Ok(Read::Whole(
-                    FrameWriter::new(BlobWriter::new(&self.store)).finish().await?,
-                    Timestamp::now(),
-                ));
+                let empty = FrameWriter::new(BlobWriter::new(&self.store)).finish(0).await?;
+                return Ok(Read::Whole(empty, Timestamp::now()));
             }
             Err(error) if matches!(error.kind, Kind::Forbidden) => return Ok(Read::Forbidden),
             Err(error) => return Err(error.into()),
         };
         let mut writer = FrameWriter::new(BlobWriter::new(&self.store));
         let at = body.as_of();
-        match copy(body, &mut writer, self.config.log_size).await {
-            Ok(true) => Ok(Read::Whole(writer.finish().await?, at)),
-            Ok(false) => {
+        let mut masker = self.treatment(job.key.project).masking.map(|rules| rules.begin());
+        let copied = copy(body, &mut writer, masker.as_mut(), self.config.log_size).await;
+        self.metrics.masked("log", masker.map_or(0, |masker| masker.count()));
+        match copied {
+            Ok(Some(delivered)) => Ok(Read::Whole(writer.finish(delivered).await?, at)),
+            Ok(None) => {
                 writer.blob.abandon().await;
                 Ok(Read::TooLarge)
             }
@@ -132,15 +138,34 @@ impl Ingest {
     }
 }
 
-/// Copies a body; false when it is larger than `limit`.
-async fn copy(mut body: Body, writer: &mut FrameWriter<'_>, limit: u64) -> Result<bool, Trouble> {
+/// Copies a body, masked if it has to be; returns how many bytes GitLab delivered, and `None` when these are more than `limit`.
+async fn copy(
+    mut body: Body,
+    writer: &mut FrameWriter<'_>,
+    mut masker: Option<&mut Masker>,
+    limit: u64,
+) -> Result<Option<u64>, Trouble> {
+    let mut delivered = 0;
+    let mut masked = Vec::new();
     while let Some(piece) = body.chunk().await? {
-        if writer.size + piece.len() as u64 > limit {
-            return Ok(false);
+        delivered += piece.len() as u64;
+        if delivered > limit {
+            return Ok(None);
         }
-        writer.write(&piece).await?;
+        match &mut masker {
+            None => writer.write(&piece).await?,
+            Some(masker) => {
+                masker.push(&piece, &mut masked);
+                writer.write(&masked).await?;
+                masked.clear();
+            }
+        }
     }
-    Ok(true)
+    if let Some(masker) = masker {
+        masker.finish(&mut masked);
+        writer.write(&masked).await?;
+    }
+    Ok(Some(delivered))
 }
 
 /// Cuts a log into independent zstd frames, so that a part can be read without the rest, and notes where its parts are.
@@ -179,12 +204,13 @@ impl<'a> FrameWriter<'a> {
         Ok(())
     }
 
-    async fn finish(mut self) -> Result<Stored, Trouble> {
+    async fn finish(mut self, delivered: u64) -> Result<Stored, Trouble> {
         if !self.raw.is_empty() {
             self.end_frame().await?;
         }
         let index = if self.size == 0 { Box::default() } else { self.indexer.finish().encode() };
-        Ok(Stored { size: self.size, frames: self.frames, index, blob: self.blob.finish().await? })
+        let (size, frames) = (self.size, self.frames);
+        Ok(Stored { delivered, size, frames, index, blob: self.blob.finish().await? })
     }
 }
 

@@ -23,6 +23,7 @@ struct Kind {
 pub struct Metrics {
     units: Family<KindOutcome, Counter>,
     bytes: Family<Kind, Counter>,
+    masked: Family<Kind, Counter>,
 }
 
 impl Metrics {
@@ -35,6 +36,18 @@ impl Metrics {
         );
         let help = "Bytes cached, uncompressed.";
         registry.register_with_unit("ingest", help, MetricUnit::Bytes, self.bytes.clone());
+        let help = "Secrets replaced before they were stored, by what they stood in; each fetch counts them anew.";
+        registry.register("ingest_masked", help, self.masked.clone());
+        // There from the start, so that its absence is no answer.
+        for kind in ["log", "report", "document"] {
+            drop(self.masked.get_or_create(&Kind { kind }));
+        }
+    }
+
+    pub(super) fn masked(&self, kind: &'static str, secrets: u64) {
+        if secrets > 0 {
+            self.masked.get_or_create(&Kind { kind }).inc_by(secrets);
+        }
     }
 
     pub(super) fn count(&self, unit: &Unit) {

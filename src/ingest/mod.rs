@@ -13,18 +13,21 @@ mod job;
 mod log;
 mod metrics;
 mod pipeline;
+mod policy;
 mod report;
 mod trouble;
 mod unit;
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub use metrics::Metrics;
+use policy::Treatment;
+pub use policy::{Policy, Selection};
 pub use trouble::{Remedy, Trouble};
 pub use unit::{Observer, Unit, UnitOutcome};
 
-use crate::domain::{Eagerness, ProjectId, Schedule};
+use crate::domain::{Eagerness, Project, ProjectId, Schedule, Subject};
 use crate::gitlab::{self, Gitlab};
 use crate::store::{Change, Store};
 use crate::work::{Cause, Lane, Target, Work};
@@ -42,20 +45,17 @@ pub struct Config {
     pub schedule: Schedule,
 }
 
-/// Which projects belong to us, by id and path.
-pub type Selection = Arc<dyn Fn(ProjectId, &str) -> bool + Send + Sync>;
-
 /// Reads facts from GitLab and stores them. Cheap to clone.
 #[derive(Clone)]
 pub struct Ingest {
     gitlab: Gitlab,
     store: Store,
     config: Arc<Config>,
-    selection: Selection,
+    policy: Policy,
     observer: Observer,
     metrics: Metrics,
-    /// Projects whose document is stored; bounded by the number of projects.
-    known: Arc<Mutex<HashSet<ProjectId>>>,
+    /// How projects are treated; bounded by the number of projects.
+    known: Arc<Mutex<HashMap<ProjectId, Treatment>>>,
 }
 
 /// What is asked for: a lease's contents without the lease.
@@ -114,12 +114,12 @@ pub struct Found {
 
 impl Ingest {
     /// Makes an ingest over a client and a store; `observer` hears of every unit that is cached or not.
-    pub fn new(gitlab: Gitlab, store: Store, config: Config, selection: Selection, observer: Observer) -> Self {
+    pub fn new(gitlab: Gitlab, store: Store, config: Config, policy: Policy, observer: Observer) -> Self {
         Self {
             gitlab,
             store,
             config: Arc::new(config),
-            selection,
+            policy,
             observer,
             metrics: Metrics::default(),
             known: Arc::default(),
@@ -135,13 +135,16 @@ impl Ingest {
     pub async fn run(&self, task: &Task<'_>) -> Result<Found, Trouble> {
         let mut found = Found::default();
         if let Target::Project(id) = task.target {
+            if self.any_forgotten(vec![Subject::Project { project: id }]).await? {
+                return Ok(found);
+            }
             let project = self.gitlab.project(task.class(), id).await?;
-            if (self.selection)(id, &project.path) {
+            if (self.policy.selected)(id, &project.path) {
                 found.facts.push(Change::Project(project));
             }
             return Ok(found);
         }
-        if !self.ensure_project(task, &mut found).await? {
+        if !self.ensure_project(task, &mut found).await? || self.is_forgotten(task).await? {
             return Ok(found);
         }
         match task.target {
@@ -154,22 +157,51 @@ impl Ingest {
         Ok(found)
     }
 
-    /// Makes sure that the target's project is stored; false when it is not one of ours.
+    /// Makes sure that the target's project is stored; false when it is not one of ours, or forgotten.
     async fn ensure_project(&self, task: &Task<'_>, found: &mut Found) -> Result<bool, Trouble> {
         let id = task.target.project();
-        if self.known().contains(&id) || self.store.project(id).await?.is_some() {
-            self.known().insert(id);
+        if self.known().get(&id).is_some_and(|treatment| treatment.stored) {
             return Ok(true);
         }
-        let project = self.gitlab.project(task.class(), id).await?;
-        if !(self.selection)(id, &project.path) {
+        if let Some(document) = self.store.project(id).await? {
+            let path = Project::path_of(&document).unwrap_or_default();
+            self.known().insert(id, self.policy.treatment(id, &path, true));
+            return Ok(true);
+        }
+        if self.any_forgotten(vec![Subject::Project { project: id }]).await? {
             return Ok(false);
         }
+        let project = self.gitlab.project(task.class(), id).await?;
+        if !(self.policy.selected)(id, &project.path) {
+            return Ok(false);
+        }
+        self.known().insert(id, self.policy.treatment(id, &project.path, false));
         found.facts.push(Change::Project(project));
         Ok(true)
     }
 
-    fn known(&self) -> std::sync::MutexGuard<'_, HashSet<ProjectId>> {
+    /// Returns how a project is treated; one that is not known is treated as if nothing were said about it.
+    fn treatment(&self, project: ProjectId) -> Treatment {
+        self.known().get(&project).cloned().unwrap_or_default()
+    }
+
+    /// Returns whether a person told us to forget the target's pipeline or project. Jobs are looked at once it is known what
+    /// pipeline they are of.
+    async fn is_forgotten(&self, task: &Task<'_>) -> Result<bool, Trouble> {
+        match task.target {
+            Target::Pipeline(key) | Target::Report(key) | Target::Bridges(key) => {
+                let project = Subject::Project { project: key.project };
+                self.any_forgotten(vec![project, Subject::Pipeline(key)]).await
+            }
+            Target::Project(_) | Target::Job(_) => Ok(false),
+        }
+    }
+
+    async fn any_forgotten(&self, subjects: Vec<Subject>) -> Result<bool, Trouble> {
+        Ok(!self.store.forgotten(subjects).await?.is_empty())
+    }
+
+    fn known(&self) -> std::sync::MutexGuard<'_, HashMap<ProjectId, Treatment>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::{Found, Ingest, Task, Trouble, UnitOutcome};
 use crate::domain::{
-    ArchiveRecord, Job, JobId, LogRecord, Piece, Pipeline, PipelineKey, PipelinePhase, ReportRecord, needs,
+    ArchiveRecord, Job, JobId, LogRecord, Piece, Pipeline, PipelineKey, PipelinePhase, ReportRecord, Subject, needs,
     needs_report, report_jobs,
 };
 use crate::gitlab::{self, Kind, Listing};
@@ -15,22 +15,29 @@ impl Ingest {
     /// Stores a pipeline and its jobs' documents, and offers the jobs and the report that still need something.
     pub(super) async fn pipeline(&self, task: &Task<'_>, key: PipelineKey, found: &mut Found) -> Result<(), Trouble> {
         let class = task.class();
-        let (pipeline, first) = match self.first_look(task, key).await {
+        let (mut pipeline, first) = match self.first_look(task, key).await {
             Ok(read) => read,
             Err(error) => return self.not_there(task, key, error, found).await,
         };
+        let row = self.store.pipeline(key).await?;
+        if row.is_none() && self.is_over(&pipeline) {
+            return Ok(());
+        }
+        self.mask_pipeline(&mut pipeline);
         // The listing does not tell whether it ran for a tag, its jobs do.
         let tag = pipeline.tag.or_else(|| first.rows.first().and_then(|job| job.pipeline.tag));
         found.facts.push(Change::Pipeline(Pipeline { tag, ..pipeline.clone() }));
         let held: HashMap<JobId, JobRow> =
             self.store.jobs_of(key).await?.into_iter().map(|row| (row.key.job, row)).collect();
-        let held_report = self.store.pipeline(key).await?.map(|row| row.report);
+        let held_report = row.map(|row| row.report);
         let mut survey = Survey { task, held, jobs: Vec::new(), pieces: 0 };
         let (mut page, mut malformed) = (first, 0);
         let listed_at = loop {
             malformed += page.malformed;
             let next = page.next.take();
             let as_of = page.as_of;
+            self.leave_forgotten_out(&survey, &mut page).await?;
+            page.rows.iter_mut().for_each(|job| self.mask_job(job));
             survey.take(page, found);
             match next {
                 None => break as_of,
@@ -107,6 +114,19 @@ impl Ingest {
             Err(error) if not_found(&error) => Ok(true),
             Err(error) => Err(error.into()),
         }
+    }
+}
+
+impl Ingest {
+    /// Takes jobs out of a page that a person told us to forget; none of them is stored.
+    async fn leave_forgotten_out(&self, survey: &Survey<'_>, page: &mut Listing<Job>) -> Result<(), Trouble> {
+        let new = page.rows.iter().filter(|job| !survey.held.contains_key(&job.key.job));
+        let new: Vec<Subject> = new.map(|job| Subject::Job(job.key)).collect();
+        if !new.is_empty() {
+            let forgotten = self.store.forgotten(new).await?;
+            page.rows.retain(|job| !forgotten.contains(&Subject::Job(job.key)));
+        }
+        Ok(())
     }
 }
 

@@ -6,9 +6,10 @@ use serde::Deserialize;
 use super::log::compress;
 use super::{Found, Ingest, Remedy, Task, Trouble, UnitOutcome};
 use crate::domain::{
-    Malformed, Piece, PipelineKey, PipelinePhase, Reason, ReportRecord, Timestamp, needs_report, report_jobs,
+    Ages, Malformed, Piece, PipelineKey, PipelinePhase, Reason, ReportRecord, Timestamp, needs_report, report_jobs,
 };
 use crate::gitlab::{Body, Error, Kind};
+use crate::masking::Rules;
 use crate::store::{Change, PipelineRow};
 use crate::work::{Cause, Lane, Target, Work};
 
@@ -38,6 +39,14 @@ impl Ingest {
         if !needs_report(&row.report, &build_ids, task.eagerness()) {
             return Ok(());
         }
+        let treatment = self.treatment(key.project);
+        if Ages::is_over(treatment.ages.reports, row.updated_at, Timestamp::now()) {
+            let piece = Piece::Absent(Reason::Pruned);
+            let record = ReportRecord { piece, build_ids, ..ReportRecord::missing() };
+            found.units.push(self.pipeline_unit(key, "report", UnitOutcome::Absent(Reason::Pruned)));
+            found.facts.push(Change::Report { key, record, bytes: None });
+            return Ok(());
+        }
         let limit = self.config.report_size;
         let class = task.class();
         let read =
@@ -51,7 +60,11 @@ impl Ingest {
             ..ReportRecord::missing()
         };
         let (record, bytes) = match read {
-            Ok((Some(report), Some(summary))) => self.judge_report(&row, &build_ids, &report, &summary)?,
+            Ok((Some(report), Some(summary))) => {
+                let report = self.mask_report(treatment.masking.as_ref(), report);
+                let summary = self.mask_report(treatment.masking.as_ref(), summary);
+                self.judge_report(&row, &build_ids, &report, &summary)?
+            }
             Ok(_) => (absent(Reason::TooLarge), None),
             Err(error) if matches!(error.kind, Kind::Forbidden) => (absent(Reason::Forbidden), None),
             Err(error) => {
@@ -106,6 +119,20 @@ impl Ingest {
             last_look: Some(Timestamp::now()),
         };
         Ok((record, Some(compress(report)?.into())))
+    }
+}
+
+impl Ingest {
+    /// Masks the strings of a report, which holds what tests printed.
+    fn mask_report(&self, rules: Option<&Rules>, report: Bytes) -> Bytes {
+        let text = std::str::from_utf8(&report).ok();
+        match rules.zip(text).and_then(|(rules, text)| rules.mask_json(text)) {
+            Some((masked, secrets)) => {
+                self.metrics.masked("report", secrets);
+                masked.into()
+            }
+            None => report,
+        }
     }
 }
 

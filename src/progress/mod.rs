@@ -155,6 +155,11 @@ impl Progress {
     }
 }
 
+/// Returns a number of bytes in words: `18.20 kB`.
+pub fn size(bytes: u64) -> String {
+    DecimalBytes(bytes).to_string()
+}
+
 /// Returns a unit as a line; a listed pipeline is shown by its jobs.
 pub fn line(unit: &Unit) -> Option<String> {
     let what = match (unit.kind, unit.target) {

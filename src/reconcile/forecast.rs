@@ -94,6 +94,7 @@ impl Reconciler {
                 rows.retain(|row| seen.insert(row.key.pipeline));
                 let ids = rows.iter().map(|row| row.key.pipeline).collect();
                 let states = self.store.pipeline_states(project.id, ids).await?;
+                let rows = self.pipelines_to_keep(rows, &states).await?;
                 self.forecast_works(plan(&rows, &states, policy), forecast).await?;
             }
         }

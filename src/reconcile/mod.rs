@@ -7,14 +7,18 @@
 //! What it does not do: it never fetches a log, archive or report, and writes no job facts. It submits [`crate::work`]
 //! and is told how it ended.
 
+mod blob;
 mod cadence;
+mod deep;
 mod forecast;
+mod forgotten;
 mod listing;
 mod metrics;
 mod pass;
 mod plan;
 mod projects;
 mod report;
+mod sample;
 mod standing;
 mod sweep;
 mod verify;
@@ -23,16 +27,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use cadence::Status;
+pub use deep::{Damage, Deep};
 pub use forecast::Forecast;
 pub use metrics::Metrics;
 pub use pass::{Extent, Only};
 pub use plan::{Policy, plan, plan_stored};
 pub use projects::{Name, Named};
 pub use report::{Failed, Report};
+pub use sample::Sample;
 pub use standing::{Standing, Standings};
 
 use crate::domain::{ProjectId, Schedule};
 use crate::gitlab::{self, Gitlab};
+use crate::masking::RulesOf;
 use crate::queue::Queue;
 use crate::store::{self, Store};
 
@@ -69,6 +76,17 @@ pub struct Config {
 /// Which projects belong to us, by id and path.
 pub type Selection = Arc<dyn Fn(ProjectId, &str) -> bool + Send + Sync>;
 
+/// Which projects a pass is about, and what is asked about each.
+#[derive(Clone)]
+pub struct Projects {
+    /// Whether it belongs to us.
+    pub selected: Selection,
+    /// The projects that are named one by one.
+    pub named: Named,
+    /// How its text was masked before it was stored, if it was.
+    pub masking: RulesOf,
+}
+
 /// Why a pass ended early.
 #[derive(Debug, thiserror::Error)]
 pub enum PassError {
@@ -98,17 +116,19 @@ pub struct Reconciler {
     config: Arc<Config>,
     selection: Selection,
     named: Named,
+    masking: RulesOf,
     metrics: Metrics,
     status: Arc<tokio::sync::watch::Sender<Status>>,
 }
 
 impl Reconciler {
-    /// Makes a reconciler over a client, a store and the queue whose workers do its work. It teaches `named` what it learns,
-    /// which `selection` may ask.
-    pub fn new(gitlab: Gitlab, store: Store, queue: Queue, config: Config, selection: Selection, named: Named) -> Self {
+    /// Makes a reconciler over a client, a store and the queue whose workers do its work. It teaches `projects.named` what it
+    /// learns, which `projects.selected` may ask.
+    pub fn new(gitlab: Gitlab, store: Store, queue: Queue, config: Config, projects: Projects) -> Self {
         let status = Arc::new(tokio::sync::watch::Sender::new(Status::default()));
         let metrics = Metrics::default();
-        Self { gitlab, store, queue, config: Arc::new(config), selection, named, metrics, status }
+        let Projects { selected: selection, named, masking } = projects;
+        Self { gitlab, store, queue, config: Arc::new(config), selection, named, masking, metrics, status }
     }
 
     /// Returns its measurements.

@@ -51,10 +51,14 @@ impl Only {
 
     /// Returns whether it is one of them.
     pub fn takes(&self, project: &Project) -> bool {
+        self.takes_path(project.id, &project.path)
+    }
+
+    pub(super) fn takes_path(&self, id: ProjectId, path: &str) -> bool {
         match self {
             Self::All => true,
-            Self::Chosen(chosen) => chosen(project.id, &project.path),
-            Self::Ids(ids) => ids.contains(&project.id),
+            Self::Chosen(chosen) => chosen(id, path),
+            Self::Ids(ids) => ids.contains(&id),
         }
     }
 }

@@ -61,7 +61,7 @@ impl std::fmt::Display for Name {
 /// Some projects of a pass.
 #[derive(Debug)]
 pub(super) struct Group {
-    /// Those that belong to us.
+    /// Those that belong to us and are not forgotten.
     pub(super) projects: Vec<Project>,
     /// GitLab's clock when it listed them.
     pub(super) as_of: Timestamp,
@@ -116,6 +116,7 @@ impl<'a> Roll<'a> {
             }
         }
         let projects = page.rows.into_iter().filter(|project| self.takes(project)).collect();
+        let projects = reconciler.projects_to_keep(projects).await?;
         Ok(Some(Group { projects, as_of: page.as_of, malformed: page.malformed, lost: Vec::new() }))
     }
 
@@ -154,6 +155,7 @@ impl<'a> Roll<'a> {
                 }
             }
         }
+        group.projects = self.reconciler.projects_to_keep(group.projects).await?;
         Ok(Some(group))
     }
 

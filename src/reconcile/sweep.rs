@@ -77,6 +77,7 @@ impl Sweep<'_> {
             }
             let ids: Vec<PipelineId> = rows.iter().map(|row| row.key.pipeline).collect();
             let states = self.reconciler.store.pipeline_states(self.project, ids).await?;
+            let rows = self.reconciler.pipelines_to_keep(rows, &states).await?;
             self.work(plan(&rows, &states, &self.policy)).await?;
         }
         let read_to = walk.read_at().map_or(self.start, |at| at.plus(DATE_PRECISION));

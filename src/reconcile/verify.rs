@@ -30,6 +30,7 @@ impl Reconciler {
                 self.verify_project(project, group.as_of.minus(since), &mut gaps).await?;
             }
         }
+        let mut gaps = self.real_gaps(gaps).await?;
         gaps.sort_by_key(|gap| (gap.project, gap.pipeline, gap.job, gap.kind));
         gaps.dedup_by_key(|gap| (gap.project, gap.pipeline, gap.job, gap.kind));
         Ok(gaps)

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use prometheus_client::registry::Registry;
-use tracing::{Instrument, Span, debug_span};
+use tracing::{Span, debug_span};
 
 use super::{
     About, Change, Entry, Error, Failure, Gap, Health, JobFilter, JobRow, JobTally, Lease, Mongo, Page, PipelineFilter,
@@ -88,7 +88,7 @@ impl Store {
 }
 
 /// Returns the span of an operation that is a part of something else; what is done without one, every second, has none.
-fn span(operation: &'static str) -> Span {
+pub(super) fn span(operation: &'static str) -> Span {
     match Span::current().is_none() {
         true => Span::none(),
         false => debug_span!("store", otel.name = operation),
@@ -102,7 +102,8 @@ macro_rules! contract {
             $(
                 $(#[$doc])*
                 pub async fn $name(&self, $($argument: $type),*) -> $result {
-                    each!(self, store => store.$name($($argument),*).instrument(span(stringify!($name))).await)
+                    let span = $crate::store::contract::span(stringify!($name));
+                    each!(self, store => tracing::Instrument::instrument(store.$name($($argument),*), span).await)
                 }
             )*
         }

@@ -8,8 +8,12 @@
 //! What it does not do: it never talks to GitLab and never decides what to fetch. A call that failed is the caller's to repeat.
 
 mod change;
+#[macro_use]
 mod contract;
 mod error;
+mod forgetting;
+mod keeping;
+mod kept;
 mod metrics;
 mod mongo;
 mod rows;
@@ -27,6 +31,11 @@ use serde::Serialize;
 pub use change::{Change, Entry, EntryId};
 pub use contract::Store;
 pub use error::{Error, Kind};
+use kept::chunk_sum;
+pub use kept::{
+    BlobKind, Documents, Forgotten, KeptBlob, Owner as WorkOwner, PipelineAge, Removed, Room, StoredChunk, Usage,
+    Waiting, WorkFilter,
+};
 pub use mongo::Mongo;
 pub use rows::{
     COUNTED, Failure, Fence, Gap, JobFilter, JobRow, JobTally, Lease, Page, PipelineFilter, PipelineOrder, PipelineRow,

@@ -176,11 +176,14 @@ pub(super) fn judge_archive(held: &ArchiveRecord, new: &ArchiveRecord) -> Verdic
     }
 }
 
-/// Of other attempts it replaces; of the same ones it must not be smaller, nor less final.
+/// Of other attempts it replaces; of the same ones it must not be smaller, nor less final, nor pruned before.
 fn judge_report(held: &ReportRecord, new: &ReportRecord, same_blob: bool) -> Verdict {
     let holds = |record: &ReportRecord| matches!(record.piece, Piece::Live | Piece::Whole);
     let rank = |record: &ReportRecord| (record.total_count, record.piece == Piece::Whole);
-    if !holds(held) {
+    let pruned = |record: &ReportRecord| record.piece == Piece::Absent(Reason::Pruned);
+    if pruned(held) && held.build_ids == new.build_ids {
+        Verdict::Refuse
+    } else if !holds(held) || pruned(new) {
         Verdict::Replace
     } else if !holds(new) {
         Verdict::Refuse
@@ -211,8 +214,9 @@ fn log_rank(record: &LogRecord) -> (u8, u64) {
         Piece::Whole => 10,
         Piece::Absent(Reason::Pruned) => 11,
         Piece::Absent(Reason::Erased) => 12,
+        Piece::Absent(Reason::Forgotten) => 13,
     };
-    (rank, if record.piece.is_held() { record.size } else { 0 })
+    (rank, if record.piece.is_held() { record.delivered() } else { 0 })
 }
 
 fn archive_rank(piece: Piece) -> u8 {
@@ -228,6 +232,7 @@ fn archive_rank(piece: Piece) -> u8 {
         Piece::Whole => 8,
         Piece::Absent(Reason::Pruned) => 9,
         Piece::Absent(Reason::Erased) => 10,
+        Piece::Absent(Reason::Forgotten) => 11,
     }
 }
 

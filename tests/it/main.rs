@@ -19,6 +19,7 @@ mod log_reads;
 mod monitoring;
 mod network;
 mod openapi;
+mod operate;
 mod passes;
 mod plan;
 mod process;

@@ -35,8 +35,7 @@ impl View {
     /// Returns what is known of a project's completeness, lists of at most `limit`.
     pub(in crate::api) async fn coverage(&self, project: Seen, limit: u64) -> Result<Coverage, Problem> {
         let id = project.project();
-        if let problem @ (Problem::ProjectNotFound | Problem::Away | Problem::Unusable) = self.nothing_in(project).await
-        {
+        if let Some(problem) = self.no_project(project).await {
             return Err(problem);
         }
         let (tallies, progress, gaps, failures, entries) = tokio::try_join!(

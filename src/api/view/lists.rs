@@ -33,7 +33,7 @@ impl View {
             let document = self.held((Target::Project(id), Cause::Read), || self.api.store.project(id), known).await?;
             let created = document.as_ref().and_then(|document| freshness::created_at(&document.row.text));
             if document.is_none() && page.total == 0 {
-                return Err(Problem::ProjectNotFound);
+                return Err(self.nothing_in(project).await);
             }
             since = since.or(created);
         }
@@ -108,10 +108,10 @@ impl View {
     pub(in crate::api) async fn latest(&self, project: Seen, ref_: Option<String>) -> Result<Held<Document>, Problem> {
         let ref_ = match ref_ {
             Some(ref_) => ref_,
-            None => {
-                let document = self.api.store.project(project.project()).await?.ok_or(Problem::ProjectNotFound)?;
-                default_branch(&document).ok_or(Problem::NotFound)?
-            }
+            None => match self.api.store.project(project.project()).await? {
+                Some(document) => default_branch(&document).ok_or(Problem::NotFound)?,
+                None => return Err(self.nothing_in(project).await),
+            },
         };
         let filter = PipelineFilter { ref_: Some(ref_), ..PipelineFilter::default() };
         let page = self.api.store.pipelines(project.project(), filter, Slice { offset: 0, limit: 1 }).await?;
@@ -133,8 +133,7 @@ impl View {
     ) -> Result<Listed, Problem> {
         let page = self.api.store.project_jobs(project.project(), filter, slice).await?;
         if page.rows.is_empty()
-            && let problem @ (Problem::ProjectNotFound | Problem::Away | Problem::Unusable) =
-                self.nothing_in(project).await
+            && let Some(problem) = self.no_project(project).await
         {
             return Err(problem);
         }

@@ -7,6 +7,7 @@ use crate::access::{FileRight, Seen};
 use crate::api::answer::Problem;
 use crate::api::freshness::{self, JobPart};
 use crate::api::provenance::Held;
+use crate::domain::Subject;
 use crate::parts::{ArchiveReader, LogReader};
 use crate::store::JobRow;
 use crate::work::{Cause, Target};
@@ -32,7 +33,10 @@ impl View {
         let judge = |row: &JobRow| freshness::of_job(row, JobPart::Log);
         let read = || self.api.store.job(key);
         let held = self.held_within(FOLLOWED, (Target::Job(key), Cause::Fetch), read, judge).await?;
-        held.ok_or(Problem::NotFound)
+        match held {
+            Some(held) => Ok(held),
+            None => Err(self.nothing_of(project, Subject::Job(key)).await),
+        }
     }
 
     /// Returns when this process begins to shut down.

@@ -5,7 +5,7 @@
 //! since it was read; a list that lost such a race is applied again to what the winner wrote. Whatever a crash leaves between
 //! two steps is either a fact that is true by itself, or a blob that the sweep holds against its document.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
@@ -17,10 +17,10 @@ use super::group::Weighed;
 use super::journal::{self, Ending};
 use super::reach::Collections;
 use super::trouble::Trouble;
-use crate::domain::{BlobId, ReportRecord};
+use crate::domain::{BlobId, ReportRecord, Subject};
 use crate::store::change::fresh_id;
 use crate::store::metrics::Operation;
-use crate::store::{Change, Entry, Error, Kind};
+use crate::store::{Change, Entry, Error, Kind, forgetting};
 
 /// How often a list is applied again because others wrote its documents meanwhile.
 const TRIES: u32 = 30;
@@ -116,8 +116,10 @@ impl Mongo {
     /// Writes lists with facts in them, again and again until nobody else wrote the same documents meanwhile.
     async fn write_facts(&self, mut orders: Vec<Order>) {
         let began = Instant::now();
+        let about: HashSet<Subject> = orders.iter().flat_map(|order| forgetting::subjects(&order.changes)).collect();
         let uploaded = async {
             let collections = self.inner.reach.collections()?;
+            self.take_out_forgotten(&collections, &about, &mut orders).await?;
             self.upload(&collections, &mut orders).await
         };
         let uploaded = timed(BULK, uploaded).await;
@@ -159,6 +161,7 @@ impl Mongo {
         }
         tell_all(orders, &Trouble::Contended);
         self.let_go(&own);
+        self.remove_what_was_forgotten_meanwhile(about).await;
     }
 
     /// Stores the bytes that travel with changes as blobs of this process, and puts their ids into the changes.
@@ -166,24 +169,24 @@ impl Mongo {
         let mut new = Vec::new();
         for order in orders {
             for (number, change) in order.changes.iter_mut().enumerate() {
-                let (of, blob, bytes) = match change {
-                    Change::Log { key, record, bytes } => (Of::Log(*key), &mut record.blob, bytes),
-                    Change::Archive { key, record, bytes } => (Of::Archive(*key), &mut record.blob, bytes),
+                let (of, raw, blob, bytes) = match change {
+                    Change::Log { key, record, bytes } => (Of::Log(*key), record.size, &mut record.blob, bytes),
+                    Change::Archive { key, record, bytes } => (Of::Archive(*key), record.size, &mut record.blob, bytes),
                     Change::Report { key, record, bytes } => {
                         if let Some(summary) = large_summary(record) {
                             let id = fresh_id();
                             order.summaries.insert(number, id);
-                            let bytes = summary.into_bytes().into();
-                            new.push(NewBlob { id, of: Of::Summary(*key), bytes });
+                            let bytes: bytes::Bytes = summary.into_bytes().into();
+                            new.push(NewBlob { id, of: Of::Summary(*key), raw: bytes.len() as u64, bytes });
                         }
-                        (Of::Report(*key), &mut record.blob, bytes)
+                        (Of::Report(*key), record.size, &mut record.blob, bytes)
                     }
                     _ => continue,
                 };
                 if let Some(bytes) = bytes.take() {
                     let id = (!bytes.is_empty()).then(fresh_id);
                     *blob = id.map(BlobId);
-                    new.extend(id.map(|id| NewBlob { id, of, bytes }));
+                    new.extend(id.map(|id| NewBlob { id, of, raw, bytes }));
                 }
             }
         }

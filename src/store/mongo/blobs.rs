@@ -27,7 +27,7 @@ use super::values::integer;
 use crate::domain::{BlobId, JobKey, PipelineKey};
 use crate::store::change::fresh_id;
 use crate::store::metrics::Operation;
-use crate::store::{CHUNK_BYTES, Error, Kind};
+use crate::store::{CHUNK_BYTES, Error, Kind, chunk_sum};
 
 /// Whose blob it is or would be.
 #[derive(Debug, Clone, Copy)]
@@ -57,6 +57,9 @@ pub(super) struct Metadata {
     pub(super) owner: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) of: Option<Holder>,
+    /// How many bytes it is for readers, once that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    raw: Option<i64>,
 }
 
 /// The document that points to a blob once it is published.
@@ -73,6 +76,8 @@ pub(super) struct Holder {
 pub(super) struct NewBlob {
     pub(super) id: i64,
     pub(super) of: Of,
+    /// How many bytes it is for readers.
+    pub(super) raw: u64,
     pub(super) bytes: Bytes,
 }
 
@@ -124,7 +129,7 @@ impl Mongo {
             chunk_size: i32::try_from(CHUNK_BYTES).unwrap_or(i32::MAX),
             upload_date: DateTime::now(),
             filename: format!("unpublished/{id}"),
-            metadata: Metadata { owner: Some(owner), of: None },
+            metadata: Metadata { owner: Some(owner), of: None, raw: None },
         };
         self.hold(id);
         let registered = self
@@ -252,7 +257,7 @@ pub(super) async fn insert(collections: &Collections, owner: i64, blobs: &[NewBl
         chunk_size: i32::try_from(CHUNK_BYTES).unwrap_or(i32::MAX),
         upload_date: DateTime::now(),
         filename: blob.of.file_name(),
-        metadata: Metadata { owner: Some(owner), of: Some(blob.of.holder()) },
+        metadata: Metadata { owner: Some(owner), of: Some(blob.of.holder()), raw: Some(integer(blob.raw)) },
     });
     let files: Vec<FileDocument> = files.collect();
     collections.of::<FileDocument>(FILES).insert_many(&files).ordered(false).await?;
@@ -262,19 +267,20 @@ pub(super) async fn insert(collections: &Collections, owner: i64, blobs: &[NewBl
     insert_chunks(collections, chunks.collect()).await
 }
 
-/// Names the document that is about to point to streamed blobs, and how long they are; those that were swept are left alone.
+/// Names the document that is about to point to streamed blobs, how long they are and how long for readers; those that were swept are left alone.
 pub(super) async fn claim(
     collections: &Collections,
     owner: i64,
-    claims: &BTreeMap<i64, (Of, u64)>,
+    claims: &BTreeMap<i64, (Of, u64, u64)>,
 ) -> Result<HashSet<i64>, Trouble> {
-    let updates = claims.iter().map(|(blob, (of, length))| {
+    let updates = claims.iter().map(|(blob, (of, length, raw))| {
         let filter = rawdoc! { "_id": *blob, "metadata.owner": owner, "metadata.replaced_at": { "$exists": false } };
         let Holder { kind, id } = of.holder();
         let change = rawdoc! { "$set": {
             "length": integer(*length),
             "filename": of.file_name(),
             "metadata.of": { "kind": kind.into_string(), "id": id },
+            "metadata.raw": integer(*raw),
         } };
         Update { filter, change: change.into(), upsert: false, multi: false }
     });
@@ -366,7 +372,8 @@ fn by_id(blob: i64, change: mongodb::bson::RawBson) -> Update {
 
 fn chunk_document(blob: i64, number: u32, bytes: &[u8]) -> RawDocumentBuf {
     let data = Binary { subtype: BinarySubtype::Generic, bytes: bytes.to_vec() };
-    rawdoc! { "files_id": blob, "n": i32::try_from(number).unwrap_or(i32::MAX), "data": data }
+    let sum = chunk_sum(BlobId(blob), number, bytes);
+    rawdoc! { "files_id": blob, "n": i32::try_from(number).unwrap_or(i32::MAX), "data": data, "sum": sum }
 }
 
 /// Inserts chunks; those that are there already, from an attempt whose answer was lost, are the same.

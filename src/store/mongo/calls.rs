@@ -18,6 +18,9 @@ pub(super) const BULK: Duration = Duration::from_secs(15);
 /// How long a heartbeat, a lease or an entry that is not new may take.
 pub(super) const URGENT: Duration = Duration::from_secs(3);
 
+/// How long it may take to read the list of all blobs: 4 to 10 s for two million of them.
+const SURVEY: Duration = Duration::from_secs(120);
+
 /// How long the answer of a webhook waits for its entry: GitLab gives up after 10 s, and `deferred` loses nothing.
 pub(super) const APPEND: Duration = Duration::from_millis(700);
 
@@ -31,6 +34,8 @@ pub(super) enum Urgency {
     Urgent,
     /// Everything else: one of `limits.store_ops`.
     Bulk,
+    /// As that, but it reads a whole collection.
+    Survey,
 }
 
 impl Mongo {
@@ -48,6 +53,7 @@ impl Mongo {
         let (permits, limit) = match urgency {
             Urgency::Urgent => (&self.inner.urgent, URGENT),
             Urgency::Bulk => (&self.inner.permits, BULK),
+            Urgency::Survey => (&self.inner.permits, SURVEY),
         };
         let _permit = permits.acquire().await.map_err(|_| Error::new(operation.1, Kind::Closed))?;
         let _in_flight = self.inner.metrics.enter();

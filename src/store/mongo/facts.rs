@@ -81,8 +81,9 @@ pub(super) fn job(desk: &mut Desk<JobDocument>, job: &Job, fates: &mut Fates, en
         fates.replaced.extend(document.log.blob.take().into_iter().chain(document.archive.blob.take()));
         // How often it was looked at stays.
         let kept = document.log.record();
-        document.log =
-            LogPart::new(&LogRecord { size: 0, frames: Vec::new(), index: Box::default(), blob: None, ..kept });
+        let emptied =
+            LogRecord { size: 0, fetched: None, frames: Vec::new(), index: Box::default(), blob: None, ..kept };
+        document.log = LogPart::new(&emptied);
         document.archive = ArchivePart::new(&ArchiveRecord::missing());
     }
     document.log.piece = log.as_str().into();

@@ -32,10 +32,10 @@ const COUNTED: u64 = 10_000;
 
 /// An entry of `journal`.
 #[derive(Debug, Serialize, Deserialize)]
-struct EntryDocument {
+pub(super) struct EntryDocument {
     #[serde(rename = "_id")]
-    id: i64,
-    owner: i64,
+    pub(super) id: i64,
+    pub(super) owner: i64,
     kind: Box<str>,
     project: i64,
     target: i64,
@@ -45,7 +45,7 @@ struct EntryDocument {
     due: DateTime,
     attempts: i64,
     deaths: i64,
-    running: i64,
+    pub(super) running: i64,
 }
 
 /// A document of `failures`.
@@ -371,7 +371,7 @@ fn document(owner: i64, entry: &Entry) -> EntryDocument {
     }
 }
 
-fn entry(found: EntryDocument) -> Result<Entry, Trouble> {
+pub(super) fn entry(found: EntryDocument) -> Result<Entry, Trouble> {
     Ok(Entry {
         id: EntryId(found.id),
         target: target(&found.kind, found.project, found.target)?,

@@ -57,6 +57,9 @@ pub(super) struct LogPart {
     pub(super) size: i64,
     /// The compressed length of each frame, u32 little-endian.
     frames: Binary,
+    /// How many bytes GitLab delivered, where that is not `size`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    fetched: Option<i64>,
     /// Missing in what was stored before there was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     index: Option<Binary>,
@@ -75,6 +78,7 @@ impl LogPart {
             blob: record.blob.map(|blob| blob.0),
             size: integer(record.size),
             frames: Binary { subtype: BinarySubtype::Generic, bytes },
+            fetched: record.fetched.map(integer),
             index: some_bytes(&record.index),
             looks: i64::from(record.looks),
             first_look: record.first_look.map(date),
@@ -91,6 +95,7 @@ impl LogPart {
             blob: self.blob.map(BlobId),
             size: natural(self.size),
             frames: frames.iter().copied().map(u32::from_le_bytes).collect(),
+            fetched: self.fetched.map(natural),
             index: bytes(self.index.as_ref()),
             looks: small(self.looks),
             first_look: self.first_look.map(time),

@@ -242,21 +242,25 @@ fn pipeline_of(change: &Change) -> Option<i64> {
     }
 }
 
-/// Returns the streamed blobs that are offered, whose they would be, and how long they are.
-fn claims(orders: &[Order], trusted: &[i64]) -> BTreeMap<i64, (Of, u64)> {
+/// Returns the streamed blobs that are offered, whose they would be, how long they are, and how long for readers.
+fn claims(orders: &[Order], trusted: &[i64]) -> BTreeMap<i64, (Of, u64, u64)> {
     let changes = orders.iter().flat_map(|order| &order.changes);
     let offers = changes.filter_map(|change| {
-        let (of, piece, blob, length) = match change {
+        let (of, piece, blob, length, raw) = match change {
             Change::Log { key, record, .. } => {
                 let length = record.frames.iter().copied().map(u64::from).sum();
-                (Of::Log(*key), record.piece, record.blob, length)
+                (Of::Log(*key), record.piece, record.blob, length, record.size)
             }
-            Change::Archive { key, record, .. } => (Of::Archive(*key), record.piece, record.blob, record.size),
-            Change::Report { key, record, .. } => (Of::Report(*key), record.piece, record.blob, record.size),
+            Change::Archive { key, record, .. } => {
+                (Of::Archive(*key), record.piece, record.blob, record.size, record.size)
+            }
+            Change::Report { key, record, .. } => {
+                (Of::Report(*key), record.piece, record.blob, record.size, record.size)
+            }
             _ => return None,
         };
         let holds = piece.is_held();
-        Some((blob.filter(|blob| holds && !trusted.contains(&blob.0))?.0, (of, length)))
+        Some((blob.filter(|blob| holds && !trusted.contains(&blob.0))?.0, (of, length, raw)))
     });
     offers.collect()
 }

@@ -24,6 +24,8 @@ pub(super) const FAILURES: &str = "failures";
 pub(super) const MARKS: &str = "marks";
 pub(super) const PROGRESS: &str = "progress";
 pub(super) const LEASES: &str = "leases";
+/// Tombstones.
+pub(super) const FORGOTTEN: &str = "forgotten";
 /// One document that lists the processes, so that their shares of the permits change one after the other.
 pub(super) const PROCESSES: &str = "processes";
 /// What GitLab said about readers.
@@ -45,6 +47,9 @@ pub(super) const JOBS_BY_ID: &str = "jobs_by_id";
 pub(super) const JOBS_BY_STATUS: &str = "jobs_by_status";
 /// Jobs that need something.
 pub(super) const JOBS_OPEN: &str = "jobs_open";
+
+/// Blobs by what they are of: the oldest first, and all of one job or pipeline.
+pub(super) const BLOBS_OF: &str = "blobs_of";
 
 /// The document of `meta` that says whose database it is.
 const OURS: &str = "cistern";
@@ -181,6 +186,7 @@ const INDEXES: [Declared; 8] = [
         vec![
             // As GridFS wants it, under the name that every driver gives it.
             index("filename_1_uploadDate_1", doc! { "filename": 1, "uploadDate": 1 }),
+            index(BLOBS_OF, doc! { "metadata.of.kind": 1, "metadata.of.id": 1 }),
             partial("blobs_in_hand", doc! { "metadata.owner": 1 }, doc! { "metadata.owner": { "$exists": true } }),
             partial(
                 "blobs_replaced",

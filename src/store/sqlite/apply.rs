@@ -6,7 +6,7 @@ use deadpool_sqlite::rusqlite::Connection;
 
 use super::trouble::Trouble;
 use super::writer::{COMMAND_BYTES, Urgency};
-use super::{Owner, Sqlite, facts, journal, publish, reports, states};
+use super::{Owner, Sqlite, facts, forgotten, journal, publish, reports, states};
 use crate::domain::{JobKey, PipelineId, PipelineKey};
 use crate::store::metrics::Operation;
 use crate::store::{Change, Error};
@@ -43,8 +43,9 @@ impl Touched {
     }
 }
 
-fn apply(connection: &Connection, owner: Owner, changes: Vec<Change>) -> Result<(), Trouble> {
+fn apply(connection: &Connection, owner: Owner, mut changes: Vec<Change>) -> Result<(), Trouble> {
     let mut touched = Touched::default();
+    forgotten::take_out(connection, &mut changes)?;
     for change in changes {
         match change {
             Change::Project(project) => facts::project(connection, &project)?,

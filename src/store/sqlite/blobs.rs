@@ -11,9 +11,9 @@ use super::columns::{self, integer};
 use super::trouble::Trouble;
 use super::writer::Urgency;
 use super::{Owner, Sqlite};
-use crate::domain::BlobId;
+use crate::domain::{BlobId, ProjectId};
 use crate::store::metrics::Operation;
-use crate::store::{CHUNK_BYTES, Error};
+use crate::store::{BlobKind, CHUNK_BYTES, Error, chunk_sum};
 
 /// Bits of a chunk's key that number it within its blob: blobs end at 256 GiB.
 const NUMBER_BITS: u32 = 20;
@@ -47,13 +47,14 @@ impl Sqlite {
     pub(in crate::store) async fn put_chunk(&self, blob: BlobId, number: u32, bytes: Bytes) -> Result<(), Error> {
         let Owner { id, .. } = self.inner.owner;
         let weight = bytes.len();
+        let sum = chunk_sum(blob, number, &bytes);
         self.write(Operation("put_chunk", "store a chunk"), Urgency::Bulk, weight, move |connection| {
             let stored = connection
                 .prepare_cached(
-                    "INSERT OR REPLACE INTO chunks (id, data) SELECT ?1, ?2 FROM blobs
+                    "INSERT OR REPLACE INTO chunks (id, data, sum) SELECT ?1, ?2, ?5 FROM blobs
                      WHERE id = ?3 AND owner = ?4 AND replaced_at IS NULL",
                 )?
-                .execute(params![chunk_key(blob, number)?, &bytes[..], blob.0, id])?;
+                .execute(params![chunk_key(blob, number)?, &bytes[..], blob.0, id, sum])?;
             if stored == 1 { Ok(()) } else { Err(Trouble::FenceLost) }
         })
         .await
@@ -71,7 +72,7 @@ impl Sqlite {
                 Ok(marked == 1)
             })
             .await?;
-        if loose { self.remove(blob).await } else { Ok(()) }
+        if loose { self.remove_blob(blob).await } else { Ok(()) }
     }
 
     pub(in crate::store) async fn chunk(&self, blob: BlobId, number: u32) -> Result<Option<Bytes>, Error> {
@@ -94,7 +95,7 @@ impl Sqlite {
             .await?;
         let mut removed = 0;
         for blob in doomed {
-            self.remove(blob).await?;
+            self.remove_blob(blob).await?;
             removed += 1;
         }
         for _ in 0..STEPS_PER_SWEEP {
@@ -106,7 +107,8 @@ impl Sqlite {
         Ok(removed)
     }
 
-    async fn remove(&self, blob: BlobId) -> Result<(), Error> {
+    /// Removes a blob that nobody can publish any more.
+    pub(super) async fn remove_blob(&self, blob: BlobId) -> Result<(), Error> {
         let step = move |connection: &Connection| {
             let removed = connection
                 .prepare_cached(
@@ -124,14 +126,25 @@ impl Sqlite {
     }
 }
 
-/// Makes a slot point to what is published: to the bytes as a new blob, or to a streamed blob, or to nothing. What it
-/// pointed to before is retired.
+/// What a published blob is of.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct What {
+    pub(super) kind: BlobKind,
+    pub(super) project: ProjectId,
+    /// The job, or of a report the pipeline.
+    pub(super) target: u64,
+    /// How many bytes it is for readers.
+    pub(super) raw: u64,
+}
+
+/// Makes a slot point to what is published: to the bytes as a new blob, or to a streamed blob of this size, or to nothing.
+/// What it pointed to before is retired.
 pub(super) fn place(
     connection: &Connection,
     streamed: Option<BlobId>,
     held: Option<BlobId>,
     bytes: Option<Bytes>,
-    size: u64,
+    (size, what): (u64, What),
 ) -> Result<Option<BlobId>, Trouble> {
     let placed = match bytes {
         Some(bytes) if bytes.is_empty() => None,
@@ -139,6 +152,9 @@ pub(super) fn place(
         None if streamed == held => return Ok(held),
         None => streamed.map(|blob| publish(connection, blob, size)).transpose()?,
     };
+    if let Some(blob) = placed {
+        describe(connection, blob, what)?;
+    }
     if let Some(blob) = held {
         retire(connection, blob.0)?;
     }
@@ -162,6 +178,14 @@ pub(super) fn retire(connection: &Connection, blob: i64) -> Result<(), Trouble> 
     Ok(())
 }
 
+fn describe(connection: &Connection, blob: BlobId, what: What) -> Result<(), Trouble> {
+    let What { kind, project, target, raw } = what;
+    connection
+        .prepare_cached("UPDATE blobs SET kind = ?2, project = ?3, target = ?4, raw = ?5 WHERE id = ?1")?
+        .execute(params![blob.0, columns::blob_kind(kind), integer(project.0), integer(target), integer(raw)])?;
+    Ok(())
+}
+
 fn insert(connection: &Connection, owner: Option<i64>, size: u64) -> Result<BlobId, Trouble> {
     let now = columns::now(connection)?;
     let id = connection
@@ -172,9 +196,9 @@ fn insert(connection: &Connection, owner: Option<i64>, size: u64) -> Result<Blob
 
 fn store(connection: &Connection, bytes: &Bytes) -> Result<BlobId, Trouble> {
     let blob = insert(connection, None, bytes.len() as u64)?;
-    let mut statement = connection.prepare_cached("INSERT INTO chunks (id, data) VALUES (?1, ?2)")?;
+    let mut statement = connection.prepare_cached("INSERT INTO chunks (id, data, sum) VALUES (?1, ?2, ?3)")?;
     for (number, chunk) in (0..).zip(bytes.chunks(CHUNK_BYTES)) {
-        statement.execute(params![chunk_key(blob, number)?, chunk])?;
+        statement.execute(params![chunk_key(blob, number)?, chunk, chunk_sum(blob, number, chunk)])?;
     }
     Ok(blob)
 }
@@ -189,7 +213,7 @@ fn publish(connection: &Connection, blob: BlobId, size: u64) -> Result<BlobId, T
     if published == 1 { Ok(blob) } else { Err(Trouble::FenceLost) }
 }
 
-fn chunk_key(blob: BlobId, number: u32) -> Result<i64, Trouble> {
+pub(super) fn chunk_key(blob: BlobId, number: u32) -> Result<i64, Trouble> {
     if number >> NUMBER_BITS == 0 {
         Ok(blob.0 << NUMBER_BITS | i64::from(number))
     } else {

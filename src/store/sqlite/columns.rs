@@ -5,6 +5,7 @@ use deadpool_sqlite::rusqlite::{self, Connection, Row};
 
 use crate::domain::{Document, JobKey, Piece, PipelineId, PipelineKey, PipelinePhase, ProjectId, Timestamp};
 use crate::domain::{JobId, Status};
+use crate::store::BlobKind;
 use crate::work::{Cause, Lane, Target};
 
 /// Returns a number as SQLite holds it; GitLab's ids and our sizes end at 2^63 - 1.
@@ -91,6 +92,18 @@ pub(super) fn target(target: &Target) -> (i64, i64, i64) {
     (kind, integer(target.project().0), integer(target.id()))
 }
 
+/// Returns the number of a target's kind, if there is such a kind.
+pub(super) fn target_kind(word: &str) -> Option<i64> {
+    match word {
+        "pipeline" => Some(1),
+        "job" => Some(2),
+        "report" => Some(3),
+        "bridges" => Some(4),
+        "project" => Some(5),
+        _ => None,
+    }
+}
+
 /// Reads a target from its three columns, which follow each other.
 pub(super) fn read_target(row: &Row<'_>, first: usize) -> rusqlite::Result<Target> {
     let project = ProjectId(natural(row.get(first + 1)?));
@@ -102,6 +115,24 @@ pub(super) fn read_target(row: &Row<'_>, first: usize) -> rusqlite::Result<Targe
         3 => Target::Report(PipelineKey { project, pipeline: PipelineId(id) }),
         _ => Target::Job(JobKey { project, job: JobId(id) }),
     })
+}
+
+/// Returns the number of what a blob is of.
+pub(super) fn blob_kind(kind: BlobKind) -> i64 {
+    match kind {
+        BlobKind::Log => 1,
+        BlobKind::Archive => 2,
+        BlobKind::Report => 3,
+    }
+}
+
+/// Returns what a blob is of, from its number.
+pub(super) fn read_blob_kind(number: i64) -> BlobKind {
+    match number {
+        1 => BlobKind::Log,
+        2 => BlobKind::Archive,
+        _ => BlobKind::Report,
+    }
 }
 
 /// Returns the number of a lane: the order in which they are worked on.

@@ -16,7 +16,8 @@ use crate::store::{Error, JobFilter, JobRow, JobTally, Page, PipelineTally, Proj
 /// The columns that [`read_log`] reads, in its order.
 macro_rules! log_columns {
     () => {
-        "log_piece, log_blob, log_size, log_frames, log_looks, log_first_look, log_last_look, log_mismatch_since, log_note, log_index"
+        "log_piece, log_blob, log_size, log_frames, log_looks, log_first_look, log_last_look, log_mismatch_since, log_note, \
+         log_index, log_fetched"
     };
 }
 pub(super) use log_columns;
@@ -30,7 +31,7 @@ macro_rules! archive_columns {
 pub(super) use archive_columns;
 
 /// How many columns a log has.
-pub(super) const LOG_COLUMNS: usize = 10;
+pub(super) const LOG_COLUMNS: usize = 11;
 
 macro_rules! job_columns {
     () => {
@@ -210,6 +211,7 @@ pub(super) fn read_log(row: &Row<'_>, first: usize) -> rusqlite::Result<LogRecor
         mismatch_since: columns::time(row, first + 7)?,
         note: row.get::<_, Option<Box<str>>>(first + 8)?.and_then(|word| LogNote::from_word(&word)),
         index: row.get::<_, Vec<u8>>(first + 9)?.into(),
+        fetched: row.get::<_, Option<i64>>(first + 10)?.map(natural),
     })
 }
 
@@ -228,12 +230,12 @@ fn read_job(row: &Row<'_>) -> rusqlite::Result<JobRow> {
     Ok(JobRow {
         log: read_log(row, 0)?,
         archive: read_archive(row, LOG_COLUMNS)?,
-        key: JobKey { project: ProjectId(natural(row.get(15)?)), job: JobId(natural(row.get(16)?)) },
-        pipeline: PipelineId(natural(row.get(17)?)),
-        name: row.get(18)?,
-        status: columns::status(row, 19)?,
-        document: columns::document(row, 20, 21)?,
-        junit: row.get(22)?,
-        gone: row.get(23)?,
+        key: JobKey { project: ProjectId(natural(row.get(16)?)), job: JobId(natural(row.get(17)?)) },
+        pipeline: PipelineId(natural(row.get(18)?)),
+        name: row.get(19)?,
+        status: columns::status(row, 20)?,
+        document: columns::document(row, 21, 22)?,
+        junit: row.get(23)?,
+        gone: row.get(24)?,
     })
 }

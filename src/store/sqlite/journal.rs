@@ -144,13 +144,13 @@ pub(super) fn finish(connection: &Connection, owner: i64, target: &Target, entri
     delete(connection, owner, entries)
 }
 
-/// Deletes the failure that a target had.
-pub(super) fn forget_failure(connection: &Connection, target: &Target) -> Result<(), Trouble> {
+/// Deletes the failure that a target had; returns whether it had one.
+pub(super) fn forget_failure(connection: &Connection, target: &Target) -> Result<bool, Trouble> {
     let (kind, project, id) = columns::target(target);
-    connection
+    let deleted = connection
         .prepare_cached("DELETE FROM failures WHERE project = ?1 AND kind = ?2 AND target = ?3")?
         .execute([project, kind, id])?;
-    Ok(())
+    Ok(deleted > 0)
 }
 
 /// Sets a target aside, deletes its entries, and marks what it lacks as failed.
@@ -260,7 +260,7 @@ fn set_poison_aside(connection: &Connection, own: i64) -> Result<(), Trouble> {
     apply::refresh(connection, touched)
 }
 
-fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
+pub(super) fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
     Ok(Entry {
         id: EntryId(row.get(0)?),
         target: columns::read_target(row, 1)?,

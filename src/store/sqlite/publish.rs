@@ -4,11 +4,12 @@ use bytes::Bytes;
 use deadpool_sqlite::rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::apply::Touched;
-use super::blobs;
+use super::blobs::{self, What};
 use super::columns::{self, integer};
 use super::jobs::{LOG_COLUMNS, archive_columns, log_columns, read_archive, read_log};
 use super::trouble::Trouble;
 use crate::domain::{ArchiveRecord, JobKey, LogRecord, Piece, PipelineId};
+use crate::store::BlobKind;
 use crate::store::slots::{self, Expected, Verdict};
 
 /// Publishes a log.
@@ -32,7 +33,8 @@ pub(super) fn log(
         Verdict::Note => {}
         Verdict::Replace => {
             let frames = record.frames.iter().copied().map(u64::from).sum();
-            record.blob = blobs::place(connection, record.blob, held.log.blob, bytes, frames)?;
+            let what = What { kind: BlobKind::Log, project: key.project, target: key.job.0, raw: record.size };
+            record.blob = blobs::place(connection, record.blob, held.log.blob, bytes, (frames, what))?;
             blobs::release(connection, offered, record.blob)?;
         }
     }
@@ -42,7 +44,8 @@ pub(super) fn log(
     connection
         .prepare_cached(
             "UPDATE jobs SET log_piece = ?3, log_blob = ?4, log_size = ?5, log_frames = ?6, log_looks = ?7,
-                 log_first_look = ?8, log_last_look = ?9, log_mismatch_since = ?10, log_note = ?11, log_index = ?12, open = ?13
+                 log_first_look = ?8, log_last_look = ?9, log_mismatch_since = ?10, log_note = ?11, log_index = ?12, open = ?13,
+                 log_fetched = ?14
              WHERE project = ?1 AND id = ?2",
         )?
         .execute(params![
@@ -59,6 +62,7 @@ pub(super) fn log(
             record.note.map(crate::domain::LogNote::as_str),
             record.index,
             open,
+            record.fetched.map(integer),
         ])?;
     touched.job(key, job.pipeline);
     Ok(())
@@ -77,7 +81,8 @@ pub(super) fn archive(
     if slots::judge_archive(&held.archive, &record) == Verdict::Refuse {
         return blobs::release(connection, offered, held.archive.blob);
     }
-    record.blob = blobs::place(connection, record.blob, held.archive.blob, bytes, record.size)?;
+    let what = What { kind: BlobKind::Archive, project: key.project, target: key.job.0, raw: record.size };
+    record.blob = blobs::place(connection, record.blob, held.archive.blob, bytes, (record.size, what))?;
     blobs::release(connection, offered, record.blob)?;
     let open = slots::open(job.expected, held.log.piece, record.piece);
     let (project, id) = columns::job(key);
@@ -114,6 +119,7 @@ pub(super) fn set_pieces(
         .prepare_cached(
             "UPDATE jobs SET log_piece = ?3, archive_piece = ?4, open = ?5,
                  log_blob = iif(?3 = 'erased', NULL, log_blob), log_size = iif(?3 = 'erased', 0, log_size),
+                 log_fetched = iif(?3 = 'erased', NULL, log_fetched),
                  log_frames = iif(?3 = 'erased', x'', log_frames), log_index = iif(?3 = 'erased', x'', log_index),
                  archive_blob = iif(?4 = 'erased', NULL, archive_blob),
                  archive_size = iif(?4 = 'erased', 0, archive_size),
@@ -159,8 +165,8 @@ fn held(connection: &Connection, key: JobKey) -> Result<(Held, Facts), Trouble> 
     );
     let read = |row: &Row<'_>| {
         let held = Held { log: read_log(row, 0)?, archive: read_archive(row, LOG_COLUMNS)? };
-        let expected = Expected { ended: row.get(15)?, log: row.get(16)?, archive: row.get(17)? };
-        Ok((held, Facts { expected, pipeline: PipelineId(columns::natural(row.get(18)?)) }))
+        let expected = Expected { ended: row.get(16)?, log: row.get(17)?, archive: row.get(18)? };
+        Ok((held, Facts { expected, pipeline: PipelineId(columns::natural(row.get(19)?)) }))
     };
     let row = connection.prepare_cached(SQL)?.query_row(columns::job(key), read).optional()?;
     row.ok_or(Trouble::NoSuchRow("job"))

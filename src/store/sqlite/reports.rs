@@ -4,10 +4,11 @@ use bytes::Bytes;
 use deadpool_sqlite::rusqlite::{self, Connection, OptionalExtension, Row, params};
 
 use super::apply::Touched;
-use super::blobs;
+use super::blobs::{self, What};
 use super::columns::{self, integer};
 use super::trouble::Trouble;
 use crate::domain::{BlobId, JobId, PipelineKey, ReportRecord};
+use crate::store::BlobKind;
 use crate::store::slots::{self, Verdict};
 
 /// The columns that [`read`] reads, in its order.
@@ -40,7 +41,8 @@ pub(super) fn publish(
         Verdict::Refuse => blobs::release(connection, offered, held.blob)?,
         Verdict::Note => {}
         Verdict::Replace => {
-            record.blob = blobs::place(connection, record.blob, held.blob, bytes, record.size)?;
+            let what = What { kind: BlobKind::Report, project: key.project, target: key.pipeline.0, raw: record.size };
+            record.blob = blobs::place(connection, record.blob, held.blob, bytes, (record.size, what))?;
             blobs::release(connection, offered, record.blob)?;
         }
     }

@@ -30,10 +30,14 @@ pub(super) const MODULES: &[Module] = &[
     module("parts", &["archive", "domain", "log", "store"]),
     // Manages GitLab's webhooks: the only module that gives GitLab orders.
     module("hooks", &["domain", "gitlab"]),
+    // Text in, text out.
+    module("masking", &["domain"]),
     // One path for one effect (law 2): the only module that knows both GitLab and how job facts are written.
-    module("ingest", &["archive", "domain", "gitlab", "log", "store", "work"]),
+    module("ingest", &["archive", "domain", "gitlab", "log", "masking", "store", "work"]),
     // Finds and offers work; how work is done is not its business.
-    module("reconcile", &["domain", "gitlab", "queue", "store", "work"]),
+    module("reconcile", &["domain", "gitlab", "log", "masking", "queue", "store", "work"]),
+    // Removes what is old; what is new is not its business.
+    module("retention", &["domain", "store"]),
     module("worker", &["domain", "ingest", "queue", "store", "telemetry", "work"]),
     // Readers reach GitLab only by offered work.
     module("api", &["access", "archive", "domain", "log", "parts", "queue", "store", "work"]),
@@ -50,6 +54,7 @@ pub(super) const MODULES: &[Module] = &[
             "domain",
             "gitlab::Config",
             "hooks::Config",
+            "masking",
             "store::Config",
             "store::Place",
             "telemetry::Format",
@@ -72,6 +77,7 @@ pub(super) const MODULES: &[Module] = &[
             "ingest",
             "queue",
             "reconcile",
+            "retention",
             "store",
             "telemetry",
             "webhook",
@@ -112,9 +118,11 @@ pub(super) const MODULES: &[Module] = &[
             "parts",
             "progress",
             "reconcile",
+            "retention",
             "scratch",
             "store",
             "telemetry",
+            "work",
         ],
     ),
     module("main", &["cli", "config", "telemetry::close"]),

@@ -6,7 +6,8 @@ use std::time::Duration;
 use cistern::domain::{BlobId, JobId, PipelineId, ProjectId};
 use cistern::store::Place;
 use deadpool_sqlite::rusqlite::{Connection, OptionalExtension as _};
-use mongodb::bson::{DateTime, Document, RawDocumentBuf, doc};
+use mongodb::bson::spec::BinarySubtype;
+use mongodb::bson::{Binary, DateTime, Document, RawDocumentBuf, doc};
 use mongodb::{Client, Database};
 use secrecy::ExposeSecret;
 
@@ -150,6 +151,54 @@ impl Behind {
                     number += 1;
                 }
                 sum
+            }
+        }
+    }
+
+    /// Changes one byte of a blob's first chunk, as a bad disk does.
+    pub(crate) async fn damage(&self, blob: BlobId) {
+        match self {
+            Self::File(_) => {
+                let id = blob.0 << 20;
+                self.sql(&format!(
+                    "UPDATE chunks SET data = CAST(substr(data, 1, 30) || x'2a' || substr(data, 32) AS BLOB) WHERE id = {id}"
+                ));
+            }
+            Self::Database(database) => {
+                let chunks = database.collection::<Document>("fs.chunks");
+                let first = doc! { "files_id": blob.0, "n": 0 };
+                let found = chunks.find_one(first.clone()).await.expect("read").expect("a chunk");
+                let mut bytes = found.get_binary_generic("data").expect("data").clone();
+                bytes[30] ^= 0x2a;
+                let data = mongodb::bson::Binary { subtype: mongodb::bson::spec::BinarySubtype::Generic, bytes };
+                chunks.update_one(first, doc! { "$set": { "data": data } }).await.expect("changed");
+            }
+        }
+    }
+
+    /// Makes all chunks older than checksums.
+    pub(crate) async fn lose_sums(&self) {
+        match self {
+            Self::File(_) => self.sql("UPDATE chunks SET sum = NULL"),
+            Self::Database(database) => {
+                let chunks = database.collection::<Document>("fs.chunks");
+                chunks.update_many(doc! {}, doc! { "$unset": { "sum": "" } }).await.expect("changed");
+            }
+        }
+    }
+
+    /// Gives a job's log another index.
+    pub(crate) async fn set_log_index(&self, job: JobId, index: &[u8]) {
+        match self {
+            Self::File(_) => {
+                let hex: String = index.iter().map(|byte| format!("{byte:02x}")).collect();
+                self.sql(&format!("UPDATE jobs SET log_index = x'{hex}' WHERE id = {job}"));
+            }
+            Self::Database(database) => {
+                let index = Binary { subtype: BinarySubtype::Generic, bytes: index.to_vec() };
+                let job = doc! { "_id": i64::try_from(job.0).expect("small") };
+                let set = doc! { "$set": { "log.index": index } };
+                database.collection::<Document>("jobs").update_one(job, set).await.expect("changed");
             }
         }
     }

@@ -1,5 +1,7 @@
 //! One file: what is refused, and who may use it.
 
+use cistern::store::{BlobKind, KeptBlob};
+
 use super::*;
 
 #[tokio::test]
@@ -87,17 +89,27 @@ async fn a_file_of_an_earlier_version_is_migrated() {
          INSERT INTO projects VALUES (7, 'group/app', 1, '{project}');
          INSERT INTO pipelines (project, id, status, phase, open, created_at, updated_at, as_of, ref, doc)
              VALUES (7, 70, 'success', 2, 0, 1, 1, 1, 'v1', '{{\"id\":70,\"name\":\"nightly\"}}');
-         INSERT INTO jobs (project, id, pipeline, name, status, ended, started, archived, junit, open, as_of, doc)
-             VALUES (7, 700, 70, 'build', 'success', 1, 1, 0, 0, 0, 1, '{{\"id\":700,\"tag\":true}}');",
+         INSERT INTO blobs (id, size, created_at) VALUES (1, 3, 0);
+         INSERT INTO chunks (id, data) VALUES (1048576, x'010203');
+         INSERT INTO jobs (project, id, pipeline, name, status, ended, started, archived, junit, open, as_of, log_piece,
+                           log_blob, log_size, log_frames, doc)
+             VALUES (7, 700, 70, 'build', 'success', 1, 1, 0, 0, 0, 1, 'whole', 1, 9, x'03000000',
+                     '{{\"id\":700,\"tag\":true}}');",
         0x4349_5354
     );
     let behind = Behind::new(&file(directory.path())).await;
+    behind.sql("PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL");
     behind.connect().execute_batch(&format!("{FIRST}{rows}")).expect("made");
     let store = open(&file(directory.path()), Duration::from_secs(30)).await;
     assert_eq!(store.completed_ago("reconcile").await.expect("read"), None);
-    assert!(store.job(JOB).await.expect("read").is_some());
     assert_eq!(&*store.project_facts().await.expect("read")[0].1.name, "App");
     let scope = Some(cistern::store::PipelineScope::Tags);
     let tags = PipelineFilter { scope, name: Some("nightly".into()), ..PipelineFilter::default() };
     assert_eq!(store.pipelines(PROJECT, tags, ALL).await.expect("listed").total, 1);
+    let log = store.job(JOB).await.expect("read").expect("stored").log;
+    assert_eq!((log.piece, log.delivered()), (Piece::Whole, 9));
+    let oldest = store.oldest_blobs(BlobKind::Log, None, 9).await.expect("read");
+    assert_eq!(oldest, [KeptBlob { target: 700, project: PROJECT, stored: 3 }], "what was stored before is known, too");
+    let chunk = store.stored_chunk(BlobId(1), 0).await.expect("read").expect("a chunk");
+    assert_eq!((chunk.bytes.len(), chunk.sound), (3, None));
 }

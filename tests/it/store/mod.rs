@@ -7,6 +7,7 @@ mod facts;
 mod file;
 mod gaps;
 mod journal;
+mod keeping;
 mod lists;
 mod log_parts;
 mod opening;

@@ -1,0 +1,130 @@
+//! `verify`: what GitLab serves and the cache does not hold; with `--deep` and `--sample` also whether what it holds is right.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio_util::sync::CancellationToken;
+
+use super::Exit;
+use super::args::Verify;
+use super::named::Named;
+use super::run::{answer, could_not_open, could_not_run, log, look_elsewhere};
+use super::signals::unless_interrupted;
+use super::stored::resolve;
+use crate::app::Engine;
+use crate::config::Config;
+use crate::progress::{self, Progress};
+use crate::reconcile::{Deep, PassError, Reconciler, Sample};
+use crate::store::{Gap, Store};
+
+/// What `verify --output json` prints with `--deep` or `--sample`; without them it prints the gaps alone.
+#[derive(Debug, Serialize)]
+struct Verified {
+    gaps: Vec<Gap>,
+    /// With `--deep`.
+    deep: Option<Deep>,
+    /// With `--sample`.
+    sample: Option<Sample>,
+}
+
+/// Compares and lists.
+pub(super) async fn run(mut config: Config, args: Verify) -> Exit {
+    if let Err(exit) = log(&config, None) {
+        return exit;
+    }
+    let _elsewhere = match look_elsewhere(&mut config) {
+        Ok(scratch) => scratch,
+        Err(error) => return could_not_run(&error),
+    };
+    let observer = Progress::silent().observer();
+    let engine = match Engine::open(&config, "verify", observer).await {
+        Ok(engine) => engine,
+        Err(error) => return could_not_open(&error),
+    };
+    let (reconciler, store) = (engine.reconciler.clone(), engine.store.clone());
+    let running = engine.start_asking().await;
+    let named = Named::new(args.projects.clone());
+    let work = verify(&reconciler, &store, config.reconcile.since, &named, &args);
+    let ended = unless_interrupted(work, &CancellationToken::new()).await;
+    running.stop(Duration::from_secs(1)).await;
+    match ended {
+        Ok(Ok(verified)) => {
+            if args.deep || args.sample.is_some() {
+                answer(args.output, &verified, || verified.in_words());
+            } else {
+                answer(args.output, &verified.gaps, || verified.in_words());
+            }
+            named.judge(if verified.is_clean() { Exit::Done } else { Exit::Incomplete })
+        }
+        Ok(Err(error)) => could_not_run(&error),
+        Err(exit) => exit,
+    }
+}
+
+async fn verify(
+    reconciler: &Reconciler,
+    store: &Store,
+    since: Duration,
+    named: &Named,
+    args: &Verify,
+) -> Result<Verified, PassError> {
+    let only = named.only();
+    let gaps = reconciler.verify(since, &only).await?;
+    let deep = if args.deep { Some(reconciler.verify_deep(&only).await?) } else { None };
+    let mut sample = None;
+    if let Some(count) = args.sample {
+        // A name that fits nothing is told by `named`.
+        let projects = resolve(store, &args.projects).await.unwrap_or_default();
+        let nothing = projects.is_empty() && !args.projects.is_empty();
+        let found = if nothing { Sample::default() } else { reconciler.verify_sample(&projects, count).await? };
+        sample = Some(found);
+    }
+    Ok(Verified { gaps, deep, sample })
+}
+
+impl Verified {
+    fn is_clean(&self) -> bool {
+        let whole = self.deep.as_ref().is_none_or(|deep| deep.damaged.is_empty());
+        let same = self.sample.as_ref().is_none_or(|sample| sample.differences.is_empty());
+        self.gaps.is_empty() && whole && same
+    }
+
+    fn in_words(&self) -> String {
+        let mut text = String::new();
+        for gap in &self.gaps {
+            let _ = writeln!(text, "{gap}");
+        }
+        let _ = writeln!(text, "{} gaps", self.gaps.len());
+        if let Some(Deep { checked, unchecked, bytes, damaged }) = &self.deep {
+            for damage in damaged {
+                let _ = writeln!(text, "{damage}");
+            }
+            let bytes = progress::size(*bytes);
+            let _ = writeln!(
+                text,
+                "{} damaged of {checked} files with checksums and {unchecked} without (older), {bytes}",
+                damaged.len()
+            );
+            if let Some(job) = damaged.iter().find_map(|damage| Some((damage.project, damage.job?))) {
+                let (project, job) = job;
+                let _ = writeln!(
+                    text,
+                    "to fetch one again: cistern forget --project {project} --job {job}, then the same with --undo"
+                );
+            }
+        }
+        if let Some(Sample { jobs, compared, gone, unsettled, differences }) = &self.sample {
+            for difference in differences {
+                let _ = writeln!(text, "{difference}");
+            }
+            let _ = writeln!(
+                text,
+                "{} differences in {compared} logs and archives of {jobs} jobs; GitLab no longer has {gone}, and {unsettled} \
+                 are not settled",
+                differences.len()
+            );
+        }
+        text
+    }
+}
