@@ -108,6 +108,13 @@ impl Access {
         };
         Ok(Self { store, rule })
     }
+
+    /// Lets these static tokens be the ones that count from now on; where none are asked for, nothing changes.
+    pub fn renew_tokens(&self, tokens: Vec<(SecretString, Option<Chosen>)>) {
+        if let Rule::Token(held, _) = &self.rule {
+            held.replace(tokens);
+        }
+    }
 }
 
 /// Returns 32 bytes that nobody can guess.

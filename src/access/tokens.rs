@@ -2,6 +2,8 @@
 //!
 //! Guarantees that comparing takes the same time whatever was sent: what is compared are keyed hashes, and all of them are.
 
+use std::sync::{PoisonError, RwLock};
+
 use hmac::{Hmac, KeyInit, Mac};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::Sha256;
@@ -12,20 +14,30 @@ use super::Chosen;
 /// The tokens, hashed under a key of this process.
 pub(super) struct Tokens {
     key: [u8; 32],
-    hashes: Vec<([u8; 32], Option<Chosen>)>,
+    hashes: RwLock<Hashes>,
 }
+
+type Hashes = Vec<([u8; 32], Option<Chosen>)>;
 
 impl Tokens {
     pub(super) fn new(tokens: Vec<(SecretString, Option<Chosen>)>) -> std::io::Result<Self> {
         let key = super::random()?;
-        let hashes = tokens.into_iter().map(|(token, chosen)| (hash(&key, "", token.expose_secret()), chosen));
-        Ok(Self { key, hashes: hashes.collect() })
+        let this = Self { key, hashes: RwLock::default() };
+        this.replace(tokens);
+        Ok(this)
+    }
+
+    /// Lets these tokens be the ones that count from now on.
+    pub(super) fn replace(&self, tokens: Vec<(SecretString, Option<Chosen>)>) {
+        let hashes = tokens.into_iter().map(|(token, chosen)| (hash(&self.key, "", token.expose_secret()), chosen));
+        *self.hashes.write().unwrap_or_else(PoisonError::into_inner) = hashes.collect();
     }
 
     /// Returns what a token is for (`Some(None)`: everything); `None` when it is none of ours.
     pub(super) fn find(&self, token: &SecretString) -> Option<Option<Chosen>> {
         let sent = hash(&self.key, "", token.expose_secret());
-        let fits = self.hashes.iter().fold(None, |found, (ours, chosen)| {
+        let hashes = self.hashes.read().unwrap_or_else(PoisonError::into_inner);
+        let fits = hashes.iter().fold(None, |found, (ours, chosen)| {
             // The whole list is looked at, so that a token's place in it does not show.
             if bool::from(ours.ct_eq(&sent)) { Some(chosen) } else { found }
         });

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use secrecy::SecretString;
+
 use super::Engine;
 use crate::access::{Chosen, Mode, Times};
 use crate::config::{Access, Config, ReadToken, Selection, VerdictTimes};
@@ -13,18 +15,18 @@ const CHECKS_PART: usize = 4;
 pub(super) fn readers(config: &Config, engine: &Engine) -> Mode {
     match &config.access {
         Access::Open { allow_open_network } => Mode::Open { allow_open_network: *allow_open_network },
-        Access::Token(tokens) => Mode::Token(
-            tokens
-                .iter()
-                .map(|ReadToken { secret, projects }| (secret.clone(), projects.clone().map(chosen)))
-                .collect(),
-        ),
+        Access::Token(tokens) => Mode::Token(static_tokens(tokens.clone())),
         Access::Gitlab(VerdictTimes { positive, negative, stale_if_error }) => {
             let checks = (config.limits.parallel.api_calls / CHECKS_PART).max(1);
             let (positive, negative, stale_if_error) = (*positive, *negative, *stale_if_error);
             Mode::Gitlab(Times { positive, negative, stale_if_error, checks }, engine.gitlab.clone())
         }
     }
+}
+
+/// Returns static tokens, each with what it is for.
+pub(super) fn static_tokens(tokens: Vec<ReadToken>) -> Vec<(SecretString, Option<Chosen>)> {
+    tokens.into_iter().map(|ReadToken { secret, projects }| (secret, projects.map(chosen))).collect()
 }
 
 fn chosen(projects: Selection) -> Chosen {

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use super::readers::static_tokens;
+use crate::access::Access;
 use crate::config::{Rotated, Rotation};
 use crate::gitlab::Gitlab;
 use crate::webhook::{self, Webhook};
@@ -16,14 +18,21 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 pub(super) struct Secrets {
     rotation: Rotation,
     gitlab: Gitlab,
+    access: Access,
     webhook: Arc<Webhook>,
     config: webhook::Config,
 }
 
 impl Secrets {
     /// Begins with what was configured at the start.
-    pub(super) fn new(rotation: Rotation, gitlab: Gitlab, webhook: Arc<Webhook>, config: webhook::Config) -> Self {
-        Self { rotation, gitlab, webhook, config }
+    pub(super) fn new(
+        rotation: Rotation,
+        gitlab: Gitlab,
+        access: Access,
+        webhook: Arc<Webhook>,
+        config: webhook::Config,
+    ) -> Self {
+        Self { rotation, gitlab, access, webhook, config }
     }
 
     /// Looks until `stop`. A few small files are read on this thread: they are in memory, where an orchestrator puts them.
@@ -51,6 +60,11 @@ impl Secrets {
         let key = rotated.key();
         let renewed = match rotated {
             Rotated::GitlabToken(token) => self.gitlab.renew_token(&token).map_err(|error| error.to_string()),
+            Rotated::HooksToken(token) => self.gitlab.renew_hooks_token(&token).map_err(|error| error.to_string()),
+            Rotated::ReadTokens(tokens) => {
+                self.access.renew_tokens(static_tokens(tokens));
+                Ok(())
+            }
             Rotated::WebhookTokens(tokens) => self.renew_webhook(webhook::Config { tokens, ..self.config.clone() }),
             Rotated::SigningTokens(signing_tokens) => {
                 self.renew_webhook(webhook::Config { signing_tokens, ..self.config.clone() })

@@ -81,11 +81,11 @@ impl Service {
         let mut registry = Registry::new(started);
         engine.register(&mut registry);
         let webhook = make_webhook(config, &engine, &mut registry)?;
-        let secrets =
-            Secrets::new(config.rotation(), engine.gitlab.clone(), Arc::clone(&webhook), config.webhook_route());
         let watch = Watch::new(config, &engine, registry.metrics());
         let readiness = Arc::new(watch::Sender::new(Readiness::default()));
         let access = Access::new(readers(config, &engine), engine.store.clone())?;
+        let (rotation, gitlab, route) = (config.rotation(), engine.gitlab.clone(), config.webhook_route());
+        let secrets = Secrets::new(rotation, gitlab, access.clone(), Arc::clone(&webhook), route);
         let seen = readiness.subscribe();
         let through = match config.api {
             config::Api { read_through: true, max_age } => ReadThrough::new(engine.queue.clone(), max_age),

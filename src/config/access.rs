@@ -132,7 +132,7 @@ fn parse_mode(text: &str) -> Result<Mode, Unfit> {
 }
 
 /// Reads `SECRET` or `SECRET=PROJECT;PROJECT`, each project an id, a path or a pattern.
-fn parse_token(text: &str) -> Result<ReadToken, Unfit> {
+pub(super) fn parse_token(text: &str) -> Result<ReadToken, Unfit> {
     let (secret, projects) = match text.split_once('=') {
         Some((secret, projects)) => (secret, Some(projects)),
         None => (text, None),

@@ -14,7 +14,8 @@ use std::sync::Arc;
 use secrecy::SecretString;
 use sha2::{Digest, Sha256};
 
-use super::keys::{GITLAB_TOKEN, Key, WEBHOOK_SIGNING_TOKENS, WEBHOOK_TOKENS};
+use super::access::{self, ReadToken};
+use super::keys::{ACCESS_TOKENS, GITLAB_HOOKS_TOKEN, GITLAB_TOKEN, Key, WEBHOOK_SIGNING_TOKENS, WEBHOOK_TOKENS};
 use super::levels::split;
 use super::mistake::{Mistake, Origin};
 use super::surroundings::ReadFile;
@@ -22,17 +23,22 @@ use super::units::Unfit;
 use super::{gitlab, webhook};
 
 /// The settings that are followed.
-const FOLLOWED: [&Key; 3] = [&GITLAB_TOKEN, &WEBHOOK_TOKENS, &WEBHOOK_SIGNING_TOKENS];
+const FOLLOWED: [&Key; 5] =
+    [&GITLAB_TOKEN, &GITLAB_HOOKS_TOKEN, &WEBHOOK_TOKENS, &WEBHOOK_SIGNING_TOKENS, &ACCESS_TOKENS];
 
 /// A secret that was replaced.
 #[derive(Debug, Clone)]
 pub enum Rotated {
     /// `gitlab.token`.
     GitlabToken(SecretString),
+    /// `gitlab.hooks_token`.
+    HooksToken(SecretString),
     /// `webhook.tokens`: all of them.
     WebhookTokens(Vec<SecretString>),
     /// `webhook.signing_tokens`: all of them.
     SigningTokens(Vec<SecretString>),
+    /// `access.tokens`: all of them.
+    ReadTokens(Vec<ReadToken>),
 }
 
 /// The files that hold secrets, and what they held when they were last looked at.
@@ -60,8 +66,10 @@ impl Rotated {
     pub fn key(&self) -> &'static str {
         match self {
             Self::GitlabToken(_) => GITLAB_TOKEN.name,
+            Self::HooksToken(_) => GITLAB_HOOKS_TOKEN.name,
             Self::WebhookTokens(_) => WEBHOOK_TOKENS.name,
             Self::SigningTokens(_) => WEBHOOK_SIGNING_TOKENS.name,
+            Self::ReadTokens(_) => ACCESS_TOKENS.name,
         }
     }
 
@@ -70,6 +78,13 @@ impl Rotated {
         let first = texts.first().ok_or_else(empty)?;
         if key == &GITLAB_TOKEN {
             return gitlab::parse_token(first).map(Self::GitlabToken);
+        }
+        if key == &GITLAB_HOOKS_TOKEN {
+            return gitlab::parse_token(first).map(Self::HooksToken);
+        }
+        if key == &ACCESS_TOKENS {
+            let tokens: Result<_, _> = texts.iter().map(|text| access::parse_token(text)).collect();
+            return tokens.map(Self::ReadTokens);
         }
         if key == &WEBHOOK_TOKENS {
             let tokens: Result<_, _> = texts.iter().map(|text| webhook::parse_token(text)).collect();

@@ -53,7 +53,7 @@ pub(super) struct Http {
     addresses: Arc<Addresses>,
     token: Mutex<HeaderValue>,
     /// The token that manages webhooks.
-    pub(super) hooks_token: Option<HeaderValue>,
+    hooks_token: Mutex<Option<HeaderValue>>,
     limits: Mutex<Limits>,
     pub(super) window: Mutex<Window>,
     /// `limits.api_calls` and `limits.requests_per_minute`.
@@ -108,7 +108,7 @@ impl Http {
             elsewhere: client()?,
             addresses,
             token,
-            hooks_token,
+            hooks_token: Mutex::new(hooks_token),
             limits: Mutex::default(),
             window: Mutex::new(Window::new(config.calls)),
             most: config.calls.max(1),
@@ -126,6 +126,17 @@ impl Http {
         *self.token() = header(token, "gitlab.token")?;
         self.limits().token_renewed(Instant::now());
         Ok(())
+    }
+
+    /// Manages webhooks with this token from now on.
+    pub(super) fn renew_hooks_token(&self, token: &SecretString) -> Result<(), Kind> {
+        *self.lock_hooks_token() = Some(header(token, "gitlab.hooks_token")?);
+        Ok(())
+    }
+
+    /// Returns the token that manages webhooks.
+    pub(super) fn hooks_token(&self) -> Result<HeaderValue, Kind> {
+        self.lock_hooks_token().clone().ok_or(Kind::HooksTokenRefused("it is not set"))
     }
 
     /// Asks a question at its own address.
@@ -202,7 +213,7 @@ impl Http {
         let mut url = Url::parse(url).map_err(|_| Kind::Rejected(400))?;
         let endpoint = question.endpoint();
         if matches!(asker, Asker::Managing) {
-            self.require_hooks_token()?;
+            self.hooks_token()?;
         }
         let asked = Instant::now();
         let permit = self.admit(class, endpoint, asker).await?;
@@ -286,7 +297,7 @@ impl Http {
         let request = self.home.request(method, url);
         let token = match hop.asker {
             Asker::Reading => Some((TOKEN, self.token().clone())),
-            Asker::Managing => self.hooks_token.clone().map(|token| (TOKEN, token)),
+            Asker::Managing => self.hooks_token().ok().map(|token| (TOKEN, token)),
             Asker::Caller(Caller(token)) => token.clone(),
         };
         match token {
@@ -321,6 +332,10 @@ impl Http {
 
     fn token(&self) -> MutexGuard<'_, HeaderValue> {
         self.token.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock_hooks_token(&self) -> MutexGuard<'_, Option<HeaderValue>> {
+        self.hooks_token.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn limits(&self) -> MutexGuard<'_, Limits> {

@@ -110,6 +110,11 @@ impl Gitlab {
         self.0.renew_token(token).map_err(|kind| Error { question: "renew the token".to_owned(), kind })
     }
 
+    /// Manages webhooks with this token from now on.
+    pub fn renew_hooks_token(&self, token: &SecretString) -> Result<(), Error> {
+        self.0.renew_hooks_token(token).map_err(|kind| Error { question: "renew the token of hooks".to_owned(), kind })
+    }
+
     /// Registers `gitlab_requests`, `gitlab_seconds`, `gitlab_in_flight`, `gitlab_window`, `gitlab_circuit_open` and
     /// `gitlab_limit_remaining`.
     pub fn register(&self, registry: &mut Registry) {

@@ -16,18 +16,10 @@ impl Http {
         self.try_to_tell(order).await.map_err(|kind| Error { question: order.to_string(), kind })
     }
 
-    /// Refuses what needs a token that is not set, before anything is sent.
-    pub(super) fn require_hooks_token(&self) -> Result<(), Kind> {
-        match self.hooks_token {
-            None => Err(Kind::HooksTokenRefused("it is not set")),
-            Some(_) => Ok(()),
-        }
-    }
-
     async fn try_to_tell(&self, order: &Order) -> Result<Vec<u8>, Kind> {
         let url = Url::parse(&order.url(&self.api)).map_err(|_| Kind::Rejected(400))?;
         let endpoint = order.endpoint();
-        self.require_hooks_token()?;
+        self.hooks_token()?;
         let _permit = self.admit(Class::Reader, endpoint, Asker::Managing).await?;
         let hop = Hop { endpoint, home: true, asker: Asker::Managing, sent: Instant::now() };
         let mut request = self.request(&hop, order.method(), url);
