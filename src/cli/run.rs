@@ -1,6 +1,6 @@
 //! From a verb to its end: configuration, logging, the work, the exit code.
 
-use std::io::IsTerminal;
+use std::io::{ErrorKind, IsTerminal, Write};
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -23,11 +23,11 @@ use crate::telemetry::{self, AboveBars, Format};
 pub async fn run(cli: Cli, around: &Surroundings) -> Exit {
     // These are the same whatever is configured.
     if cli.verb == Verb::Openapi {
-        print!("{}", openapi::text());
+        say(&openapi::text());
         return Exit::Done;
     }
     if let Verb::Completions(args) = &cli.verb {
-        print!("{}", completions::script(args.shell));
+        say(&completions::script(args.shell));
         return Exit::Done;
     }
     let config = match Config::load(&cli.flags, around, cli.verb.needs()) {
@@ -210,11 +210,23 @@ pub(super) fn log(config: &Config, bars: Option<indicatif::MultiProgress>) -> Re
 /// Prints the one answer of a verb.
 pub(super) fn answer<T: serde::Serialize>(output: Output, value: &T, in_words: impl FnOnce() -> String) {
     match output {
-        Output::Text => print!("{}", in_words()),
+        Output::Text => say(&in_words()),
         Output::Json => match serde_json::to_string_pretty(value) {
-            Ok(json) => println!("{json}"),
+            Ok(json) => say(&(json + "\n")),
             Err(error) => eprintln!("cistern: could not write the answer: {error}"),
         },
+    }
+}
+
+/// Writes to stdout; who reads no further has read enough.
+fn say(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    if let Err(error) = written.or_else(|error| match error.kind() {
+        ErrorKind::BrokenPipe => Ok(()),
+        _ => Err(error),
+    }) {
+        eprintln!("cistern: could not write the answer: {error}");
     }
 }
 

@@ -1,5 +1,7 @@
 //! `stats` and `completions`.
 
+use std::process::{Command, Stdio};
+
 use super::*;
 use crate::rig::Engine;
 
@@ -57,4 +59,14 @@ async fn completions_know_verbs_and_settings_whatever_the_configuration() {
         }
     }
     assert_eq!(run(&rig, &["completions", "tcsh"]).await.code, Some(2));
+    // Who has read enough, as `head` has, is not told of it.
+    let mut closed = Command::new(env!("CARGO_BIN_EXE_cistern"))
+        .args(["completions", "bash"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("started");
+    drop(closed.stdout.take());
+    let ended = closed.wait_with_output().expect("ended");
+    assert_eq!((ended.status.code(), ended.stderr.len()), (Some(0), 0), "{ended:?}");
 }
