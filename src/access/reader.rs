@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::verdicts::{Asker, Verdicts};
 use super::{Chosen, Denied};
-use crate::domain::{JobKey, ProjectId};
+use crate::domain::{Document, JobKey, ProjectId, Timestamp};
 use crate::gitlab::Credential;
 use crate::store::{About, Answer, Store};
 
@@ -82,6 +82,16 @@ impl Reader {
             Scope::Everything | Scope::Some(_) => Ok(()),
             Scope::Judged(verdicts, asker) => verdicts.decide(asker, About::Token).await.map(drop),
         }
+    }
+
+    /// Returns who the reader is by GitLab's own word, and when that was; `None` where GitLab does not judge them. Fails without
+    /// a token that is one.
+    pub async fn user(&self) -> Result<Option<Document>, Denied> {
+        let Scope::Judged(verdicts, asker) = &self.scope else { return Ok(None) };
+        self.named()?;
+        let verdict = verdicts.decide(asker, About::Token).await?;
+        let as_of = Timestamp::now().minus(verdict.age);
+        Ok(Some(Document { text: verdict.user.ok_or(Denied::Unknown)?, as_of }))
     }
 
     /// Returns the project if this reader may see it. It need not be cached.

@@ -73,6 +73,11 @@ impl View {
         Ok(self.reader.identified().await?)
     }
 
+    /// Returns who the reader is, where GitLab says so.
+    pub(super) async fn user(&self) -> Result<Option<Document>, Problem> {
+        Ok(self.reader.user().await?)
+    }
+
     /// Returns the right to a job's log.
     pub(super) async fn may_read_log(&self, project: Seen, id: &str) -> Result<FileRight, Problem> {
         Ok(self.reader.log(project, job_key(project, id)?).await?)

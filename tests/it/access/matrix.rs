@@ -30,6 +30,12 @@ async fn compare(instance: &Instance, serving: &Serving) -> Result<[usize; 4], S
             wrong.push(format!("{token:?} {list}: {}, GitLab says {}", ours.status, theirs.status));
         }
     }
+    for token in READERS {
+        let (theirs, ours) = (theirs(&instance.rig, "/user", token).await, ours(serving, "/user", token).await);
+        if ours.status != theirs.status || (ours.status == 200 && ours.body != theirs.body) {
+            wrong.push(format!("{token:?} /user: {}, GitLab says {}", ours.status, theirs.status));
+        }
+    }
     if wrong.is_empty() { Ok(seen) } else { Err(format!("{} wrong answers:\n{}", wrong.len(), wrong.join("\n"))) }
 }
 

@@ -5,6 +5,7 @@ mod matrix;
 mod modes;
 mod secrets;
 mod times;
+mod user;
 
 use std::collections::BTreeSet;
 

@@ -30,7 +30,7 @@ impl Asked<'_> {
             {
                 Err(Answer::unauthorized())
             }
-            Endpoint::User => Ok(user()),
+            Endpoint::User => Ok(user(self.caller)),
             Endpoint::Projects => self.projects(None),
             Endpoint::GroupProjects => self.group_projects(),
             Endpoint::Project => self.project(),
@@ -113,7 +113,14 @@ fn version() -> Answer {
     Answer::json(r#"{"version":"19.6.0-ee","revision":"0f67ff19abc","enterprise":true}"#)
 }
 
-fn user() -> Answer {
+/// The bot, or one of the users.
+fn user(caller: Caller) -> Answer {
+    if let Caller::User(number) = caller {
+        let (id, mail) = (500 + number, format!("reader{number}@ravenfield.example"));
+        return Answer::json(format!(
+            r#"{{"id":{id},"username":"reader{number}","name":"Reader {number}","state":"active","locked":false,"email":"{mail}"}}"#
+        ));
+    }
     let user = r#"{"id":9100,"username":"project_2718_bot_cache","name":"ci-cache","state":"active","locked":false,"#;
     let token = r#""active":true,"revoked":false,"expires_at":null,"scopes":["read_api"]}"#;
     Answer::json(format!("{user}{token}"))
