@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{JobId, JobKey, Pipeline, PipelineId, PipelineKey, ProjectId, Timestamp};
+use crate::domain::{JobId, JobKey, Pipeline, PipelineId, PipelineKey, PipelineSource, ProjectId, Timestamp};
 
 /// What is to be cached. Two hints with one target are one piece of work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -10,6 +10,8 @@ use crate::domain::{JobId, JobKey, Pipeline, PipelineId, PipelineKey, ProjectId,
 pub enum Target {
     /// A project's document: only readers ask for it alone, passes list it.
     Project(ProjectId),
+    /// What changed lately in one of a project's two listings of pipelines: only readers ask for it, passes read them to the end.
+    Pipelines(ProjectId, PipelineSource),
     /// A pipeline: its record and its jobs' documents; offers what they still need.
     Pipeline(PipelineKey),
     /// A pipeline's test report: apart from the pipeline, so that a slow report holds no log up.
@@ -24,16 +26,17 @@ impl Target {
     /// Returns the project it belongs to.
     pub fn project(&self) -> ProjectId {
         match self {
-            Self::Project(project) => *project,
+            Self::Project(project) | Self::Pipelines(project, _) => *project,
             Self::Pipeline(key) | Self::Report(key) | Self::Bridges(key) => key.project,
             Self::Job(key) => key.project,
         }
     }
 
-    /// Returns `project`, `pipeline`, `report`, `job` or `bridges`.
+    /// Returns `project`, `pipelines`, `pipeline`, `report`, `job` or `bridges`.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Project(_) => "project",
+            Self::Pipelines(..) => "pipelines",
             Self::Pipeline(_) => "pipeline",
             Self::Report(_) => "report",
             Self::Job(_) => "job",
@@ -45,6 +48,8 @@ impl Target {
     pub fn from_parts(kind: &str, project: ProjectId, id: u64) -> Option<Self> {
         match kind {
             "project" => Some(Self::Project(project)),
+            "pipelines" if id == 0 => Some(Self::Pipelines(project, PipelineSource::Plain)),
+            "pipelines" => Some(Self::Pipelines(project, PipelineSource::Child)),
             "pipeline" => Some(Self::Pipeline(PipelineKey { project, pipeline: PipelineId(id) })),
             "report" => Some(Self::Report(PipelineKey { project, pipeline: PipelineId(id) })),
             "bridges" => Some(Self::Bridges(PipelineKey { project, pipeline: PipelineId(id) })),
@@ -53,10 +58,11 @@ impl Target {
         }
     }
 
-    /// Returns the project's, pipeline's or job's id.
+    /// Returns the project's, pipeline's or job's id; of listings which of the two it is.
     pub fn id(&self) -> u64 {
         match self {
             Self::Project(project) => project.0,
+            Self::Pipelines(_, source) => *source as u64,
             Self::Pipeline(key) | Self::Report(key) | Self::Bridges(key) => key.pipeline.0,
             Self::Job(key) => key.job.0,
         }

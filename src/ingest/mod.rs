@@ -10,6 +10,7 @@ mod archive;
 mod blob;
 mod bridges;
 mod job;
+mod listing;
 mod log;
 mod metrics;
 mod pipeline;
@@ -146,6 +147,7 @@ impl Ingest {
         }
         match task.target {
             Target::Project(_) => {}
+            Target::Pipelines(project, source) => self.listing(task, project, source, &mut found).await?,
             Target::Pipeline(key) => self.pipeline(task, key, &mut found).await?,
             Target::Report(key) => self.report(task, key, &mut found).await?,
             Target::Job(key) => self.job(task, key, &mut found).await?,

@@ -29,8 +29,8 @@ pub use contract::Store;
 pub use error::{Error, Kind};
 pub use mongo::Mongo;
 pub use rows::{
-    COUNTED, Failure, Fence, Gap, JobFilter, JobRow, JobTally, Lease, Page, PipelineFilter, PipelineOrder, PipelineRow,
-    PipelineScope, PipelineState, PipelineTally, Progress, ProjectJobFilter, Slice, Span,
+    COUNTED, Failure, Fence, Gap, JobFilter, JobRow, JobTally, Lease, Listing, Page, PipelineFilter, PipelineOrder,
+    PipelineRow, PipelineScope, PipelineState, PipelineTally, Progress, ProjectJobFilter, Slice, Span,
 };
 pub use share::{Claimant, Grant, grant};
 pub use sqlite::Sqlite;

@@ -19,6 +19,7 @@ mod inspect;
 mod jobs;
 mod journal;
 mod leases;
+mod listings;
 mod pieces;
 mod pipelines;
 mod processes;

@@ -3,8 +3,8 @@
 use deadpool_sqlite::rusqlite::types::Type;
 use deadpool_sqlite::rusqlite::{self, Connection, Row};
 
-use crate::domain::{Document, JobKey, Piece, PipelineId, PipelineKey, PipelinePhase, ProjectId, Timestamp};
-use crate::domain::{JobId, Status};
+use crate::domain::{Document, JobKey, Piece, PipelineId, PipelineKey, PipelinePhase, PipelineSource, ProjectId};
+use crate::domain::{JobId, Status, Timestamp};
 use crate::work::{Cause, Lane, Target};
 
 /// Returns a number as SQLite holds it; GitLab's ids and our sizes end at 2^63 - 1.
@@ -87,6 +87,7 @@ pub(super) fn target(target: &Target) -> (i64, i64, i64) {
         Target::Job(_) => 2,
         Target::Report(_) => 3,
         Target::Bridges(_) => 4,
+        Target::Pipelines(..) => 6,
     };
     (kind, integer(target.project().0), integer(target.id()))
 }
@@ -97,6 +98,8 @@ pub(super) fn read_target(row: &Row<'_>, first: usize) -> rusqlite::Result<Targe
     let id = natural(row.get(first + 2)?);
     Ok(match row.get::<_, i64>(first)? {
         1 => Target::Pipeline(PipelineKey { project, pipeline: PipelineId(id) }),
+        6 if id == 0 => Target::Pipelines(project, PipelineSource::Plain),
+        6 => Target::Pipelines(project, PipelineSource::Child),
         5 => Target::Project(project),
         4 => Target::Bridges(PipelineKey { project, pipeline: PipelineId(id) }),
         3 => Target::Report(PipelineKey { project, pipeline: PipelineId(id) }),

@@ -15,6 +15,7 @@ mod inspect;
 mod jobs;
 mod journal;
 mod leases;
+mod listings;
 mod pipelines;
 mod processes;
 mod progress;

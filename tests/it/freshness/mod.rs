@@ -1,6 +1,7 @@
 //! How fresh answers are, what they cost GitLab, and what HTTP promises about them.
 
 mod conditional;
+mod listings;
 mod misses;
 mod parts;
 mod running;
