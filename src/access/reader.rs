@@ -12,6 +12,9 @@ use crate::domain::{Document, JobKey, ProjectId, Timestamp};
 use crate::gitlab::Credential;
 use crate::store::{About, Answer, Store};
 
+/// No project has this id.
+const NOBODY: ProjectId = ProjectId(0);
+
 /// Somebody who reads, as the guard found them out. Cheap to clone.
 #[derive(Clone)]
 pub struct Reader {
@@ -127,6 +130,16 @@ impl Reader {
             }
         };
         self.visible(project).await
+    }
+
+    /// Returns whether GitLab may be asked about a path that leads nowhere we know, as far as the path itself tells. Whom GitLab
+    /// judges, they have asked about it themselves.
+    pub fn may_look_for(&self, path: &str) -> bool {
+        match &self.scope {
+            Scope::Everything => true,
+            Scope::Some(chosen) => chosen(NOBODY, path),
+            Scope::Judged(..) => false,
+        }
     }
 
     /// Returns the project if this reader may see its pipelines and jobs, too.

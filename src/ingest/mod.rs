@@ -74,6 +74,8 @@ pub struct Task<'a> {
     pub last: bool,
     /// The row of the listing that made a pass plan it.
     pub listed: Option<&'a crate::domain::Pipeline>,
+    /// The path of a target that is one.
+    pub path: Option<&'a str>,
 }
 
 impl Task<'_> {
@@ -135,9 +137,14 @@ impl Ingest {
     /// Works on one target.
     pub async fn run(&self, task: &Task<'_>) -> Result<Found, Trouble> {
         let mut found = Found::default();
-        if let Target::Project(id) = task.target {
-            let project = self.gitlab.project(task.class(), id).await?;
-            if (self.selection)(id, &project.path) {
+        let project = match (task.target, task.path) {
+            (Target::Project(id), _) => Some(self.gitlab.project(task.class(), id).await?),
+            (Target::Path(_), Some(path)) => Some(self.gitlab.project_by_path(task.class(), path).await?),
+            (Target::Path(_), None) => return Err(Trouble::Gone),
+            _ => None,
+        };
+        if let Some(project) = project {
+            if (self.selection)(project.id, &project.path) {
                 found.facts.push(Change::Project(project));
             }
             return Ok(found);
@@ -146,7 +153,7 @@ impl Ingest {
             return Ok(found);
         }
         match task.target {
-            Target::Project(_) => {}
+            Target::Path(_) | Target::Project(_) => {}
             Target::Pipelines(project, source) => self.listing(task, project, source, &mut found).await?,
             Target::Pipeline(key) => self.pipeline(task, key, &mut found).await?,
             Target::Report(key) => self.report(task, key, &mut found).await?,

@@ -45,6 +45,7 @@ pub(super) struct Claim {
     pub(super) entries: Vec<EntryId>,
     pub(super) attempts: u32,
     pub(super) listed: Option<Box<Pipeline>>,
+    pub(super) path: Option<Box<str>>,
     /// When the first of the hints arrived.
     pub(super) since: Timestamp,
 }
@@ -59,6 +60,7 @@ impl Claim {
             entries: Vec::new(),
             attempts: 0,
             listed: work.listed.clone(),
+            path: work.path.clone(),
             since: now,
         }
     }
@@ -72,6 +74,7 @@ impl Claim {
         self.attempts = self.attempts.max(other.attempts);
         self.since = self.since.min(other.since);
         self.entries.extend(other.entries);
+        self.path = self.path.take().or(other.path);
         if other.listed.is_some() {
             self.listed = other.listed;
         }

@@ -88,6 +88,8 @@ pub(super) fn target(target: &Target) -> (i64, i64, i64) {
         Target::Report(_) => 3,
         Target::Bridges(_) => 4,
         Target::Pipelines(..) => 6,
+        // Never stored: who still wants it asks again.
+        Target::Path(_) => 7,
     };
     (kind, integer(target.project().0), integer(target.id()))
 }

@@ -4,6 +4,7 @@ mod conditional;
 mod listings;
 mod misses;
 mod parts;
+mod paths;
 mod running;
 mod unreachable;
 
