@@ -113,7 +113,7 @@ async fn offer(queue: &Queue, ids: &Arc<AtomicU64>, hints: u64) -> Duration {
                 let pipeline = PipelineId(ids.fetch_add(1, Ordering::Relaxed));
                 let target = Target::Pipeline(PipelineKey { project: PROJECT, pipeline });
                 let due = Timestamp::now().plus(Duration::from_secs(3600));
-                let work = Work { target, lane: Lane::Live, cause: Cause::Changed, due, listed: None };
+                let work = Work { target, lane: Lane::Live, cause: Cause::Changed, due, listed: None, path: None };
                 assert_eq!(queue.offer(work).await, Offer::Accepted);
             }
         });

@@ -1,8 +1,10 @@
 //! A target and why it is worked on: what every hint, plan and reader's miss becomes (law 2).
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{JobId, JobKey, Pipeline, PipelineId, PipelineKey, ProjectId, Timestamp};
+use crate::domain::{JobId, JobKey, Pipeline, PipelineId, PipelineKey, PipelineSource, ProjectId, Timestamp};
 
 /// What is to be cached. Two hints with one target are one piece of work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -10,6 +12,10 @@ use crate::domain::{JobId, JobKey, Pipeline, PipelineId, PipelineKey, ProjectId,
 pub enum Target {
     /// A project's document: only readers ask for it alone, passes list it.
     Project(ProjectId),
+    /// Whatever project is at a path, by a hash of it: only readers ask so, and the path itself is with the work.
+    Path(u64),
+    /// What changed lately in one of a project's two listings of pipelines: only readers ask for it, passes read them to the end.
+    Pipelines(ProjectId, PipelineSource),
     /// A pipeline: its record and its jobs' documents; offers what they still need.
     Pipeline(PipelineKey),
     /// A pipeline's test report: apart from the pipeline, so that a slow report holds no log up.
@@ -21,19 +27,30 @@ pub enum Target {
 }
 
 impl Target {
-    /// Returns the project it belongs to.
+    /// Returns what stands for a path, in any case of its letters. Of two paths that are taken for one, the second is not asked
+    /// for while the first is.
+    pub fn path(path: &str) -> Self {
+        let mut hasher = DefaultHasher::new();
+        path.to_lowercase().hash(&mut hasher);
+        Self::Path(hasher.finish())
+    }
+
+    /// Returns the project it belongs to; of a path nobody knows it yet, and 0 is no project.
     pub fn project(&self) -> ProjectId {
         match self {
-            Self::Project(project) => *project,
+            Self::Path(_) => ProjectId(0),
+            Self::Project(project) | Self::Pipelines(project, _) => *project,
             Self::Pipeline(key) | Self::Report(key) | Self::Bridges(key) => key.project,
             Self::Job(key) => key.project,
         }
     }
 
-    /// Returns `project`, `pipeline`, `report`, `job` or `bridges`.
+    /// Returns `path`, `project`, `pipelines`, `pipeline`, `report`, `job` or `bridges`.
     pub fn kind(&self) -> &'static str {
         match self {
+            Self::Path(_) => "path",
             Self::Project(_) => "project",
+            Self::Pipelines(..) => "pipelines",
             Self::Pipeline(_) => "pipeline",
             Self::Report(_) => "report",
             Self::Job(_) => "job",
@@ -41,10 +58,12 @@ impl Target {
         }
     }
 
-    /// Returns the target of a stored kind and ids, if there is such a kind.
+    /// Returns the target of a stored kind and ids, if there is such a kind; a path is not stored.
     pub fn from_parts(kind: &str, project: ProjectId, id: u64) -> Option<Self> {
         match kind {
             "project" => Some(Self::Project(project)),
+            "pipelines" if id == 0 => Some(Self::Pipelines(project, PipelineSource::Plain)),
+            "pipelines" => Some(Self::Pipelines(project, PipelineSource::Child)),
             "pipeline" => Some(Self::Pipeline(PipelineKey { project, pipeline: PipelineId(id) })),
             "report" => Some(Self::Report(PipelineKey { project, pipeline: PipelineId(id) })),
             "bridges" => Some(Self::Bridges(PipelineKey { project, pipeline: PipelineId(id) })),
@@ -53,10 +72,12 @@ impl Target {
         }
     }
 
-    /// Returns the project's, pipeline's or job's id.
+    /// Returns the project's, pipeline's or job's id; of listings which of the two it is.
     pub fn id(&self) -> u64 {
         match self {
+            Self::Path(hash) => *hash,
             Self::Project(project) => project.0,
+            Self::Pipelines(_, source) => *source as u64,
             Self::Pipeline(key) | Self::Report(key) | Self::Bridges(key) => key.pipeline.0,
             Self::Job(key) => key.job.0,
         }
@@ -126,11 +147,13 @@ pub struct Work {
     pub due: Timestamp,
     /// The row of the listing that made a pass plan it, so that it is not asked for again.
     pub listed: Option<Box<Pipeline>>,
+    /// The path of [`Target::Path`].
+    pub path: Option<Box<str>>,
 }
 
 impl Work {
     /// Returns work that is due now and nobody listed.
     pub fn now(target: Target, lane: Lane, cause: Cause) -> Self {
-        Self { target, lane, cause, due: Timestamp::now(), listed: None }
+        Self { target, lane, cause, due: Timestamp::now(), listed: None, path: None }
     }
 }

@@ -73,11 +73,21 @@ pub(crate) struct Server {
 impl Server {
     /// Starts it and waits until it listens.
     pub(crate) fn start(fake: &FakeGitlab, store: &str) -> Result<Self, Box<dyn Error>> {
+        Self::start_with(fake, store, &[])
+    }
+
+    /// Starts it with further settings, each the name of its variable without `CISTERN_` and its value.
+    pub(crate) fn start_with(
+        fake: &FakeGitlab,
+        store: &str,
+        settings: &[(&str, &str)],
+    ) -> Result<Self, Box<dyn Error>> {
         let mut child = program(fake, store)
             .args(["serve", "--server-listen", "127.0.0.1:0", "--server-admin-listen", "127.0.0.1:0"])
             // What is announced is not to be fetched while its acceptance is measured.
             .args(["--webhook-refresh", "1h", "--log-format", "json", "--log-level", "info"])
             .env("CISTERN_WEBHOOK_SIGNING_TOKENS", SIGNING_TOKEN)
+            .envs(settings.iter().map(|(name, value)| (format!("CISTERN_{name}"), value)))
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()?;

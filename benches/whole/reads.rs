@@ -29,21 +29,47 @@ const JOBS: usize = 100;
 /// Sent before anything is counted.
 const WARM_UP: usize = 500;
 
-/// How a reader makes himself known; others than nobody come with the modes of access.
+/// A token of the configuration, and one of a reporter of GitLab.
+const STATIC_TOKEN: &str = "a-static-token-for-everything";
+const REPORTER: &str = "glpat-reporter-9a8b7c6d";
+
+/// How a reader makes himself known.
 #[derive(Clone, Copy)]
 struct Mode {
     name: &'static str,
-    /// Lines of each request's head.
-    head: &'static str,
+    /// Settings of the server.
+    settings: &'static [(&'static str, &'static str)],
+    /// The token of each request.
+    token: Option<&'static str>,
 }
 
-const MODES: [Mode; 1] = [Mode { name: "open", head: "" }];
+impl Mode {
+    /// Returns the lines of each request's head.
+    fn head(self) -> String {
+        self.token.map(|token| format!("PRIVATE-TOKEN: {token}\r\n")).unwrap_or_default()
+    }
+}
+
+const MODES: [Mode; 3] = [
+    Mode { name: "open", settings: &[], token: None },
+    Mode {
+        name: "token",
+        settings: &[("ACCESS_MODE", "token"), ("ACCESS_TOKENS", STATIC_TOKEN)],
+        token: Some(STATIC_TOKEN),
+    },
+    // The verdict is there before anything is counted, and is not asked for again while it is.
+    Mode {
+        name: "gitlab",
+        settings: &[("ACCESS_MODE", "gitlab"), ("ACCESS_POSITIVE_TTL", "1h")],
+        token: Some(REPORTER),
+    },
+];
 
 /// A cached job, its log, a list: with and without their version being known, one and very many.
 pub(crate) fn measure(figures: &mut Figures) -> Result<(), Box<dyn Error>> {
     let filled = Filled::new()?;
     for mode in MODES {
-        let server = Server::start(&filled.fake, &filled.store)?;
+        let server = Server::start_with(&filled.fake, &filled.store, mode.settings)?;
         let job = filled.job_path(filled.jobs[0]);
         let list = format!("/api/v4/projects/{}/pipelines/{}/jobs?per_page=100", filled.project, filled.pipeline);
         for (what, path, number) in [
@@ -56,9 +82,14 @@ pub(crate) fn measure(figures: &mut Figures) -> Result<(), Box<dyn Error>> {
         }
         let paths: Vec<String> = filled.jobs.iter().map(|job| format!("{}/trace", filled.job_path(*job))).collect();
         let distinct = load(server.address, 200).run(requests(mode, &paths, "", 60_000))?;
-        figures.plain("reads of 10,000 logs of 20 kB, one after the other", distinct.per_second(), "requests/s");
+        let name = format!("reads of 10,000 logs of 20 kB, one after the other, access.mode = {}", mode.name);
+        figures.plain(&name, distinct.per_second(), "requests/s");
         add_times(figures, &distinct);
-        figures.plain("… peak memory of all these reads", server.usage().peak_bytes as f64 / 1e6, "MB");
+        figures.plain(
+            &format!("… peak memory of all these reads, access.mode = {}", mode.name),
+            server.usage().peak_bytes as f64 / 1e6,
+            "MB",
+        );
     }
     Ok(())
 }
@@ -78,6 +109,8 @@ impl Filled {
         let directory = TempDir::new()?;
         let mut world = World::new();
         let project = world.add_project("group/app");
+        world.add_user(REPORTER);
+        world.set_role(project, REPORTER, 20);
         let mut jobs = Vec::new();
         let mut last = None;
         for number in 0..PIPELINES {
@@ -145,7 +178,7 @@ fn load(address: SocketAddr, status: u16) -> Load {
 fn requests(mode: Mode, paths: &[String], more: &str, number: usize) -> Vec<Request> {
     let heads: Vec<Vec<u8>> = paths
         .iter()
-        .map(|path| format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n{}{more}\r\n", mode.head).into())
+        .map(|path| format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n{}{more}\r\n", mode.head()).into())
         .collect();
     heads.iter().cycle().take(number).map(|head| Request::new(head.clone(), Vec::new())).collect()
 }
@@ -154,7 +187,7 @@ fn requests(mode: Mode, paths: &[String], more: &str, number: usize) -> Vec<Requ
 fn tag_of(address: SocketAddr, mode: Mode, path: &str) -> Result<String, Box<dyn Error>> {
     use std::io::{Read, Write};
     let mut stream = std::net::TcpStream::connect(address)?;
-    write!(stream, "HEAD {path} HTTP/1.0\r\nHost: localhost\r\n{}\r\n", mode.head)?;
+    write!(stream, "HEAD {path} HTTP/1.0\r\nHost: localhost\r\n{}\r\n", mode.head())?;
     let mut head = String::new();
     stream.read_to_string(&mut head)?;
     let tag = head.lines().find_map(|line| line.strip_prefix("etag: "));

@@ -8,9 +8,12 @@ use serde::Deserialize;
 
 use super::verdicts::{Asker, Verdicts};
 use super::{Chosen, Denied};
-use crate::domain::{JobKey, ProjectId};
+use crate::domain::{Document, JobKey, ProjectId, Timestamp};
 use crate::gitlab::Credential;
 use crate::store::{About, Answer, Store};
+
+/// No project has this id.
+const NOBODY: ProjectId = ProjectId(0);
 
 /// Somebody who reads, as the guard found them out. Cheap to clone.
 #[derive(Clone)]
@@ -84,6 +87,16 @@ impl Reader {
         }
     }
 
+    /// Returns who the reader is by GitLab's own word, and when that was; `None` where GitLab does not judge them. Fails without
+    /// a token that is one.
+    pub async fn user(&self) -> Result<Option<Document>, Denied> {
+        let Scope::Judged(verdicts, asker) = &self.scope else { return Ok(None) };
+        self.named()?;
+        let verdict = verdicts.decide(asker, About::Token).await?;
+        let as_of = Timestamp::now().minus(verdict.age);
+        Ok(Some(Document { text: verdict.user.ok_or(Denied::Unknown)?, as_of }))
+    }
+
     /// Returns the project if this reader may see it. It need not be cached.
     pub async fn visible(&self, project: ProjectId) -> Result<Visible, Denied> {
         match &self.scope {
@@ -117,6 +130,16 @@ impl Reader {
             }
         };
         self.visible(project).await
+    }
+
+    /// Returns whether GitLab may be asked about a path that leads nowhere we know, as far as the path itself tells. Whom GitLab
+    /// judges, they have asked about it themselves.
+    pub fn may_look_for(&self, path: &str) -> bool {
+        match &self.scope {
+            Scope::Everything => true,
+            Scope::Some(chosen) => chosen(NOBODY, path),
+            Scope::Judged(..) => false,
+        }
     }
 
     /// Returns the project if this reader may see its pipelines and jobs, too.

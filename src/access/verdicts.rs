@@ -50,6 +50,21 @@ pub(super) struct Verdicts {
 #[derive(Clone, Copy)]
 struct TooMany;
 
+/// What GitLab answered.
+struct Said {
+    answer: Answer,
+    /// The project that a path leads to.
+    project: Option<ProjectId>,
+    /// The user whose token it is.
+    user: Option<Box<str>>,
+}
+
+impl From<Answer> for Said {
+    fn from(answer: Answer) -> Self {
+        Self { answer, project: None, user: None }
+    }
+}
+
 /// Who asks, and from where.
 pub(super) struct Asker {
     pub(super) credential: Credential,
@@ -82,8 +97,8 @@ impl Verdicts {
     pub(super) async fn decide(&self, asker: &Asker, about: About) -> Result<Verdict, Denied> {
         let token = self.hash(&asker.credential).await?;
         let kept = self.store.verdict(token, &about).await?;
-        if let Some(kept) = kept.filter(|kept| kept.age < self.holds(kept.answer)) {
-            return judged(kept);
+        if let Some(kept) = kept.as_ref().filter(|kept| self.is_good(kept, &about)) {
+            return judged(kept.clone());
         }
         if asker.has_token()
             && let Some(kept) = self.store.verdict(token, &About::Token).await?
@@ -92,7 +107,7 @@ impl Verdicts {
         {
             return Err(Denied::Unauthorized);
         }
-        let known = self.is_known(asker, token, kept, &about).await?;
+        let known = kept.is_some() || self.is_known(asker, token, &about).await?;
         let key = (token, about);
         let ask = || async {
             match known || self.flood.admits(asker.peer, Instant::now()) {
@@ -118,12 +133,12 @@ impl Verdicts {
             Some(self.question(&asker.credential, about).await)
         };
         let answered = tokio::time::timeout(PATIENCE, question).await.ok()??;
-        let (answer, project) = match answered {
+        let Said { answer, project, user } = match answered {
             Ok(said) => said,
             Err(error) => match error.kind {
-                Kind::NotFound => (Answer::NotFound, None),
-                Kind::Forbidden => (Answer::Forbidden, None),
-                Kind::TokenRefused(_) => (Answer::Unauthorized, None),
+                Kind::NotFound => Answer::NotFound.into(),
+                Kind::Forbidden => Answer::Forbidden.into(),
+                Kind::TokenRefused(_) => Answer::Unauthorized.into(),
                 Kind::Throttled { until, everything } => {
                     if !everything {
                         self.pause(*token, until);
@@ -136,31 +151,34 @@ impl Verdicts {
                 }
             },
         };
-        let verdict = Verdict { answer, project, age: began.elapsed() };
+        let verdict = Verdict { answer, project, user, age: began.elapsed() };
         if let (About::Path(_), Some(project)) = (about, project) {
-            self.keep(*token, &About::Project(project), Verdict { project: None, ..verdict }).await;
+            self.keep(*token, &About::Project(project), Verdict { project: None, ..verdict.clone() }).await;
         }
         tracing::debug!(verdict = answer.as_str(), about.kind = about.kind(), "GitLab said what a reader may read");
         // What GitLab does not take for a token reads nothing at all; nobody in particular is told so of some things only.
         let is_refused = answer == Answer::Unauthorized && asker.has_token();
         let about = if is_refused { &About::Token } else { about };
-        self.keep(*token, about, verdict).await;
+        self.keep(*token, about, verdict.clone()).await;
         Some(verdict)
     }
 
-    async fn question(&self, credential: &Credential, about: &About) -> Result<(Answer, Option<ProjectId>), Error> {
+    async fn question(&self, credential: &Credential, about: &About) -> Result<Said, Error> {
         let as_member = |standing: Standing| {
             if standing.level >= REPORTER { Answer::Member } else { Answer::Granted }
         };
-        let granted = |()| (Answer::Granted, None);
+        let granted = |()| Said::from(Answer::Granted);
         let gitlab = &self.gitlab;
         match about {
-            About::Token => gitlab.knows(credential).await.map(granted),
+            About::Token => {
+                let user = gitlab.user(credential).await?;
+                Ok(Said { user: Some(user.text), ..Answer::Granted.into() })
+            }
             About::Path(path) => {
                 let standing = gitlab.standing_by_path(credential, path).await?;
-                Ok((as_member(standing), Some(standing.project)))
+                Ok(Said { project: Some(standing.project), ..as_member(standing).into() })
             }
-            About::Project(project) => Ok((as_member(gitlab.standing(credential, *project).await?), None)),
+            About::Project(project) => Ok(as_member(gitlab.standing(credential, *project).await?).into()),
             About::Builds(project) => gitlab.may_list_pipelines(credential, *project).await.map(granted),
             About::Log(key) => gitlab.may_read_log(credential, *key).await.map(granted),
             About::Archive(key) => gitlab.may_read_archive(credential, *key).await.map(granted),
@@ -183,18 +201,16 @@ impl Verdicts {
         if answer.is_positive() { self.times.positive } else { self.times.negative }
     }
 
+    /// Returns whether a kept answer needs no question. One about a token that does not say whose it is, as earlier versions kept
+    /// it, does.
+    fn is_good(&self, kept: &Verdict, about: &About) -> bool {
+        let whole = kept.user.is_some() || *about != About::Token || !kept.answer.is_positive();
+        whole && kept.age < self.holds(kept.answer)
+    }
+
     /// Returns whether GitLab is known to know the token. Whoever has none is nobody in particular, and is counted only
     /// when they ask for what is not cached.
-    async fn is_known(
-        &self,
-        asker: &Asker,
-        token: TokenHash,
-        kept: Option<Verdict>,
-        about: &About,
-    ) -> Result<bool, store::Error> {
-        if kept.is_some() {
-            return Ok(true);
-        }
+    async fn is_known(&self, asker: &Asker, token: TokenHash, about: &About) -> Result<bool, store::Error> {
         match (&asker.credential, about) {
             (Credential::Anonymous, About::Path(path)) => {
                 Ok(self.store.project_by_path(path.clone().into()).await?.is_some())

@@ -28,7 +28,8 @@ pub(super) const USER: Operation = Operation {
     id: "getUser",
     tag: "about",
     summary: "Who asks",
-    about: "With `access.mode = open` nobody is known, and everybody is one made-up user.",
+    about: "With `access.mode = gitlab` the user whose token it is, as GitLab shows them to themselves. Otherwise nobody is known, and \
+            everybody is one made-up user.",
     parameters: &[],
     answer: Answer::One(shapes::USER),
     problems: &[],
@@ -46,12 +47,14 @@ pub(super) async fn version(request: HttpRequest, view: View) -> Result<HttpResp
 
 /// Answers with who asks.
 pub(super) async fn user(request: HttpRequest, view: View) -> Result<HttpResponse, Problem> {
-    view.identified().await?;
+    if let Some(user) = view.user().await? {
+        return Ok(reply::json(&request, Provenance::hit(user.as_of), user.text));
+    }
     let user = json!({
         "id": 1,
         "username": "cistern",
         "public_email": null,
-        "name": "Everybody on this machine",
+        "name": "Everybody who reads here",
         "state": "active",
         "locked": false,
         "avatar_url": null,

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use crate::domain::{Document, JobPhase, Piece, PipelinePhase, Timestamp};
-use crate::store::{JobRow, PipelineRow, Progress};
+use crate::store::{JobRow, Listing, PipelineRow, Progress};
 use crate::work::Cause;
 
 /// What of a job is asked for.
@@ -117,6 +117,13 @@ fn second(at: Timestamp) -> i64 {
 /// Returns whether the passes have covered everything of a project from `since` on.
 pub(super) fn covers(progress: Option<&Progress>, since: Option<Timestamp>) -> bool {
     progress.zip(since).is_some_and(|(progress, since)| progress.covered_since <= since)
+}
+
+/// Returns whether everything of a project from `since` on is cached as it was at a look: the look showed all of it, or the rest
+/// was covered by passes that reach up to where the look begins.
+pub(super) fn covers_with(look: &Listing, progress: Option<&Progress>, since: Option<Timestamp>) -> bool {
+    let joins = progress.is_some_and(|progress| look.since <= progress.watermark);
+    since.is_some_and(|since| look.since <= since) || (joins && covers(progress, since))
 }
 
 /// Returns when a project was created, by its document.

@@ -43,7 +43,13 @@ pub(super) async fn projects(
     let (choice, paging) = (projects::chosen_by(&query)?, query.paging()?);
     let (subgroups, _) = (query.flag("include_subgroups")?, query.flag("with_shared")?);
     let facts = view.project_facts().await?;
-    let group = Group::find(&group, &facts, subgroups).ok_or(Problem::GroupNotFound)?;
+    let Some(group) = Group::find(&group, &facts, subgroups) else {
+        // A token that is none is refused, whatever it asks for.
+        if view.named().is_ok() {
+            view.identified().await?;
+        }
+        return Err(Problem::GroupNotFound);
+    };
     // Whoever sees none of its projects does not learn that there is such a group.
     let any = Choice { group: Some(Group { subgroups: true, ..group.clone() }), ..Choice::default() };
     let (first, _) = view.projects_of(any.of(facts.clone()), Slice { offset: 0, limit: 1 }).await?;

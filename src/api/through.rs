@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::{BoxFuture, FutureExt, Shared};
 
 use crate::queue::{Outcome, Queue};
-use crate::work::{Cause, Target};
+use crate::work::{Cause, Lane, Target, Work};
 
 /// How long a reader waits for GitLab.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -78,15 +78,25 @@ impl ReadThrough {
 
     /// Has GitLab asked, unless it was a moment ago, and waits for the end. What it answers is good for `good_for`.
     pub(super) async fn ask(&self, target: Target, cause: Cause, good_for: Duration) -> Asked {
+        self.ask_for(Work::now(target, Lane::Reader, cause), good_for).await
+    }
+
+    /// As [`ask`](Self::ask), for whatever project is at a path.
+    pub(super) async fn ask_path(&self, path: &str) -> Asked {
+        let work = Work::now(Target::path(path), Lane::Reader, Cause::Read);
+        self.ask_for(Work { path: Some(path.into()), ..work }, Duration::ZERO).await
+    }
+
+    async fn ask_for(&self, work: Work, good_for: Duration) -> Asked {
         let Some(inner) = &self.0 else { return Asked::Never };
-        let key = (target, cause);
+        let key = (work.target, work.cause);
         let asking = {
             let mut memory = inner.memory();
             match memory.recall(key, Instant::now()) {
                 Some(What::Known(verdict)) => return Asked::Before(verdict),
                 Some(What::Asking(asking)) => asking,
                 None => {
-                    let Some(outcome) = inner.queue.fetch(target, cause, PATIENCE) else {
+                    let Some(outcome) = inner.queue.fetch(&work, PATIENCE) else {
                         return Asked::Now(Verdict::Unreachable);
                     };
                     let asking = async move {

@@ -17,7 +17,7 @@ use super::blob::{Bytes, File};
 use super::freshness::{self, JobPart, PipelinePart, Standing};
 use super::provenance::{Held, Provenance, Source};
 use super::through::{Asked, Verdict};
-use crate::access::{FileRight, Reader, Seen, Visible};
+use crate::access::{Denied, FileRight, Reader, Seen, Visible};
 use crate::domain::{Document, JobKey, Piece, PipelineKey, PipelinePhase, ProjectId, Reason, Subject, Timestamp};
 use crate::store::{self, JobRow, PipelineRow};
 use crate::work::{Cause, Target};
@@ -25,6 +25,9 @@ use actix_web::body::BoxBody;
 use actix_web::dev::Payload;
 use actix_web::http::Method;
 use actix_web::{FromRequest, HttpMessage, HttpRequest, web};
+
+/// No project of GitLab has a longer path.
+const LONGEST_PATH: usize = 2048;
 
 /// One reader's view of the cache.
 pub(super) struct View {
@@ -58,8 +61,28 @@ impl View {
     pub(super) async fn visible(&self, text: &str) -> Result<Visible, Problem> {
         Ok(match Address::of(text)? {
             Address::Id(id) => self.reader.visible(id).await?,
-            Address::Path(path) => self.reader.find(&path).await?,
+            Address::Path(path) => match self.reader.find(&path).await {
+                Err(Denied::NotFound) if self.reader.may_look_for(&path) => self.look_for(&path).await?,
+                found => found?,
+            },
         })
+    }
+
+    /// Has GitLab asked what project is at a path that leads nowhere, and finds it if it belongs to us.
+    async fn look_for(&self, path: &str) -> Result<Visible, Problem> {
+        if path.len() > LONGEST_PATH {
+            return Err(Problem::ProjectNotFound);
+        }
+        match self.api.through.ask_path(path).await {
+            Asked::Now(Verdict::Unreachable) | Asked::Before(Verdict::Unreachable) => return Err(Problem::Unreachable),
+            Asked::Now(Verdict::Answered) => {}
+            Asked::Now(Verdict::Refused) | Asked::Before(_) | Asked::Never => return Err(Problem::ProjectNotFound),
+        }
+        let found = self.reader.find(path).await;
+        if matches!(found, Err(Denied::NotFound)) {
+            self.api.through.has_none(Target::path(path), Cause::Read);
+        }
+        Ok(found?)
     }
 
     /// Succeeds unless the reader has to have a token and has none: GitLab shows single jobs, a project's jobs and logs to
@@ -71,6 +94,11 @@ impl View {
     /// Succeeds when the reader's token is one, for what concerns no project.
     pub(super) async fn identified(&self) -> Result<(), Problem> {
         Ok(self.reader.identified().await?)
+    }
+
+    /// Returns who the reader is, where GitLab says so.
+    pub(super) async fn user(&self) -> Result<Option<Document>, Problem> {
+        Ok(self.reader.user().await?)
     }
 
     /// Returns the right to a job's log.

@@ -35,7 +35,8 @@ pub struct Pipeline {
 }
 
 /// Which of the two listings a pipeline is found in: children are left out of the plain one (contract, section 5.4).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum PipelineSource {
     /// `GET /projects/:id/pipelines`.
     Plain,

@@ -12,13 +12,17 @@ use std::time::Duration;
 use reqwest::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
+use serde_json::value::RawValue;
 use tokio::time::Instant;
 
 use super::answer::{Head, Meaning};
 use super::http::{TOKEN, wall_clock};
 use super::question::Question;
 use super::{Class, Error, Gitlab, Kind, pages};
-use crate::domain::{JobKey, Malformed, ProjectId};
+use crate::domain::{Document, JobKey, Malformed, ProjectId, Timestamp};
+
+/// The most that GitLab may say about a reader; it says some 2 kB.
+const USER_BYTES: usize = 64 * 1024;
 
 /// How a reader proves to GitLab who they are, in the words of their own request.
 #[derive(Debug, Clone)]
@@ -61,9 +65,10 @@ impl Caller {
 }
 
 impl Gitlab {
-    /// Succeeds when GitLab takes somebody's token for one.
-    pub async fn knows(&self, credential: &Credential) -> Result<(), Error> {
-        self.ask_as(credential, Question::User).await.map(drop)
+    /// Reads whose token it is, as GitLab shows them to themselves; fails when it does not take it for one.
+    pub async fn user(&self, credential: &Credential) -> Result<Document, Error> {
+        let body = self.ask_as(credential, Question::User).await?;
+        pages::object(body, "user", parse_user).await
     }
 
     /// Reads how somebody sees a project.
@@ -106,6 +111,21 @@ impl Gitlab {
             Err(kind) => Err(Error { question: question.to_string(), kind }),
         }
     }
+}
+
+/// Accepts an object with an id that is not longer than anybody's.
+fn parse_user(raw: &RawValue, as_of: Timestamp) -> Result<Document, Malformed> {
+    #[derive(Deserialize)]
+    struct Wire {
+        #[serde(rename = "id")]
+        _id: u64,
+    }
+    let text = raw.get();
+    if text.len() > USER_BYTES {
+        return Err(Malformed { what: "user", problem: format!("it has more than {USER_BYTES} bytes") });
+    }
+    serde_json::from_str::<Wire>(text).map_err(|error| Malformed::json("user", &error))?;
+    Ok(Document::new(raw, as_of))
 }
 
 impl Standing {
@@ -161,5 +181,21 @@ mod tests {
         let both = r#","permissions":{"project_access":{"access_level":10},"group_access":{"access_level":40}}"#;
         assert_eq!(level(both), Ok(40));
         assert!(level(r#","permissions":{"project_access":{"access_level":"x"}}"#).is_err());
+    }
+
+    #[test]
+    fn a_user_is_an_object_of_some_size_without_tokens() {
+        let user = |text: &str| {
+            let raw: &RawValue = serde_json::from_str(text).expect("JSON");
+            parse_user(raw, Timestamp::default()).map(|document| String::from(document.text))
+        };
+        assert_eq!(user(r#"{"id":7,"feed_token":"x","name":"Ines"}"#).as_deref(), Ok(r#"{"id":7,"name":"Ines"}"#));
+        for odd in [
+            "[]".to_owned(),
+            r#"{"name":"Ines"}"#.to_owned(),
+            format!(r#"{{"id":7,"bio":"{}"}}"#, "x".repeat(USER_BYTES)),
+        ] {
+            assert!(user(&odd).is_err());
+        }
     }
 }

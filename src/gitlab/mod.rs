@@ -161,6 +161,19 @@ impl Gitlab {
         pages::offset(self.0.ask(class, question).await?, page, "page of pipelines", parse).await
     }
 
+    /// Lists the pipelines that changed last, the newest change first: at most 100 since a time, or 20.
+    pub async fn latest_pipelines(
+        &self,
+        class: Class,
+        project: ProjectId,
+        source: PipelineSource,
+        updated_after: Option<Timestamp>,
+    ) -> Result<Listing<Pipeline>, Error> {
+        let question = Question::Latest { project, source, updated_after };
+        let parse = |row: &_, as_of| Pipeline::parse(project, row, as_of);
+        pages::offset(self.0.ask(class, question).await?, 1, "page of pipelines", parse).await
+    }
+
     /// Reads a pipeline, child pipelines included, trimmed to what the listing has.
     pub async fn pipeline(&self, class: Class, key: PipelineKey) -> Result<Pipeline, Error> {
         let parse = |raw: &_, as_of| Pipeline::parse_detail(key.project, raw, as_of);

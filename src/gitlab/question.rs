@@ -12,6 +12,10 @@ use crate::domain::{JobKey, PipelineKey, PipelineSource, ProjectId, Timestamp};
 /// GitLab wants a project's path as one segment, so that its slashes are encoded too (contract, section 5.2).
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
+/// Rows of a page of the pipelines that changed since a time, and of those that changed last: what is found is fetched, and
+/// nobody but a reader asked for it.
+const LATEST_SINCE: u32 = 100;
+const LATEST_OF_ALL: u32 = 20;
 /// Writes a path as one segment of an address.
 pub(super) fn segment(path: &str) -> impl fmt::Display {
     utf8_percent_encode(path, SEGMENT)
@@ -49,6 +53,12 @@ pub(super) enum Question {
         updated_after: Option<Timestamp>,
         page: u32,
     },
+    /// The pipelines that changed last.
+    Latest {
+        project: ProjectId,
+        source: PipelineSource,
+        updated_after: Option<Timestamp>,
+    },
     Pipeline(PipelineKey),
     Jobs {
         key: PipelineKey,
@@ -74,7 +84,7 @@ impl Question {
             Self::User => Endpoint::User,
             Self::Projects => Endpoint::Projects,
             Self::Project(_) | Self::ProjectByPath(_) => Endpoint::Project,
-            Self::AnyPipeline(_) | Self::Pipelines { .. } => Endpoint::Pipelines,
+            Self::AnyPipeline(_) | Self::Pipelines { .. } | Self::Latest { .. } => Endpoint::Pipelines,
             Self::Pipeline(_) => Endpoint::Pipeline,
             Self::Jobs { .. } => Endpoint::Jobs,
             Self::Job(_) => Endpoint::Job,
@@ -120,10 +130,15 @@ impl Question {
                 if let Some(time) = updated_after {
                     write!(url, "&updated_after={time}")?;
                 }
-                match source {
-                    PipelineSource::Plain => Ok(()),
-                    PipelineSource::Child => url.write_str("&source=parent_pipeline"),
+                write_source(*source, url)
+            }
+            Self::Latest { project, source, updated_after } => {
+                let rows = if updated_after.is_some() { LATEST_SINCE } else { LATEST_OF_ALL };
+                write!(url, "/projects/{project}/pipelines?order_by=updated_at&sort=desc&per_page={rows}")?;
+                if let Some(time) = updated_after {
+                    write!(url, "&updated_after={time}")?;
                 }
+                write_source(*source, url)
             }
             Self::Pipeline(key) => write!(url, "/projects/{}/pipelines/{}", key.project, key.pipeline),
             Self::Jobs { key, page } => write!(
@@ -151,6 +166,13 @@ impl Question {
     }
 }
 
+fn write_source(source: PipelineSource, url: &mut String) -> fmt::Result {
+    match source {
+        PipelineSource::Plain => Ok(()),
+        PipelineSource::Child => url.write_str("&source=parent_pipeline"),
+    }
+}
+
 impl fmt::Display for Question {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -164,6 +186,12 @@ impl fmt::Display for Question {
             }
             Self::Pipelines { project, source: PipelineSource::Child, page, .. } => {
                 write!(f, "list child pipelines of project {project}, page {page}")
+            }
+            Self::Latest { project, source: PipelineSource::Plain, .. } => {
+                write!(f, "list the latest pipelines of project {project}")
+            }
+            Self::Latest { project, source: PipelineSource::Child, .. } => {
+                write!(f, "list the latest child pipelines of project {project}")
             }
             Self::Pipeline(key) => write!(f, "read pipeline {}", key.pipeline),
             Self::Jobs { key, page } => write!(f, "list jobs of pipeline {}, page {page}", key.pipeline),
@@ -189,6 +217,16 @@ mod tests {
     fn a_path_is_one_segment_whatever_it_holds() {
         let url = Question::ProjectByPath("a/../b c?d#e%2f".into()).url("https://g.example/api/v4");
         assert_eq!(url, "https://g.example/api/v4/projects/a%2F..%2Fb%20c%3Fd%23e%252f");
+    }
+
+    #[test]
+    fn the_latest_pipelines_are_one_page() {
+        let question =
+            |source, updated_after| Question::Latest { project: ProjectId(7), source, updated_after }.url("");
+        let base = "/projects/7/pipelines?order_by=updated_at&sort=desc&per_page=";
+        assert_eq!(question(PipelineSource::Plain, None), format!("{base}20"));
+        let since = format!("{base}100&updated_after=2026-11-20T09:14:02.200Z&source=parent_pipeline");
+        assert_eq!(question(PipelineSource::Child, Timestamp::parse("2026-11-20T09:14:02.200Z")), since);
     }
 
     #[test]

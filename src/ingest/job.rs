@@ -209,7 +209,14 @@ impl Ingest {
     /// Returns the next look at a log that is not settled.
     fn later_look(&self, job: &Job, log: &LogRecord) -> Option<Work> {
         let due = next_look(log, &self.config.schedule)?;
-        Some(Work { target: Target::Job(job.key), lane: Lane::Backfill, cause: Cause::Look, due, listed: None })
+        Some(Work {
+            target: Target::Job(job.key),
+            lane: Lane::Backfill,
+            cause: Cause::Look,
+            due,
+            listed: None,
+            path: None,
+        })
     }
 
     /// The last job of a pipeline may be the only event of its end: its report is offered then.

@@ -10,6 +10,7 @@ mod archive;
 mod blob;
 mod bridges;
 mod job;
+mod listing;
 mod log;
 mod metrics;
 mod pipeline;
@@ -73,6 +74,8 @@ pub struct Task<'a> {
     pub last: bool,
     /// The row of the listing that made a pass plan it.
     pub listed: Option<&'a crate::domain::Pipeline>,
+    /// The path of a target that is one.
+    pub path: Option<&'a str>,
 }
 
 impl Task<'_> {
@@ -134,12 +137,20 @@ impl Ingest {
     /// Works on one target.
     pub async fn run(&self, task: &Task<'_>) -> Result<Found, Trouble> {
         let mut found = Found::default();
-        if let Target::Project(id) = task.target {
-            if self.any_forgotten(vec![Subject::Project { project: id }]).await? {
-                return Ok(found);
+        let project = match (task.target, task.path) {
+            (Target::Project(id), _) => {
+                if self.any_forgotten(vec![Subject::Project { project: id }]).await? {
+                    return Ok(found);
+                }
+                Some(self.gitlab.project(task.class(), id).await?)
             }
-            let project = self.gitlab.project(task.class(), id).await?;
-            if (self.policy.selected)(id, &project.path) {
+            (Target::Path(_), Some(path)) => Some(self.gitlab.project_by_path(task.class(), path).await?),
+            (Target::Path(_), None) => return Err(Trouble::Gone),
+            _ => None,
+        };
+        if let Some(project) = project {
+            let forgotten = async || self.any_forgotten(vec![Subject::Project { project: project.id }]).await;
+            if (self.policy.selected)(project.id, &project.path) && !forgotten().await? {
                 found.facts.push(Change::Project(project));
             }
             return Ok(found);
@@ -148,7 +159,8 @@ impl Ingest {
             return Ok(found);
         }
         match task.target {
-            Target::Project(_) => {}
+            Target::Path(_) | Target::Project(_) => {}
+            Target::Pipelines(project, source) => self.listing(task, project, source, &mut found).await?,
             Target::Pipeline(key) => self.pipeline(task, key, &mut found).await?,
             Target::Report(key) => self.report(task, key, &mut found).await?,
             Target::Job(key) => self.job(task, key, &mut found).await?,
@@ -193,7 +205,8 @@ impl Ingest {
                 let project = Subject::Project { project: key.project };
                 self.any_forgotten(vec![project, Subject::Pipeline(key)]).await
             }
-            Target::Project(_) | Target::Job(_) => Ok(false),
+            Target::Pipelines(project, _) => self.any_forgotten(vec![Subject::Project { project }]).await,
+            Target::Path(_) | Target::Project(_) | Target::Job(_) => Ok(false),
         }
     }
 

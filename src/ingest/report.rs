@@ -86,7 +86,7 @@ impl Ingest {
         if record.piece == Piece::Live {
             let due = Timestamp::now().plus(self.config.schedule.report_again);
             let target = Target::Report(key);
-            found.follow.push(Work { target, lane: Lane::Backfill, cause: Cause::Look, due, listed: None });
+            found.follow.push(Work { target, lane: Lane::Backfill, cause: Cause::Look, due, listed: None, path: None });
         }
         found.facts.push(Change::Report { key, record, bytes });
         Ok(())

@@ -18,8 +18,8 @@ pub enum Trouble {
     /// GitLab does not have it (any more).
     #[error("GitLab does not have it")]
     Gone,
-    /// GitLab listed jobs of a pipeline that are not readable.
-    #[error("GitLab listed {0} jobs that are not readable")]
+    /// GitLab listed rows that are not readable.
+    #[error("GitLab listed {0} rows that are not readable")]
     Unreadable(usize),
     /// GitLab lists more of them than Cistern holds.
     #[error("GitLab lists more {0} than Cistern holds")]

@@ -91,6 +91,11 @@ impl Lease {
         self.taken.claim.listed.as_deref()
     }
 
+    /// Returns the path of a target that is one.
+    pub fn path(&self) -> Option<&str> {
+        self.taken.claim.path.as_deref()
+    }
+
     /// Commits that a worker starts, before anything is fetched: an entry that kills its process is counted.
     pub async fn start(&self) -> Result<(), Error> {
         if self.entries().is_empty() {

@@ -135,8 +135,14 @@ impl Queue {
                 if state.knows(entry.target, entry.id) {
                     continue;
                 }
-                let work =
-                    Work { target: entry.target, lane: entry.lane, cause: entry.cause, due: entry.due, listed: None };
+                let work = Work {
+                    target: entry.target,
+                    lane: entry.lane,
+                    cause: entry.cause,
+                    due: entry.due,
+                    listed: None,
+                    path: None,
+                };
                 let claim = Claim { entries: vec![entry.id], attempts: entry.attempts, ..Claim::new(&work, now) };
                 self.hold_if_room(&mut state, entry.target, claim);
             }

@@ -201,13 +201,13 @@ impl Queue {
         outcome
     }
 
-    /// Takes a reader's miss and returns where its outcome will arrive. One that is known already is joined, also while it
+    /// Takes a reader's miss, of the readers' lane, and returns where its outcome will arrive. One that is known already is joined, also while it
     /// runs. Not journaled: who still wants it asks again. `None`, without waiting, when it would not be worked on
     /// `within` this time, or so many misses wait that events would lose their room.
-    pub fn fetch(&self, target: Target, cause: Cause, within: Duration) -> Option<oneshot::Receiver<Done>> {
+    pub fn fetch(&self, work: &Work, within: Duration) -> Option<oneshot::Receiver<Done>> {
         let (told, outcome) = oneshot::channel();
         let now = Timestamp::now();
-        let work = Work::now(target, Lane::Reader, cause);
+        let Work { target, cause, .. } = *work;
         {
             let mut state = self.state();
             let told = match state.join(target, cause, told) {
@@ -216,7 +216,7 @@ impl Queue {
             };
             let held = state.held_until().is_some_and(|until| until > now.plus(within));
             let most = (self.inner.config.capacity / READERS_PART).max(1);
-            let claim = Claim::new(&work, now);
+            let claim = Claim::new(work, now);
             if held || !state.has_fewer(Lane::Reader, most) || !self.has_room(&mut state, target, &claim) {
                 return None;
             }

@@ -46,6 +46,7 @@ pub(super) struct Claim {
     pub(super) entries: Vec<EntryId>,
     pub(super) attempts: u32,
     pub(super) listed: Option<Box<Pipeline>>,
+    pub(super) path: Option<Box<str>>,
     /// When the first of the hints arrived.
     pub(super) since: Timestamp,
     /// What made it begin, as far as this process knows.
@@ -62,6 +63,7 @@ impl Claim {
             entries: Vec::new(),
             attempts: 0,
             listed: work.listed.clone(),
+            path: work.path.clone(),
             since: now,
             origin: None,
         }
@@ -77,6 +79,7 @@ impl Claim {
         self.since = self.since.min(other.since);
         self.origin = self.origin.take().or(other.origin);
         self.entries.extend(other.entries);
+        self.path = self.path.take().or(other.path);
         if other.listed.is_some() {
             self.listed = other.listed;
         }

@@ -43,6 +43,7 @@ pub fn plan(listed: &[Pipeline], stored: &HashMap<PipelineId, PipelineState>, po
             cause: policy.cause(),
             due: policy.now.min(Timestamp::now()),
             listed: Some(Box::new(pipeline.clone())),
+            path: None,
         })
         .collect()
 }

@@ -4,8 +4,10 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use bytes::Bytes;
 
+use super::Listing;
 use crate::domain::{
-    ArchiveRecord, Document, Job, JobKey, LogRecord, Pipeline, PipelineKey, Project, ProjectId, ReportRecord, Timestamp,
+    ArchiveRecord, Document, Job, JobKey, LogRecord, Pipeline, PipelineKey, PipelineSource, Project, ProjectId,
+    ReportRecord, Timestamp,
 };
 use crate::work::{Cause, Lane, Target};
 
@@ -122,6 +124,8 @@ pub enum Change {
     },
     /// Inserts or replaces a pipeline's trigger jobs, a JSON array of GitLab's documents, if these are not older.
     Bridges(PipelineKey, Document),
+    /// Notes what a listing of a project's pipelines showed, unless a later one is noted.
+    Listed(ProjectId, PipelineSource, Listing),
     /// Appends journal entries, leased to this process.
     Append(Vec<Entry>),
     /// Notes that a worker starts these entries: raises `attempts`, marks them as running.
@@ -152,7 +156,7 @@ impl Change {
     pub(super) fn is_journal(&self) -> bool {
         match self {
             Self::Append(_) | Self::Start(_) | Self::Postpone(..) | Self::Finish(..) | Self::Fail { .. } => true,
-            Self::Mark(_) | Self::Unmark(..) => true,
+            Self::Mark(_) | Self::Unmark(..) | Self::Listed(..) => true,
             Self::Project(_)
             | Self::Pipeline(_)
             | Self::Sketch(_)

@@ -50,6 +50,7 @@ pub(super) fn take_out(changes: &mut Vec<Change>, forgotten: &HashSet<Subject>) 
 fn of(change: &Change) -> Vec<Subject> {
     match change {
         Change::Project(project) => vec![Subject::Project { project: project.id }],
+        Change::Listed(project, ..) => vec![Subject::Project { project: *project }],
         Change::Pipeline(pipeline) | Change::Sketch(pipeline) => of_pipeline(pipeline.key),
         Change::JobsListed(key, _) | Change::Report { key, .. } => of_pipeline(*key),
         Change::Gone(key) | Change::Bridges(key, _) => of_pipeline(*key),
@@ -60,10 +61,13 @@ fn of(change: &Change) -> Vec<Subject> {
         }
         Change::Log { key, .. } | Change::Archive { key, .. } => of_job(*key),
         Change::Fail { target: Target::Job(key), .. } => of_job(*key),
-        Change::Fail { target: Target::Project(project), .. } => vec![Subject::Project { project: *project }],
+        Change::Fail { target: Target::Project(project) | Target::Pipelines(project, _), .. } => {
+            vec![Subject::Project { project: *project }]
+        }
         Change::Fail { target: Target::Pipeline(key) | Target::Report(key) | Target::Bridges(key), .. } => {
             of_pipeline(*key)
         }
+        Change::Fail { target: Target::Path(_), .. } => Vec::new(),
         Change::Append(_) | Change::Start(_) | Change::Postpone(..) | Change::Finish(..) => Vec::new(),
         Change::Mark(_) | Change::Unmark(..) => Vec::new(),
     }

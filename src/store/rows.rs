@@ -289,6 +289,15 @@ pub struct Progress {
     pub full_pass_at: Option<Timestamp>,
 }
 
+/// What one look at a listing of a project's pipelines showed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Listing {
+    /// GitLab's clock at the look.
+    pub as_of: Timestamp,
+    /// Everything that was updated since then was in it.
+    pub since: Timestamp,
+}
+
 /// Proof of holding a lease: grows each time the lease is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Fence(pub i64);

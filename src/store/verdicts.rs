@@ -43,12 +43,14 @@ pub enum Answer {
 }
 
 /// A kept answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verdict {
     /// What GitLab answered.
     pub answer: Answer,
     /// The project that a path leads to.
     pub project: Option<ProjectId>,
+    /// GitLab's document of the user whose token it is, where the token itself was asked about.
+    pub user: Option<Box<str>>,
     /// How long ago it was asked, by the database's clock.
     pub age: Duration,
 }

@@ -171,7 +171,7 @@ impl Hint<'_> {
             _ if refresh.is_zero() => return None,
             _ => now.plus(refresh),
         };
-        Some(Work { target: self.target, lane: Lane::Live, cause: self.cause, due, listed: None })
+        Some(Work { target: self.target, lane: Lane::Live, cause: self.cause, due, listed: None, path: None })
     }
 }
 

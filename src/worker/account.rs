@@ -27,6 +27,7 @@ impl Workers {
             thorough: lease.is_thorough(),
             last: usize::try_from(lease.attempt()).unwrap_or(usize::MAX) > self.config.schedule.not_ended_retries.len(),
             listed: lease.listed(),
+            path: lease.path(),
         };
         let began = Instant::now();
         let ran = self.ingest.run(&task).await;

@@ -79,7 +79,7 @@ pub(in crate::api) const VERSION: Shape = shape(
 /// Who asks.
 pub(in crate::api) const USER: Shape = shape(
     "User",
-    r#"{"id":1,"username":"cistern","public_email":null,"name":"Everybody on this machine","state":"active","locked":false,
+    r#"{"id":1,"username":"cistern","public_email":null,"name":"Everybody who reads here","state":"active","locked":false,
 "avatar_url":null,"web_url":"http://127.0.0.1:8080","created_at":"1970-01-01T00:00:00.000Z","bot":true}"#,
 );
 

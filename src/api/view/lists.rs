@@ -8,8 +8,8 @@ use crate::access::{Denied, Seen};
 use crate::api::answer::Problem;
 use crate::api::freshness::{self, Standing};
 use crate::api::provenance::{Held, Listed, Provenance, Source};
-use crate::domain::{Document, ProjectFacts, ProjectId, Timestamp};
-use crate::store::{JobFilter, Page, PipelineFilter, PipelineRow, ProjectJobFilter, Slice};
+use crate::domain::{Document, PipelineSource, ProjectFacts, ProjectId, Timestamp};
+use crate::store::{JobFilter, Listing, Page, PipelineFilter, PipelineRow, ProjectJobFilter, Slice};
 use crate::work::{Cause, Target};
 
 /// Projects that are looked at together to find those that a reader may see.
@@ -25,21 +25,46 @@ impl View {
         since: Option<Timestamp>,
     ) -> Result<Listed, Problem> {
         let id = project.project();
+        let known = |document: &Document| Standing::last(document.as_of);
+        let document = self.held((Target::Project(id), Cause::Read), || self.api.store.project(id), known).await?;
+        let looked = match document {
+            Some(_) => self.look(id, listing_of(&filter)).await?,
+            None => Look::default(),
+        };
         let page = self.api.store.pipelines(id, filter, slice).await?;
-        let progress = self.api.store.progress(id).await?;
-        let mut since = since;
-        if page.total == 0 || since.is_none() {
-            let known = |document: &Document| Standing::last(document.as_of);
-            let document = self.held((Target::Project(id), Cause::Read), || self.api.store.project(id), known).await?;
-            let created = document.as_ref().and_then(|document| freshness::created_at(&document.row.text));
-            if document.is_none() && page.total == 0 {
-                return Err(self.nothing_in(project).await);
-            }
-            since = since.or(created);
+        if document.is_none() && page.total == 0 {
+            return Err(self.nothing_in(project).await);
         }
-        let as_of = progress.map(|progress| progress.full_pass_at.unwrap_or_default().max(progress.watermark));
-        let complete = freshness::covers(progress.as_ref(), since);
-        Ok(Listed { page, provenance: Provenance::hit(as_of), complete, counted: true })
+        let since = since.or_else(|| document.as_ref().and_then(|held| freshness::created_at(&held.row.text)));
+        let progress = self.api.store.progress(id).await?;
+        let passed = progress.map(|progress| progress.full_pass_at.unwrap_or_default().max(progress.watermark));
+        let as_of = passed.max(looked.listing.map(|listing| listing.as_of));
+        let complete = match self.api.through.max_age() {
+            None => freshness::covers(progress.as_ref(), since),
+            Some(_) => {
+                looked.source != Source::Stale
+                    && looked.listing.is_some_and(|listing| freshness::covers_with(&listing, progress.as_ref(), since))
+            }
+        };
+        Ok(Listed { page, provenance: Provenance { source: looked.source, as_of }, complete, counted: true })
+    }
+
+    /// Has GitLab asked what changed in a project's pipelines, when it was not a moment ago.
+    async fn look(&self, project: ProjectId, source: PipelineSource) -> Result<Look, Problem> {
+        let target = Target::Pipelines(project, source);
+        let judge = |listing: &Listing| Standing::aging(listing.as_of);
+        match self.held((target, Cause::Read), || self.api.store.listing(project, source), judge).await {
+            Ok(Some(held)) => {
+                // A list is held before anybody looks.
+                let source =
+                    if held.provenance.source == Source::Miss { Source::Refreshed } else { held.provenance.source };
+                Ok(Look { source, listing: Some(held.row) })
+            }
+            Ok(None) if self.api.through.max_age().is_none() => Ok(Look::default()),
+            // What passes have found is there all the same.
+            Ok(None) | Err(Problem::Unreachable) => Ok(Look { source: Source::Stale, listing: None }),
+            Err(problem) => Err(problem),
+        }
     }
 
     /// Returns a page of the jobs of a pipeline that was asked for with its jobs.
@@ -106,6 +131,7 @@ impl View {
 
     /// Returns the newest pipeline of a ref, or of the project's default branch.
     pub(in crate::api) async fn latest(&self, project: Seen, ref_: Option<String>) -> Result<Held<Document>, Problem> {
+        let looked = self.look(project.project(), PipelineSource::Plain).await?;
         let ref_ = match ref_ {
             Some(ref_) => ref_,
             None => match self.api.store.project(project.project()).await? {
@@ -117,8 +143,8 @@ impl View {
         let page = self.api.store.pipelines(project.project(), filter, Slice { offset: 0, limit: 1 }).await?;
         match page.rows.into_iter().next() {
             Some(document) => {
-                let as_of = document.as_of;
-                Ok(Held { row: document, provenance: Provenance::hit(as_of) })
+                let as_of = Some(document.as_of).max(looked.listing.map(|listing| listing.as_of));
+                Ok(Held { row: document, provenance: Provenance { source: looked.source, as_of } })
             }
             None => Err(self.nothing_in(project).await),
         }
@@ -155,6 +181,27 @@ impl View {
             Err(Problem::Unreachable) => Ok(None),
             held => held,
         }
+    }
+}
+
+/// What a look at a listing of pipelines showed, and where that came from.
+struct Look {
+    source: Source,
+    listing: Option<Listing>,
+}
+
+impl Default for Look {
+    /// Nobody looked.
+    fn default() -> Self {
+        Self { source: Source::Hit, listing: None }
+    }
+}
+
+/// Returns the listing of GitLab that such pipelines are in.
+fn listing_of(filter: &PipelineFilter) -> PipelineSource {
+    match filter.source.as_deref() {
+        Some("parent_pipeline") => PipelineSource::Child,
+        _ => PipelineSource::Plain,
     }
 }
 

@@ -6,11 +6,11 @@
 
 use std::collections::{BTreeSet, HashSet};
 
+use futures_util::future::try_join_all;
 use mongodb::bson::{DateTime, Document, doc, rawdoc};
 use mongodb::error::ErrorKind;
 use serde::{Deserialize, Serialize};
 
-use super::Mongo;
 use super::calls::Update;
 use super::processes::{self, roll};
 use super::query::Query;
@@ -18,10 +18,11 @@ use super::reach::Collections;
 use super::schema::{FAILURES, JOURNAL, MARKS};
 use super::trouble::{DUPLICATE_KEY, Trouble};
 use super::values::{date, integer, natural, small, time};
-use crate::domain::{ProjectId, Timestamp};
+use super::{Mongo, listings};
+use crate::domain::{PipelineSource, ProjectId, Timestamp};
 use crate::store::change::{DEATHS, POISON};
 use crate::store::metrics::Operation;
-use crate::store::{Change, Entry, EntryId, Error, Failure};
+use crate::store::{Change, Entry, EntryId, Error, Failure, Listing};
 use crate::work::{Cause, Lane, Target};
 
 /// Entries that one call of `adopt` takes at most.
@@ -155,6 +156,7 @@ pub(super) struct Ending {
     failed: Vec<(Target, String, u32)>,
     marks: Vec<i64>,
     unmarks: Vec<(i64, DateTime)>,
+    listed: Vec<(ProjectId, PipelineSource, Listing)>,
 }
 
 impl Ending {
@@ -172,6 +174,7 @@ impl Ending {
                 self.failed.push((*target, problem.clone(), *attempts));
                 self.finished.extend(ids(entries));
             }
+            Change::Listed(project, source, listing) => self.listed.push((*project, *source, *listing)),
             Change::Mark(project) => self.marks.push(integer(project.0)),
             Change::Unmark(project, seen) => self.unmarks.push((integer(project.0), date(*seen))),
             _ => {}
@@ -187,6 +190,7 @@ impl Ending {
         self.failed.extend(other.failed);
         self.marks.extend(other.marks);
         self.unmarks.extend(other.unmarks);
+        self.listed.extend(other.listed);
     }
 
     /// A target's former failure is over.
@@ -224,7 +228,8 @@ impl Ending {
         tokio::try_join!(
             async { finished.await.map_err(Trouble::from) },
             self.failures(collections),
-            self.marks(collections)
+            self.marks(collections),
+            try_join_all(self.listed.iter().map(|listed| listings::note(collections, *listed)))
         )?;
         Ok(())
     }

@@ -22,6 +22,7 @@ mod jobs;
 mod journal;
 mod kept;
 mod leases;
+mod listings;
 mod pieces;
 mod pipelines;
 mod processes;

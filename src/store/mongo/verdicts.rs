@@ -22,6 +22,8 @@ const KEY: &str = "access_key";
 struct Kept {
     answer: Box<str>,
     project: Option<i64>,
+    #[serde(default)]
+    user: Option<Box<str>>,
     age: i64,
 }
 
@@ -48,12 +50,13 @@ impl Mongo {
         self.read(Operation("verdict", "read a verdict"), |collections| async move {
             let stages = [
                 doc! { "$match": { "_id": id, "$expr": { "$gt": ["$expires", "$$NOW"] } } },
-                doc! { "$project": { "_id": 0, "answer": 1, "project": 1, "age": { "$subtract": ["$$NOW", "$asked"] } } },
+                doc! { "$project": { "_id": 0, "answer": 1, "project": 1, "user": 1, "age": { "$subtract": ["$$NOW", "$asked"] } } },
             ];
             let found: Vec<Kept> = collections.aggregated(VERDICTS, stages, None).await?;
-            Ok(found.first().map(|kept| Verdict {
+            Ok(found.into_iter().next().map(|kept| Verdict {
                 answer: Answer::from_word(&kept.answer),
                 project: kept.project.map(|id| ProjectId(natural(id))),
+                user: kept.user,
                 age: Duration::from_millis(natural(kept.age)),
             }))
         })
@@ -84,7 +87,7 @@ impl Mongo {
         let id = id(token, about);
         let millis = |span: Duration| i64::try_from(span.as_millis()).unwrap_or(i64::MAX >> 2);
         let (age, keep) = (millis(verdict.age), millis(keep));
-        let Verdict { answer, project, .. } = verdict;
+        let Verdict { answer, project, user, .. } = verdict;
         self.run(Operation("save_verdict", "keep a verdict"), Urgency::Bulk, |collections| async move {
             let verdicts = collections.of::<Document>(VERDICTS);
             let asked = doc! { "$subtract": ["$$NOW", age] };
@@ -92,6 +95,7 @@ impl Mongo {
                 "token": binary(&token.0),
                 "answer": answer.as_str(),
                 "project": project.map(|id| integer(id.0)),
+                "user": user.map(|user| doc! { "$literal": String::from(user) }),
                 "asked": asked.clone(),
                 "expires": { "$add": ["$$NOW", keep.saturating_sub(age)] },
             };

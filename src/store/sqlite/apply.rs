@@ -6,7 +6,7 @@ use deadpool_sqlite::rusqlite::Connection;
 
 use super::trouble::Trouble;
 use super::writer::{COMMAND_BYTES, Urgency};
-use super::{Owner, Sqlite, facts, forgotten, journal, publish, reports, states};
+use super::{Owner, Sqlite, facts, forgotten, journal, listings, publish, reports, states};
 use crate::domain::{JobKey, PipelineId, PipelineKey};
 use crate::store::metrics::Operation;
 use crate::store::{Change, Error};
@@ -65,6 +65,7 @@ fn apply(connection: &Connection, owner: Owner, mut changes: Vec<Change>) -> Res
             Change::Fail { target, entries, problem, attempts } => {
                 journal::fail(connection, owner.id, (&target, &entries), &problem, attempts, &mut touched)?;
             }
+            Change::Listed(project, source, listing) => listings::note(connection, project, source, listing)?,
             Change::Mark(project) => journal::mark(connection, project)?,
             Change::Unmark(project, seen) => journal::unmark(connection, project, seen)?,
         }
@@ -92,7 +93,8 @@ fn weight(change: &Change) -> usize {
         Change::Append(entries) => entries.len().saturating_sub(1) * COMMAND_BYTES,
         Change::Start(ids) | Change::Postpone(ids, _) | Change::Finish(_, ids) => ids.len() * 64,
         Change::Fail { entries, .. } => entries.len() * 64,
-        Change::JobsListed(..) | Change::Gone(_) | Change::Mark(_) | Change::Unmark(..) => 0,
+        Change::JobsListed(..) | Change::Gone(_) => 0,
+        Change::Listed(..) | Change::Mark(_) | Change::Unmark(..) => 0,
     };
     payload + 64
 }

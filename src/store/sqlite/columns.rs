@@ -3,8 +3,8 @@
 use deadpool_sqlite::rusqlite::types::Type;
 use deadpool_sqlite::rusqlite::{self, Connection, Row};
 
-use crate::domain::{Document, JobKey, Piece, PipelineId, PipelineKey, PipelinePhase, ProjectId, Timestamp};
-use crate::domain::{JobId, Status};
+use crate::domain::{Document, JobKey, Piece, PipelineId, PipelineKey, PipelinePhase, PipelineSource, ProjectId};
+use crate::domain::{JobId, Status, Timestamp};
 use crate::store::BlobKind;
 use crate::work::{Cause, Lane, Target};
 
@@ -88,6 +88,9 @@ pub(super) fn target(target: &Target) -> (i64, i64, i64) {
         Target::Job(_) => 2,
         Target::Report(_) => 3,
         Target::Bridges(_) => 4,
+        Target::Pipelines(..) => 6,
+        // Never stored: who still wants it asks again.
+        Target::Path(_) => 7,
     };
     (kind, integer(target.project().0), integer(target.id()))
 }
@@ -110,6 +113,8 @@ pub(super) fn read_target(row: &Row<'_>, first: usize) -> rusqlite::Result<Targe
     let id = natural(row.get(first + 2)?);
     Ok(match row.get::<_, i64>(first)? {
         1 => Target::Pipeline(PipelineKey { project, pipeline: PipelineId(id) }),
+        6 if id == 0 => Target::Pipelines(project, PipelineSource::Plain),
+        6 => Target::Pipelines(project, PipelineSource::Child),
         5 => Target::Project(project),
         4 => Target::Bridges(PipelineKey { project, pipeline: PipelineId(id) }),
         3 => Target::Report(PipelineKey { project, pipeline: PipelineId(id) }),

@@ -17,6 +17,7 @@ mod jobs;
 mod journal;
 mod kept;
 mod leases;
+mod listings;
 mod pipelines;
 mod processes;
 mod progress;

@@ -36,12 +36,13 @@ impl Sqlite {
             let now = columns::now(connection)?;
             let verdict = connection
                 .prepare_cached(
-                    "SELECT answer, project, asked FROM verdicts WHERE token = ?1 AND about = ?2 AND expires > ?3",
+                    "SELECT answer, project, asked, user FROM verdicts WHERE token = ?1 AND about = ?2 AND expires > ?3",
                 )?
                 .query_row(params![token.0, about, now], |row| {
                     Ok(Verdict {
                         answer: Answer::from_word(row.get_ref(0)?.as_str().unwrap_or_default()),
                         project: row.get::<_, Option<i64>>(1)?.map(|id| ProjectId(natural(id))),
+                        user: row.get::<_, Option<String>>(3)?.map(Into::into),
                         age: Duration::from_millis(natural(now - row.get::<_, i64>(2)?)),
                     })
                 })
@@ -73,7 +74,7 @@ impl Sqlite {
         let millis = |span: Duration| i64::try_from(span.as_millis()).unwrap_or(i64::MAX >> 2);
         self.write(Operation("save_verdict", "keep a verdict"), Urgency::Bulk, 0, move |connection| {
             let asked = columns::now(connection)?.saturating_sub(millis(verdict.age));
-            let Verdict { answer, project, .. } = verdict;
+            let Verdict { answer, project, user, .. } = verdict;
             if ends_all {
                 connection
                     .prepare_cached("DELETE FROM verdicts WHERE token = ?1 AND asked <= ?2")?
@@ -87,8 +88,10 @@ impl Sqlite {
                 .execute([asked, REMOVED_AT_ONCE])?;
             connection
                 .prepare_cached(
-                    "INSERT INTO verdicts (token, about, answer, project, asked, expires) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-                     ON CONFLICT DO UPDATE SET answer = ?3, project = ?4, asked = ?5, expires = ?6 WHERE asked <= ?5",
+                    "INSERT INTO verdicts (token, about, answer, project, asked, expires, user)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+                     ON CONFLICT DO UPDATE SET answer = ?3, project = ?4, asked = ?5, expires = ?6, user = ?7
+                     WHERE asked <= ?5",
                 )?
                 .execute(params![
                     token.0,
@@ -97,6 +100,7 @@ impl Sqlite {
                     project.map(|id| integer(id.0)),
                     asked,
                     asked.saturating_add(millis(keep)),
+                    user,
                 ])?;
             Ok(())
         })

@@ -5,6 +5,7 @@ mod matrix;
 mod modes;
 mod secrets;
 mod times;
+mod user;
 
 use std::collections::BTreeSet;
 
@@ -102,16 +103,35 @@ impl Place {
             String::new(),
             "/pipelines".to_owned(),
             format!("/pipelines/{pipeline}"),
+            "/pipelines/latest?ref=main".to_owned(),
             format!("/pipelines/{pipeline}/jobs"),
+            format!("/pipelines/{pipeline}/bridges"),
             format!("/pipelines/{pipeline}/test_report"),
             format!("/pipelines/{pipeline}/test_report_summary"),
+            "/jobs".to_owned(),
             format!("/jobs/{job}"),
             format!("/jobs/{job}/trace"),
             format!("/jobs/{job}/artifacts"),
+            format!("/jobs/{job}/artifacts/tree"),
+            format!("/jobs/{job}/artifacts/out.txt"),
         ]
         .iter()
         .map(|rest| format!("/projects/{project}{rest}"))
         .collect()
+    }
+
+    /// Returns Cistern's own routes of the project, by its id, each with GitLab's route that shows the same.
+    fn own_routes(&self) -> Vec<(String, String)> {
+        let base = format!("/projects/{}", self.project);
+        let (job, pipeline) = (format!("{base}/jobs/{}", self.job), format!("{base}/pipelines/{}", self.pipeline));
+        let logs = ["log", "log?tail=1", "log?errors=true", "log/sections", "log/errors", "log/follow"];
+        let logs = logs.iter().map(|route| (format!("{job}/{route}"), format!("{job}/trace")));
+        let others = [
+            (format!("{job}/test_report"), format!("{pipeline}/test_report")),
+            (format!("{base}/completeness"), pipeline.clone()),
+            (format!("{pipeline}/completeness"), pipeline.clone()),
+        ];
+        logs.chain(others).collect()
     }
 
     fn trace(&self) -> String {

@@ -7,6 +7,7 @@ mod behind;
 mod engine;
 mod front;
 pub(crate) mod mongod;
+mod sent;
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -23,6 +24,7 @@ use cistern::reconcile::{Extent, Forecast, Only, Report};
 use cistern::store::{Gap, Store};
 pub(crate) use engine::Engine;
 pub(crate) use front::Front;
+pub(crate) use sent::{Sent, ask};
 use tempfile::TempDir;
 
 /// GitLab's signing token for all tests.

@@ -1,7 +1,7 @@
 //! Lists: what they are chosen and sorted by, and how far they are counted.
 
-use cistern::domain::{Document, ProjectFacts, Status};
-use cistern::store::{COUNTED, PipelineOrder, PipelineScope, ProjectJobFilter, Span};
+use cistern::domain::{Document, PipelineSource, ProjectFacts, Status};
+use cistern::store::{COUNTED, Listing, PipelineOrder, PipelineScope, ProjectJobFilter, Span};
 
 use super::*;
 
@@ -125,6 +125,30 @@ async fn trigger_jobs_are_a_list_of_their_own(engine: Engine) {
     assert_eq!(rig.store.gaps(None, 100).await.expect("read"), gaps);
 }
 
+async fn the_last_look_at_each_listing_is_kept(engine: Engine) {
+    let rig = Rig::new(engine).await;
+    let (plain, child) = (PipelineSource::Plain, PipelineSource::Child);
+    let looked = |as_of, since| Listing { as_of: at(as_of), since: at(since) };
+    for (source, listing) in
+        [(plain, looked(5, 1)), (plain, looked(4, 0)), (child, looked(2, 2)), (plain, looked(6, 3))]
+    {
+        let note = Change::Listed(PROJECT, source, listing);
+        // Facts or not, alone or with the end of work.
+        let end = Change::Finish(Target::Pipelines(PROJECT, source), Vec::new());
+        rig.store.apply(vec![note, end]).await.expect("noted");
+    }
+    for (project, source, listing) in
+        [(PROJECT, plain, Some(looked(6, 3))), (PROJECT, child, Some(looked(2, 2))), (ProjectId(8), plain, None)]
+    {
+        assert_eq!(rig.store.listing(project, source).await.expect("read"), listing);
+    }
+    for source in [plain, child] {
+        let entry = Entry::new(Target::Pipelines(PROJECT, source), Lane::Live, Cause::Planned, at(0));
+        rig.store.apply(vec![Change::Append(vec![entry.clone()])]).await.expect("stored");
+        assert!(rig.store.entries(10).await.expect("read").contains(&entry));
+    }
+}
+
 async fn facts_of_projects_come_without_their_documents(engine: Engine) {
     let rig = Rig::new(engine).await;
     let json = serde_json::json!({
@@ -169,6 +193,7 @@ on_both! {
     long_lists_are_not_counted_to_their_end;
     jobs_of_a_project_are_listed_newest_first_whatever_their_pipeline;
     trigger_jobs_are_a_list_of_their_own;
+    the_last_look_at_each_listing_is_kept;
     facts_of_projects_come_without_their_documents;
     pieces_are_counted_by_their_state;
 }

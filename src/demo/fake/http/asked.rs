@@ -32,7 +32,10 @@ impl Asked<'_> {
             {
                 Err(Answer::unauthorized())
             }
-            Endpoint::User => Ok(user(self.options, &self.options.scopes)),
+            Endpoint::User => Ok(match self.caller {
+                Caller::User(number) => reader(number),
+                _ => user(self.options, &self.options.scopes),
+            }),
             Endpoint::Projects => self.projects(None),
             Endpoint::GroupProjects => self.group_projects(),
             Endpoint::Project => self.project(),
@@ -134,5 +137,13 @@ pub(super) fn user(options: &Options, scopes: &[String]) -> Answer {
         "expires_at": options.expires_at,
         "scopes": scopes,
     });
+    Answer::json(user.to_string())
+}
+
+/// One of the users.
+fn reader(number: u64) -> Answer {
+    let (id, mail) = (500 + number, format!("reader{number}@ravenfield.example"));
+    let (username, name) = (format!("reader{number}"), format!("Reader {number}"));
+    let user = json!({"id": id, "username": username, "name": name, "state": "active", "locked": false, "email": mail});
     Answer::json(user.to_string())
 }
