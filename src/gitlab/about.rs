@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::caller::Permissions;
 use super::question::{AboutQuestion, OwnToken, Question};
 use super::{Class, Error, Gitlab, Kind, Listing, Next, pages};
 use crate::domain::{Malformed, ProjectId, Timestamp};
@@ -50,7 +51,7 @@ pub struct Membership {
     pub path: Box<str>,
     /// GitLab's number: 10 Guest, 15 Planner, 20 Reporter, 30 Developer, 40 Maintainer, 50 Owner. `None` where GitLab does not
     /// tell: through a group that was invited, for instance.
-    pub level: Option<u8>,
+    pub level: Option<u32>,
 }
 
 #[derive(Deserialize)]
@@ -60,23 +61,11 @@ struct WireMembership {
     permissions: Option<Permissions>,
 }
 
-#[derive(Deserialize)]
-struct Permissions {
-    project_access: Option<Access>,
-    group_access: Option<Access>,
-}
-
-#[derive(Deserialize)]
-struct Access {
-    access_level: u8,
-}
-
 impl Membership {
     fn parse(raw: &RawValue, _as_of: Timestamp) -> Result<Self, Malformed> {
         let wire: WireMembership =
             serde_json::from_str(raw.get()).map_err(|error| Malformed::json("project", &error))?;
-        let accesses = wire.permissions.map(|permissions| [permissions.project_access, permissions.group_access]);
-        let level = accesses.into_iter().flatten().flatten().map(|access| access.access_level).max();
+        let level = wire.permissions.and_then(Permissions::level);
         Ok(Self { project: wire.id, path: wire.path_with_namespace, level })
     }
 }

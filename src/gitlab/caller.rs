@@ -44,6 +44,25 @@ pub struct Standing {
     pub level: u32,
 }
 
+/// What GitLab tells of a token's roles in a project, to whoever has one.
+#[derive(Debug, Clone, Copy, Deserialize)]
+pub(super) struct Permissions {
+    project_access: Option<Level>,
+    group_access: Option<Level>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+struct Level {
+    access_level: u32,
+}
+
+impl Permissions {
+    /// Returns the higher level of the two.
+    pub(super) fn level(self) -> Option<u32> {
+        [self.project_access, self.group_access].into_iter().flatten().map(|level| level.access_level).max()
+    }
+}
+
 /// The header that carries a credential; `None` for nobody's.
 pub(super) struct Caller(pub(super) Option<(HeaderName, HeaderValue)>);
 
@@ -137,18 +156,9 @@ impl Standing {
             #[serde(default)]
             permissions: Option<Permissions>,
         }
-        #[derive(Deserialize)]
-        struct Permissions {
-            project_access: Option<Level>,
-            group_access: Option<Level>,
-        }
-        #[derive(Deserialize)]
-        struct Level {
-            access_level: u32,
-        }
         let wire: Wire = serde_json::from_str(text).map_err(|error| Malformed::json("project", &error))?;
-        let levels = wire.permissions.into_iter().flat_map(|both| [both.project_access, both.group_access]);
-        Ok(Self { project: wire.id, level: levels.flatten().map(|level| level.access_level).max().unwrap_or(0) })
+        let level = wire.permissions.and_then(Permissions::level).unwrap_or(0);
+        Ok(Self { project: wire.id, level })
     }
 }
 

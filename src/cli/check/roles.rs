@@ -7,7 +7,7 @@ use crate::gitlab::{Class, Gitlab, Membership};
 use crate::hooks::Place;
 
 /// GitLab's number of the role that is needed and enough.
-const REPORTER: u8 = 20;
+const REPORTER: u32 = 20;
 
 /// Adds what is found; returns the projects that are to be cached, `None` when they could not be listed.
 pub(super) async fn findings(config: &Config, gitlab: &Gitlab, findings: &mut Vec<Finding>) -> Option<Vec<Place>> {
@@ -42,7 +42,7 @@ pub(super) async fn findings(config: &Config, gitlab: &Gitlab, findings: &mut Ve
 }
 
 fn judge(projects: &[Membership]) -> Vec<Finding> {
-    let those = |wanted: fn(Option<u8>) -> bool| -> Vec<&str> {
+    let those = |wanted: fn(Option<u32>) -> bool| -> Vec<&str> {
         projects.iter().filter(|project| wanted(project.level)).map(|project| &*project.path).collect()
     };
     let (below, right, above, unknown) = (

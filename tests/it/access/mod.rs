@@ -15,7 +15,7 @@ use cistern::demo::fake::{
 use cistern::domain::{JobId, PipelineId, ProjectId};
 use cistern::loopback::{self, Answer};
 
-use crate::rig::{Engine, Rig, Serving};
+use crate::rig::{Engine, Rig, Serving, on_both};
 
 const OWNER: &str = "glpat-owner-5f0c1d2e";
 const REPORTER: &str = "glpat-reporter-9a8b7c6d";
@@ -170,26 +170,3 @@ fn ids(answer: &Answer) -> BTreeSet<u64> {
     let rows: Vec<serde_json::Value> = serde_json::from_slice(&answer.body).expect("a list");
     rows.iter().map(|row| row["id"].as_u64().expect("an id")).collect()
 }
-
-/// Makes a test of each function for each store.
-macro_rules! on_both {
-    ($($name:ident;)*) => {
-        mod sqlite {
-            $(
-                #[tokio::test(flavor = "multi_thread")]
-                async fn $name() {
-                    super::$name(crate::rig::Engine::Sqlite).await;
-                }
-            )*
-        }
-        mod mongodb {
-            $(
-                #[tokio::test(flavor = "multi_thread")]
-                async fn $name() {
-                    super::$name(crate::rig::Engine::Mongo).await;
-                }
-            )*
-        }
-    };
-}
-use on_both;

@@ -17,32 +17,9 @@ use cistern::domain::{JobId, JobKey, PipelineId, ProjectId};
 use serde_json::Value;
 
 use crate::process::{Ended, Process};
-use crate::rig::Rig;
+use crate::rig::{Rig, on_both};
 
 const STORE: &str = "cistern.db";
-
-/// Makes a test of each function for each store.
-macro_rules! on_both {
-    ($($name:ident;)*) => {
-        mod sqlite {
-            $(
-                #[tokio::test(flavor = "multi_thread")]
-                async fn $name() {
-                    super::$name(crate::rig::Engine::Sqlite).await;
-                }
-            )*
-        }
-        mod mongodb {
-            $(
-                #[tokio::test(flavor = "multi_thread")]
-                async fn $name() {
-                    super::$name(crate::rig::Engine::Mongo).await;
-                }
-            )*
-        }
-    };
-}
-use on_both;
 
 /// Runs a verb to its end.
 async fn run(rig: &Rig, arguments: &[&str]) -> Ended {

@@ -32,3 +32,26 @@ impl Engine {
         }
     }
 }
+
+/// Makes a test of each function for each store.
+macro_rules! on_both {
+    ($($name:ident;)*) => {
+        mod sqlite {
+            $(
+                #[tokio::test(flavor = "multi_thread")]
+                async fn $name() {
+                    super::$name(crate::rig::Engine::Sqlite).await;
+                }
+            )*
+        }
+        mod mongodb {
+            $(
+                #[tokio::test(flavor = "multi_thread")]
+                async fn $name() {
+                    super::$name(crate::rig::Engine::Mongo).await;
+                }
+            )*
+        }
+    };
+}
+pub(crate) use on_both;

@@ -22,7 +22,7 @@ use cistern::loopback::{self, Answer};
 use cistern::progress::Progress;
 use cistern::reconcile::{Extent, Forecast, Only, Report};
 use cistern::store::{Gap, Store};
-pub(crate) use engine::Engine;
+pub(crate) use engine::{Engine, on_both};
 pub(crate) use front::Front;
 pub(crate) use sent::{Sent, ask};
 use tempfile::TempDir;

@@ -32,35 +32,12 @@ use proptest::prelude::*;
 use serde_json::value::RawValue;
 use tempfile::TempDir;
 
-use crate::rig::{Behind, Engine};
+use crate::rig::{Behind, Engine, on_both};
 
 const PROJECT: ProjectId = ProjectId(7);
 const PIPELINE: PipelineKey = PipelineKey { project: PROJECT, pipeline: PipelineId(70) };
 const JOB: JobKey = JobKey { project: PROJECT, job: JobId(700) };
 const ALL: Slice = Slice { offset: 0, limit: 1000 };
-
-/// Makes a test of each function for each store.
-macro_rules! on_both {
-    ($($name:ident;)*) => {
-        mod sqlite {
-            $(
-                #[tokio::test]
-                async fn $name() {
-                    super::$name(crate::rig::Engine::Sqlite).await;
-                }
-            )*
-        }
-        mod mongodb {
-            $(
-                #[tokio::test]
-                async fn $name() {
-                    super::$name(crate::rig::Engine::Mongo).await;
-                }
-            )*
-        }
-    };
-}
-use on_both;
 
 /// A store of its own.
 struct Rig {
