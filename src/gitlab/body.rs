@@ -1,6 +1,7 @@
 //! A body on its way: pieces, its proven end, and the permit it holds.
 //!
-//! Guarantees that a body shorter than announced, one that stalls and one that drips are errors, never wholes. A body without
+//! Guarantees that a body shorter than announced, one that stalls, one that drips and one in a coding that was not asked for are
+//! errors, never wholes. A body without
 //! an announced length that ends with its connection cannot be proven whole here: whoever knows the size compares it.
 //! It does not limit its size: whoever keeps it does.
 
@@ -9,7 +10,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use reqwest::Response;
-use reqwest::header::HeaderMap;
+use reqwest::header::{CONTENT_ENCODING, HeaderMap};
 use tokio::time::{Instant, timeout};
 
 use super::permits::Permit;
@@ -33,7 +34,12 @@ pub struct Body {
 }
 
 enum State {
-    Arriving { response: Response, _held: Permit },
+    /// Its bytes are not what GitLab has, but something that we cannot read.
+    Encoded,
+    Arriving {
+        response: Response,
+        _held: Permit,
+    },
     Whole,
     Broken,
 }
@@ -47,7 +53,9 @@ impl Body {
         timeouts: Timeouts,
     ) -> Self {
         let announced = response.content_length();
-        let state = State::Arriving { response, _held: permit };
+        // What we asked for is decoded by now, and the header gone.
+        let encoded = response.headers().get_all(CONTENT_ENCODING).iter().any(|coding| coding != "identity");
+        let state = if encoded { State::Encoded } else { State::Arriving { response, _held: permit } };
         Self { question, state, as_of, announced, received: 0, waited: Duration::ZERO, timeouts }
     }
 
@@ -82,7 +90,7 @@ impl Body {
     pub(super) fn headers(&self) -> Option<&HeaderMap> {
         match &self.state {
             State::Arriving { response, .. } => Some(response.headers()),
-            State::Whole | State::Broken => None,
+            State::Encoded | State::Whole | State::Broken => None,
         }
     }
 
@@ -116,6 +124,9 @@ impl Body {
     async fn next_piece(&mut self) -> Result<Option<Bytes>, Kind> {
         let response = match &mut self.state {
             State::Arriving { response, .. } => response,
+            State::Encoded => {
+                return Err(Kind::Unavailable("it is encoded in a way that was not asked for: by a proxy?".to_owned()));
+            }
             State::Whole => return Ok(None),
             State::Broken => return Err(Kind::Unavailable("the body broke off before".to_owned())),
         };

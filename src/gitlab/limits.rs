@@ -51,13 +51,22 @@ pub(super) struct Budget {
 pub(super) struct Limits {
     everything: Option<(Instant, &'static str)>,
     endpoints: [Option<Instant>; Endpoint::COUNT],
-    backfill: Option<Instant>,
+    left: Option<Left>,
     refused: Option<Refused>,
     /// Since when the present token is used, unless it is the first.
     token_since: Option<Instant>,
     breaker: Breaker,
     /// GitLab's own limit of calls a minute, when it tells one.
     per_minute: Option<u64>,
+}
+
+/// What is left of GitLab's budget: what it said, less the calls that were begun since.
+#[derive(Debug, Clone, Copy)]
+struct Left {
+    calls: u64,
+    /// How many of them are not for backfill.
+    kept: u64,
+    until: Instant,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -82,8 +91,8 @@ impl Limits {
         if let Some(until) = later(self.everything.map(|(until, _)| until)).max(self.breaker.not_before(now)) {
             return Verdict::Wait { until, everything: true };
         }
-        let backfill = if class == Class::Backfill { later(self.backfill) } else { None };
-        match backfill.max(later(self.endpoints[endpoint as usize])) {
+        let kept = self.left.filter(|left| class == Class::Backfill && left.calls <= left.kept);
+        match later(kept.map(|left| left.until)).max(later(self.endpoints[endpoint as usize])) {
             Some(until) => Verdict::Wait { until, everything: false },
             None => Verdict::Go,
         }
@@ -94,6 +103,9 @@ impl Limits {
         let verdict = self.peek(now, class, endpoint);
         if verdict == Verdict::Go {
             self.breaker.pass(now);
+            if let Some(left) = &mut self.left {
+                left.calls = left.calls.saturating_sub(1);
+            }
             if let Some(refused) = &mut self.refused {
                 refused.next_probe = now + PROBE_PATIENCE;
             }
@@ -138,8 +150,8 @@ impl Limits {
         until
     }
 
-    /// Obeys a budget before it is used up: the last tenth is not for backfill, nor what the calls in flight still use of it.
-    /// Pauses end by time, not by a later answer, because answers overtake each other.
+    /// Obeys a budget before it is used up: the last tenth is not for backfill, nor what the calls in flight still use of it,
+    /// nor what is begun later. It holds until it is reset, not until a later answer has more, because answers overtake each other.
     pub(super) fn budget(&mut self, now: Instant, budget: Budget, in_flight: u64) {
         self.per_minute = budget.limit.or(self.per_minute);
         let Some(reset_in) = budget.reset_in.filter(|reset| !reset.is_zero()) else { return };
@@ -147,8 +159,12 @@ impl Limits {
         if budget.remaining == 0 {
             self.pause_everything(reset, "GitLab's rate limit is used up");
         }
-        if budget.limit.is_some_and(|limit| budget.remaining <= limit / 10 + in_flight.min(limit / 10)) {
-            self.backfill = self.backfill.max(Some(reset));
+        let known = self.left.filter(|left| now < left.until);
+        // Not more than was known: then nothing that is in flight is news.
+        if known.is_none_or(|known| budget.remaining < known.calls) {
+            let kept = budget.limit.map_or(0, |limit| limit / 10 + in_flight.min(limit / 10));
+            let until = known.map_or(reset, |known| known.until);
+            self.left = Some(Left { calls: budget.remaining, kept, until });
         }
     }
 

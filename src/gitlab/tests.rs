@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 use url::Url;
 
 mod callers;
+mod machine;
 
 use super::*;
 use crate::domain::{JobId, PipelineId};

@@ -3,6 +3,7 @@
 mod access;
 mod architecture;
 mod archive;
+mod bomb;
 mod chaos;
 mod check;
 mod clients;

@@ -60,6 +60,35 @@ async fn after_the_plain_429_everything_is_made_up_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn no_herd_follows_a_429() {
+    const JOBS: u64 = 120;
+    let mut world = World::new();
+    let project = world.add_project("group/app");
+    let latency = std::time::Duration::from_millis(20);
+    let rig = Rig::with(world, Options { latency, ..Options::default() });
+    let serving = rig.serve(STORE).await;
+    let wait = FaultKind::Throttled { retry_after_secs: 2 };
+    rig.fake.inject(Fault::new(wait).on(Endpoint::Job).times(1));
+    end_a_job(&rig, &serving, project).await;
+    until(|| serving.queue.held_until().is_some()).await;
+    for _ in 1..JOBS {
+        end_a_job(&rig, &serving, project).await;
+    }
+    rig.fake.reset_counters();
+    until(|| rig.fake.requests().total > 0).await;
+    let began = std::time::Instant::now();
+    until(|| rig.fake.requests().of(Endpoint::Job) >= JOBS).await;
+    let requests = rig.fake.requests();
+    let most = 20 * (began.elapsed().as_millis() / latency.as_millis() + 2);
+    assert!(u128::from(requests.total + requests.storage) <= most, "{requests:?} in {:?}", began.elapsed());
+    assert!(rig.fake.max_in_flight() <= 20, "{} at once", rig.fake.max_in_flight());
+    serving.idle().await;
+    assert_eq!(rig.fake.requests().of(Endpoint::Job), JOBS, "each is asked for once");
+    assert_eq!(rig.fake.requests().of(Endpoint::Artifacts), JOBS, "and nobody is left behind");
+    serving.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_json_429_stops_one_endpoint() {
     let (rig, project, serving) = serving().await;
     rig.fake.inject(Fault::new(FaultKind::ApplicationThrottled).on(Endpoint::Artifacts).times(1));

@@ -53,6 +53,8 @@ pub enum FaultKind {
     },
     /// One row that is no document of GitLab's before the others of the page; other answers become `[]`.
     MalformedRow,
+    /// 200 with 16 GiB of blanks in this coding (`gzip`, `deflate` or `zstd`), a few megabytes on the wire, as JSON or as text.
+    Bomb(&'static str),
     /// 200 with JSON that breaks off.
     BrokenJson,
 }

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use futures_util::stream;
 
 use super::answer::Answer;
+use super::bomb;
 use super::{Connection, head, respond};
 use crate::demo::fake::counters::InFlight;
 use crate::demo::fake::faults::FaultKind;
@@ -36,6 +37,10 @@ pub(super) async fn apply(
         FaultKind::Shortened { percent } => {
             let answer = healthy();
             Answer { body: part(&answer, percent), ..answer }
+        }
+        FaultKind::Bomb(coding) => {
+            let body = bomb::of(coding).unwrap_or_default();
+            Answer { body, ..healthy() }.header("Content-Encoding", coding)
         }
         FaultKind::BrokenJson => Answer::json("[{\"id\":1,\"status\":\"succ"),
         FaultKind::CloseBeforeHead => {

@@ -5,6 +5,7 @@
 
 mod answer;
 mod asked;
+mod bomb;
 mod fault;
 mod files;
 mod hooks;
