@@ -111,13 +111,14 @@ impl Permits {
         self.0.serve(&mut state);
     }
 
-    /// Returns how many permits are held.
+    /// Lets at most so many calls be in flight, whatever is granted.
     pub(super) fn narrow(&self, window: usize) {
         let mut state = self.0.lock();
         state.turns.narrow(window);
         self.0.serve(&mut state);
     }
 
+    /// Returns how many permits are held.
     pub(super) fn held(&self) -> usize {
         self.0.lock().turns.held()
     }

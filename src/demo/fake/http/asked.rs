@@ -32,10 +32,8 @@ impl Asked<'_> {
             {
                 Err(Answer::unauthorized())
             }
-            Endpoint::User => Ok(match self.caller {
-                Caller::User(number) => reader(number),
-                _ => user(self.options, &self.options.scopes),
-            }),
+            Endpoint::User if self.path.ends_with("/self") => Ok(token(self.options, &self.options.scopes)),
+            Endpoint::User => Ok(user(self.caller)),
             Endpoint::Projects => self.projects(None),
             Endpoint::GroupProjects => self.group_projects(),
             Endpoint::Project => self.project(),
@@ -124,26 +122,30 @@ fn version(options: &Options, claimed: Option<&str>) -> Answer {
     Answer::json(version.to_string())
 }
 
-/// What is known about a credential, of its user and of itself.
-pub(super) fn user(options: &Options, scopes: &[String]) -> Answer {
-    let user = json!({
-        "id": 9100,
-        "username": "project_2718_bot_cache",
+/// What is known about a token.
+pub(super) fn token(options: &Options, scopes: &[String]) -> Answer {
+    let token = json!({
+        "id": 31,
         "name": "ci-cache",
-        "state": "active",
-        "locked": false,
-        "active": true,
         "revoked": false,
-        "expires_at": options.expires_at,
+        "created_at": "2026-01-05T09:00:00.000Z",
         "scopes": scopes,
+        "user_id": 9100,
+        "last_used_at": null,
+        "active": true,
+        "expires_at": options.expires_at,
     });
-    Answer::json(user.to_string())
+    Answer::json(token.to_string())
 }
 
-/// One of the users.
-fn reader(number: u64) -> Answer {
-    let (id, mail) = (500 + number, format!("reader{number}@ravenfield.example"));
-    let (username, name) = (format!("reader{number}"), format!("Reader {number}"));
-    let user = json!({"id": id, "username": username, "name": name, "state": "active", "locked": false, "email": mail});
+/// The bot of a group's token, or one of the users.
+fn user(caller: Caller) -> Answer {
+    let (id, username, name) = match caller {
+        Caller::User(number) => (500 + number, format!("reader{number}"), format!("Reader {number}")),
+        _ => (9100, "project_2718_bot_cache".to_owned(), "ci-cache".to_owned()),
+    };
+    let email = format!("{username}@ravenfield.example");
+    let user =
+        json!({"id": id, "username": username, "name": name, "state": "active", "locked": false, "email": email});
     Answer::json(user.to_string())
 }

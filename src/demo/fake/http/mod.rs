@@ -156,7 +156,7 @@ fn answer(request: &HttpRequest, body: &[u8], shared: &Shared, route: &Route, at
             }
         }
         _ if route.endpoint == Endpoint::User && token.is_some() && token == shared.options.hooks_token => {
-            asked::user(&shared.options, &["api".to_owned()])
+            asked::token(&shared.options, &["api".to_owned()])
         }
         (_, Err(BadToken::Unknown)) => Answer::unauthorized(),
         (_, Err(BadToken::Revoked)) => {
