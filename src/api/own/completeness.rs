@@ -138,13 +138,13 @@ pub(in crate::api) async fn pipeline(
     let Held { row, provenance } = view.pipeline(project, &path.1, PipelinePart::Document).await?;
     let rows = view.jobs_of(&row).await?;
     let bridges = view.holds_bridges(&row).await?;
-    let standing = view.coverage(project, LISTED as u64).await?;
+    let (failures, entries) = view.unfinished(project, LISTED as u64).await?;
     let of_this = |kind: &str, id: u64| match kind {
         "job" => rows.iter().any(|job| job.key.job.0 == id),
         _ => id == row.key.pipeline.0,
     };
-    let failures = standing.failures.iter().filter(|failure| of_this(failure.target.kind(), failure.target.id()));
-    let entries = standing.entries.iter().filter(|entry| of_this(entry.target.kind(), entry.target.id()));
+    let failures = failures.iter().filter(|failure| of_this(failure.target.kind(), failure.target.id()));
+    let entries = entries.iter().filter(|entry| of_this(entry.target.kind(), entry.target.id()));
     let has_report = !row.report.build_ids.is_empty() || rows.iter().any(|job| job.junit);
     let is_gap = |piece: Option<Piece>| matches!(piece, Some(Piece::Missing | Piece::Absent(Reason::Failed)));
     let lacks = |job: &JobRow| {

@@ -32,19 +32,28 @@ impl View {
         Ok(self.api.store.bridges(pipeline.key).await?.is_some())
     }
 
+    /// Returns what of a project failed for good and what is to be done, of the latter at most `limit`.
+    pub(in crate::api) async fn unfinished(
+        &self,
+        project: Seen,
+        limit: u64,
+    ) -> Result<(Vec<Failure>, Vec<Entry>), Problem> {
+        let id = project.project();
+        Ok(tokio::try_join!(self.api.store.failures(Some(id)), self.api.store.entries_of(id, limit))?)
+    }
+
     /// Returns what is known of a project's completeness, lists of at most `limit`.
     pub(in crate::api) async fn coverage(&self, project: Seen, limit: u64) -> Result<Coverage, Problem> {
         let id = project.project();
         if let Some(problem) = self.no_project(project).await {
             return Err(problem);
         }
-        let (tallies, progress, gaps, failures, entries) = tokio::try_join!(
+        let (tallies, progress, gaps) = tokio::try_join!(
             self.api.store.tallies(id),
             self.api.store.progress(id),
             self.api.store.gaps(Some(id), limit),
-            self.api.store.failures(Some(id)),
-            self.api.store.entries_of(id, limit),
         )?;
+        let (failures, entries) = self.unfinished(project, limit).await?;
         let (jobs, pipelines) = tallies;
         Ok(Coverage { jobs, pipelines, progress, gaps, failures, entries })
     }

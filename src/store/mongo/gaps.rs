@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use futures_util::TryStreamExt;
 use mongodb::bson::{DateTime, Document, doc};
 use serde::Deserialize;
 
@@ -82,7 +81,7 @@ async fn of_jobs(collections: &Collections, mut of: Document, limit: usize) -> R
     let mut gaps = Vec::new();
     let mut checked = 0;
     loop {
-        let next = if gaps.len() < limit { found.try_next().await? } else { None };
+        let next = if gaps.len() < limit { found.next().await? } else { None };
         let Some(job) = next else {
             // What GitLab deleted before it was fetched makes room for more.
             let deleted = gone(collections, gaps[checked..].iter().map(|gap: &Gap| integer(gap.pipeline.0))).await?;
@@ -114,7 +113,7 @@ async fn of_pipelines(collections: &Collections, mut of: Document, limit: usize)
     let mut gaps = Vec::new();
     let mut candidates: BTreeMap<i64, Vec<(i64, bool)>> = BTreeMap::new();
     while gaps.len() < limit
-        && let Some(pipeline) = found.try_next().await?
+        && let Some(pipeline) = found.next().await?
     {
         if pipeline.jobs_listed_at.is_none() {
             gaps.push(gap((pipeline.project, pipeline.id, None), "jobs", false));

@@ -156,7 +156,7 @@ impl Mongo {
     pub(in crate::store) async fn job(&self, key: JobKey) -> Result<Option<JobRow>, Error> {
         self.read(Operation("job", "read a job"), |collections| async move {
             let job = doc! { "_id": integer(key.job.0), "project": integer(key.project.0) };
-            let Some(found) = collections.jobs().find_one(job).await? else { return Ok(None) };
+            let Some(found) = collections.one::<JobDocument>(JOBS, Query::of(job)).await? else { return Ok(None) };
             let gone = is_gone(&collections, std::slice::from_ref(&found)).await?;
             Ok(Some(found.into_row(gone)))
         })

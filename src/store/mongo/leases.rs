@@ -109,9 +109,8 @@ impl Mongo {
 
     pub(in crate::store) async fn progress(&self, project: ProjectId) -> Result<Option<Progress>, Error> {
         self.read(Operation("progress", "read a project's progress"), |collections| async move {
-            let progress = collections.of::<ProgressDocument>(PROGRESS);
-            let found = progress.find_one(doc! { "_id": integer(project.0) }).await?;
-            Ok(found.map(|found| found.progress()))
+            let own = Query::of(doc! { "_id": integer(project.0) });
+            Ok(collections.one(PROGRESS, own).await?.map(|found: ProgressDocument| found.progress()))
         })
         .await
     }

@@ -4,6 +4,7 @@ use mongodb::bson::{DateTime, Document, doc};
 use serde::Deserialize;
 
 use super::Mongo;
+use super::query::Query;
 use super::reach::Collections;
 use super::schema::LISTINGS;
 use super::trouble::{Trouble, is_duplicate};
@@ -25,7 +26,7 @@ impl Mongo {
         source: PipelineSource,
     ) -> Result<Option<Listing>, Error> {
         self.read(Operation("listing", "read what a listing showed"), |collections| async move {
-            let found = collections.of::<Kept>(LISTINGS).find_one(doc! { "_id": id(project, source) }).await?;
+            let found = collections.one::<Kept>(LISTINGS, Query::of(doc! { "_id": id(project, source) })).await?;
             Ok(found.map(|kept| Listing { as_of: time(kept.as_of), since: time(kept.since) }))
         })
         .await

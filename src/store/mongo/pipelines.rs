@@ -5,10 +5,14 @@ use serde::Deserialize;
 
 use super::Mongo;
 use super::blobs;
+use super::documents::PipelineDocument;
 use super::jobs::Text;
 use super::query::Query;
 use super::reach::Collections;
-use super::schema::{BRIDGES, PIPELINES, PIPELINES_BY_ID, PIPELINES_BY_REPORT, PIPELINES_BY_UPDATE};
+use super::schema::{
+    BRIDGES, PIPELINES, PIPELINES_BY_ID, PIPELINES_BY_NAME, PIPELINES_BY_REF, PIPELINES_BY_REPORT, PIPELINES_BY_SHA,
+    PIPELINES_BY_SOURCE, PIPELINES_BY_STATUS, PIPELINES_BY_UPDATE,
+};
 use super::trouble::Trouble;
 use super::values::{date, integer, natural};
 use crate::domain::{Document, Piece, PipelineKey, ProjectId, Status};
@@ -32,9 +36,7 @@ impl Mongo {
     ) -> Result<Page<Document>, Error> {
         self.read(Operation("pipelines", "list pipelines"), |collections| async move {
             let asked = asked(&collections, project, &filter).await?;
-            // A narrow span is worth sorting; without one the index in the order of the list ends at the page's last row.
-            let by_update = filter.order == PipelineOrder::UpdatedAt || filter.updated.after.is_some();
-            let index = if by_update { PIPELINES_BY_UPDATE } else { PIPELINES_BY_ID };
+            let index = index(&filter);
             let direction = if filter.ascending { 1 } else { -1 };
             let mut order = match filter.order {
                 PipelineOrder::Id => Filter::new(),
@@ -52,7 +54,8 @@ impl Mongo {
     pub(in crate::store) async fn pipeline(&self, key: PipelineKey) -> Result<Option<PipelineRow>, Error> {
         self.read(Operation("pipeline", "read a pipeline"), |collections| async move {
             let asked = doc! { "_id": integer(key.pipeline.0), "project": integer(key.project.0) };
-            let Some(found) = collections.pipelines().find_one(asked).await? else { return Ok(None) };
+            let found = collections.one::<PipelineDocument>(PIPELINES, Query::of(asked)).await?;
+            let Some(found) = found else { return Ok(None) };
             let summary = found.report.summary_blob;
             let mut row = found.into_row();
             if let Some(blob) = summary {
@@ -65,9 +68,29 @@ impl Mongo {
     pub(in crate::store) async fn bridges(&self, key: PipelineKey) -> Result<Option<Document>, Error> {
         self.read(Operation("bridges", "read a pipeline's trigger jobs"), |collections| async move {
             let asked = doc! { "_id": integer(key.pipeline.0), "project": integer(key.project.0) };
-            Ok(collections.of::<Text>(BRIDGES).find_one(asked).await?.map(Text::document))
+            Ok(collections.one(BRIDGES, Query::of(asked)).await?.map(Text::document))
         })
         .await
+    }
+}
+
+/// Returns the index by which the least documents are looked at, or none has to be sorted.
+fn index(filter: &PipelineFilter) -> &'static str {
+    match filter {
+        // The latest of each ref are found by their ids.
+        PipelineFilter { scope: Some(PipelineScope::Branches | PipelineScope::Tags), .. } => PIPELINES_BY_ID,
+        PipelineFilter { sha: Some(_), .. } => PIPELINES_BY_SHA,
+        PipelineFilter { updated, order, .. } if *updated != Span::default() || *order == PipelineOrder::UpdatedAt => {
+            PIPELINES_BY_UPDATE
+        }
+        PipelineFilter { name: Some(_), .. } => PIPELINES_BY_NAME,
+        PipelineFilter { ref_: Some(_), .. } | PipelineFilter { order: PipelineOrder::Ref, .. } => PIPELINES_BY_REF,
+        PipelineFilter { status: Some(_), .. } | PipelineFilter { order: PipelineOrder::Status, .. } => {
+            PIPELINES_BY_STATUS
+        }
+        PipelineFilter { source: Some(_), .. } => PIPELINES_BY_SOURCE,
+        PipelineFilter { scope: Some(_), .. } => PIPELINES_BY_STATUS,
+        _ => PIPELINES_BY_ID,
     }
 }
 

@@ -39,7 +39,7 @@ impl Mongo {
             for found in collections.rows::<Facts>(PROJECTS, all).await? {
                 let text = match found.facts {
                     Some(facts) => facts,
-                    None => match collections.of::<Text>(PROJECTS).find_one(doc! { "_id": found.id }).await? {
+                    None => match collections.one::<Text>(PROJECTS, Query::of(doc! { "_id": found.id })).await? {
                         Some(whole) => whole.document().text,
                         None => continue,
                     },
@@ -64,7 +64,7 @@ impl Mongo {
 
     pub(in crate::store) async fn project(&self, id: ProjectId) -> Result<Option<Document>, Error> {
         self.read(Operation("project", "read a project"), |collections| async move {
-            let found = collections.of::<Text>(PROJECTS).find_one(doc! { "_id": integer(id.0) }).await?;
+            let found = collections.one(PROJECTS, Query::of(doc! { "_id": integer(id.0) })).await?;
             Ok(found.map(Text::document))
         })
         .await
@@ -73,7 +73,7 @@ impl Mongo {
     pub(in crate::store) async fn project_by_path(&self, path: String) -> Result<Option<(ProjectId, Document)>, Error> {
         self.read(Operation("project_by_path", "find a project"), |collections| async move {
             let named = doc! { "path_key": path.to_ascii_lowercase() };
-            let found = collections.of::<Text>(PROJECTS).find_one(named).sort(doc! { "as_of": -1 }).await?;
+            let found = collections.one(PROJECTS, Query::of(named).sort(doc! { "as_of": -1 })).await?;
             Ok(found.map(project))
         })
         .await

@@ -12,7 +12,6 @@ use mongodb::options::{Acknowledgment, ClientOptions, ReadPreference, SelectionC
 use mongodb::{Client, Collection, Database};
 use secrecy::{ExposeSecret, SecretString};
 
-use super::documents::{JobDocument, PipelineDocument};
 use super::schema;
 use super::trouble::Trouble;
 
@@ -117,14 +116,6 @@ impl Reach {
 }
 
 impl Collections {
-    pub(super) fn jobs(&self) -> Collection<JobDocument> {
-        self.database.collection(schema::JOBS)
-    }
-
-    pub(super) fn pipelines(&self) -> Collection<PipelineDocument> {
-        self.database.collection(schema::PIPELINES)
-    }
-
     pub(super) fn of<T: Send + Sync>(&self, name: &str) -> Collection<T> {
         self.database.collection(name)
     }

@@ -37,6 +37,16 @@ pub(super) const VERDICTS: &str = "verdicts";
 pub(super) const PIPELINES_BY_ID: &str = "pipelines_by_id";
 /// Pipelines by their last change, with all that a list of them asks.
 pub(super) const PIPELINES_BY_UPDATE: &str = "pipelines_by_update";
+/// Pipelines of each status, newest first.
+pub(super) const PIPELINES_BY_STATUS: &str = "pipelines_by_status";
+/// Pipelines of each ref, newest first.
+pub(super) const PIPELINES_BY_REF: &str = "pipelines_by_ref";
+/// Pipelines of each commit.
+pub(super) const PIPELINES_BY_SHA: &str = "pipelines_by_sha";
+/// Pipelines of each source, newest first.
+pub(super) const PIPELINES_BY_SOURCE: &str = "pipelines_by_source";
+/// Pipelines of each name, newest first.
+pub(super) const PIPELINES_BY_NAME: &str = "pipelines_by_name";
 /// What is counted of pipelines.
 pub(super) const PIPELINES_BY_REPORT: &str = "pipelines_by_report";
 /// Pipelines that need something.
@@ -168,6 +178,14 @@ const INDEXES: [Declared; 8] = [
         vec![
             index(PIPELINES_BY_ID, by_id),
             index(PIPELINES_BY_UPDATE, by_update),
+            index(PIPELINES_BY_STATUS, doc! { "project": 1, "status": 1, "_id": 1, "source": 1, "created_at": 1 }),
+            index(
+                PIPELINES_BY_REF,
+                doc! { "project": 1, "ref": 1, "_id": 1, "source": 1, "status": 1, "tag": 1, "created_at": 1 },
+            ),
+            index(PIPELINES_BY_SHA, doc! { "project": 1, "sha": 1, "_id": 1 }),
+            index(PIPELINES_BY_SOURCE, doc! { "project": 1, "source": 1, "_id": 1, "status": 1, "created_at": 1 }),
+            index(PIPELINES_BY_NAME, doc! { "project": 1, "name": 1, "_id": 1 }),
             index(PIPELINES_BY_REPORT, doc! { "project": 1, "status": 1, "report.piece": 1 }),
             partial(PIPELINES_OPEN, doc! { "project": 1, "_id": 1 }, doc! { "open": { "$gt": 0 } }),
         ]

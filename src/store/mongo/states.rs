@@ -6,7 +6,6 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use futures_util::TryStreamExt;
 use mongodb::bson::{DateTime, doc};
 use serde::Deserialize;
 
@@ -106,7 +105,7 @@ async fn open(collections: &Collections, project: i64, after: i64, limit: usize)
         let mut jobs = collections.cursor::<OpenJob>(JOBS, jobs).await?;
         let mut pipelines = BTreeSet::new();
         while pipelines.len() < limit
-            && let Some(job) = jobs.try_next().await?
+            && let Some(job) = jobs.next().await?
         {
             pipelines.insert(job.pipeline);
         }

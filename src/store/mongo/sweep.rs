@@ -87,7 +87,7 @@ async fn take(collections: &Collections, blob: i64, metadata: Metadata) -> Resul
         return Ok(());
     }
     // It may have been claimed since it was found.
-    let found = collections.of::<Loose>(FILES).find_one(doc! { "_id": blob }).await?;
+    let found = collections.one::<Loose>(FILES, Query::of(doc! { "_id": blob })).await?;
     let Some(Holder { kind, id }) = found.and_then(|found| found.metadata.of) else {
         // Nobody can have read it.
         let free = doc! { "$unset": { "metadata.owner": "" } };

@@ -12,11 +12,12 @@ use crate::store::{Error, Gap};
 impl Sqlite {
     pub(in crate::store) async fn gaps(&self, project: Option<ProjectId>, limit: u64) -> Result<Vec<Gap>, Error> {
         self.read(Operation("gaps", "find gaps"), move |connection| {
-            let project = project.map(|id| integer(id.0));
+            // A range that an index answers, whether it is one project or all.
+            let projects = project.map_or((0, i64::MAX), |id| (integer(id.0), integer(id.0)));
             let mut gaps = snapshot(connection, |connection| {
-                let mut gaps = of_jobs(connection, project, limit)?;
-                gaps.extend(of_pipelines(connection, project, limit)?);
-                gaps.extend(of_failures(connection, project, limit)?);
+                let mut gaps = of_jobs(connection, projects, limit)?;
+                gaps.extend(of_pipelines(connection, projects, limit)?);
+                gaps.extend(of_failures(connection, projects, limit)?);
                 Ok(gaps)
             })?;
             gaps.sort_by_key(|gap| (gap.project, gap.pipeline, gap.job));
@@ -27,19 +28,19 @@ impl Sqlite {
     }
 }
 
-fn of_jobs(connection: &Connection, project: Option<i64>, limit: u64) -> rusqlite::Result<Vec<Gap>> {
+fn of_jobs(connection: &Connection, projects: (i64, i64), limit: u64) -> rusqlite::Result<Vec<Gap>> {
     let mut statement = connection.prepare_cached(
         "SELECT job.project, job.pipeline, job.id, job.started, job.log_piece, job.archived, job.archive_piece,
              failure.problem
          FROM jobs AS job INDEXED BY jobs_open
          LEFT JOIN failures AS failure
              ON failure.project = job.project AND failure.kind = 2 AND failure.target = job.id
-         WHERE job.open > 0 AND (?1 IS NULL OR job.project = ?1)
+         WHERE job.open > 0 AND job.project BETWEEN ?1 AND ?2
          AND NOT EXISTS (SELECT 1 FROM pipelines
                          WHERE pipelines.project = job.project AND pipelines.id = job.pipeline AND pipelines.gone = 1)
          ORDER BY job.project, job.pipeline",
     )?;
-    let mut rows = statement.query(params![project])?;
+    let mut rows = statement.query(projects)?;
     let mut gaps = Vec::new();
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     while let Some(row) = rows.next()?
@@ -56,7 +57,7 @@ fn of_jobs(connection: &Connection, project: Option<i64>, limit: u64) -> rusqlit
     Ok(gaps)
 }
 
-fn of_pipelines(connection: &Connection, project: Option<i64>, limit: u64) -> rusqlite::Result<Vec<Gap>> {
+fn of_pipelines(connection: &Connection, projects: (i64, i64), limit: u64) -> rusqlite::Result<Vec<Gap>> {
     let mut statement = connection.prepare_cached(
         "SELECT pipeline.project, pipeline.id, pipeline.jobs_listed_at IS NULL, pipeline.report_piece,
              pipeline.phase <> 0
@@ -68,10 +69,10 @@ fn of_pipelines(connection: &Connection, project: Option<i64>, limit: u64) -> ru
              (SELECT problem FROM failures
               WHERE project = pipeline.project AND kind IN (1, 3) AND target = pipeline.id ORDER BY kind LIMIT 1)
          FROM pipelines AS pipeline INDEXED BY pipelines_open
-         WHERE pipeline.open > 0 AND pipeline.open & 3 <> 0 AND (?1 IS NULL OR pipeline.project = ?1)
+         WHERE pipeline.open > 0 AND pipeline.open & 3 <> 0 AND pipeline.project BETWEEN ?1 AND ?2
          ORDER BY pipeline.project, pipeline.id",
     )?;
-    let mut rows = statement.query(params![project])?;
+    let mut rows = statement.query(projects)?;
     let mut gaps = Vec::new();
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     while let Some(row) = rows.next()?
@@ -91,7 +92,7 @@ fn of_pipelines(connection: &Connection, project: Option<i64>, limit: u64) -> ru
 
 /// Failures that no missing piece shows: of a job or pipeline that is not stored, or that misses nothing we know of. The
 /// failed report of a pipeline that goes on is not missed: there will be another. Nothing is missed of one that is gone.
-fn of_failures(connection: &Connection, project: Option<i64>, limit: u64) -> rusqlite::Result<Vec<Gap>> {
+fn of_failures(connection: &Connection, projects: (i64, i64), limit: u64) -> rusqlite::Result<Vec<Gap>> {
     let mut statement = connection.prepare_cached(
         "SELECT failure.project, coalesce(job.pipeline, iif(failure.kind = 2, 0, failure.target)),
              iif(failure.kind = 2, failure.target, NULL), failure.problem,
@@ -101,17 +102,17 @@ fn of_failures(connection: &Connection, project: Option<i64>, limit: u64) -> rus
          LEFT JOIN pipelines AS pipeline
              ON failure.kind <> 2 AND pipeline.project = failure.project AND pipeline.id = failure.target
          LEFT JOIN pipelines AS whole ON whole.project = failure.project AND whole.id = coalesce(job.pipeline, pipeline.id)
-         WHERE (?1 IS NULL OR failure.project = ?1) AND coalesce(job.open, 0) <> 2 AND coalesce(whole.gone, 0) = 0
+         WHERE failure.project BETWEEN ?1 AND ?2 AND coalesce(job.open, 0) <> 2 AND coalesce(whole.gone, 0) = 0
          AND coalesce(job.log_piece, '') <> 'failed' AND coalesce(job.archive_piece, '') <> 'failed'
          AND failure.kind <> 4
          AND NOT (failure.kind = 3 AND coalesce(pipeline.phase, 1) = 0)
          AND NOT (pipeline.id IS NOT NULL
                   AND (pipeline.jobs_listed_at IS NULL
                        OR (pipeline.open & 3 <> 0 AND pipeline.report_piece IN ('missing', 'failed', 'not_finished'))))
-         ORDER BY failure.project LIMIT ?2",
+         ORDER BY failure.project LIMIT ?3",
     )?;
     statement
-        .query_map(params![project, integer(limit)], |row| {
+        .query_map(params![projects.0, projects.1, integer(limit)], |row| {
             let job = row.get::<_, Option<i64>>(2)?.map(|id| JobId(natural(id)));
             let kind = match row.get(4)? {
                 2 => "job",

@@ -132,9 +132,8 @@ impl Sqlite {
             snapshot(connection, |connection| {
                 let jobs = connection
                     .prepare_cached(
-                        "SELECT status, started, log_piece, archived, archive_piece, count(*)
-                         FROM jobs INDEXED BY jobs_by_status WHERE project = ?1
-                         GROUP BY status, started, log_piece, archived, archive_piece",
+                        "SELECT status, started, log_piece, archived, archive_piece, count
+                         FROM job_tallies WHERE project = ?1 AND count > 0",
                     )?
                     .query_map([project], |row| {
                         Ok(JobTally {

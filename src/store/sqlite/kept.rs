@@ -48,10 +48,10 @@ impl Sqlite {
     pub(in crate::store) async fn documents(&self) -> Result<HashMap<ProjectId, Documents>, Error> {
         self.read(Operation("documents", "count documents"), |connection| {
             let mut counted: HashMap<ProjectId, Documents> = HashMap::new();
-            for (project, count) in counts(connection, "pipelines")? {
+            for (project, count) in counts(connection, "pipeline_tallies")? {
                 counted.entry(project).or_default().pipelines = count;
             }
-            for (project, count) in counts(connection, "jobs")? {
+            for (project, count) in counts(connection, "job_tallies")? {
                 counted.entry(project).or_default().jobs = count;
             }
             Ok(counted)
@@ -165,9 +165,10 @@ impl Sqlite {
     }
 }
 
+/// Returns how many rows of a kind each project has, as its tallies tell.
 fn counts(connection: &Connection, table: &'static str) -> rusqlite::Result<Vec<(ProjectId, u64)>> {
     connection
-        .prepare_cached(&format!("SELECT project, count(*) FROM {table} GROUP BY project"))?
+        .prepare_cached(&format!("SELECT project, sum(count) FROM {table} GROUP BY project HAVING sum(count) > 0"))?
         .query_map([], |row| Ok((ProjectId(natural(row.get(0)?)), natural(row.get(1)?))))?
         .collect()
 }

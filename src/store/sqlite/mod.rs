@@ -18,6 +18,7 @@ mod journal;
 mod kept;
 mod leases;
 mod listings;
+mod lists;
 mod pipelines;
 mod processes;
 mod progress;

@@ -2,6 +2,7 @@
 
 mod archive_parts;
 mod blobs;
+mod counts;
 mod database;
 mod facts;
 mod file;

@@ -1,0 +1,93 @@
+//! Counts: they are what is stored, whatever was written and removed before.
+
+use std::collections::BTreeMap;
+
+use cistern::domain::Subject;
+use cistern::store::PipelineScope;
+
+use super::*;
+
+const PIPELINES: std::ops::Range<u64> = 70..78;
+
+async fn counts_are_those_of_what_is_stored_whatever_was_written(engine: Engine) {
+    let rig = Rig::new(engine).await;
+    let mut random = fastrand::Rng::with_seed(11);
+    for round in 0..12 {
+        for step in 0..25 {
+            write(&rig, &mut random, round * 25 + step).await;
+        }
+        let mut expected: BTreeMap<(String, &str, &str), u64> = BTreeMap::new();
+        for pipeline in PIPELINES {
+            let key = PipelineKey { project: PROJECT, pipeline: PipelineId(pipeline) };
+            for job in rig.store.jobs_of(key).await.expect("read") {
+                let state = (job.status.as_str().to_owned(), job.log.piece.as_str(), job.archive.piece.as_str());
+                *expected.entry(state).or_default() += 1;
+            }
+        }
+        let (jobs, pipelines) = rig.store.tallies(PROJECT).await.expect("counted");
+        let mut counted = BTreeMap::new();
+        for tally in jobs {
+            let state = (tally.status.as_str().to_owned(), tally.log.as_str(), tally.archive.as_str());
+            *counted.entry(state).or_default() += tally.count;
+        }
+        assert_eq!(counted, expected, "round {round}");
+        let children = list(&rig, PipelineFilter { source: Some("parent_pipeline".into()), ..any() }).await;
+        let plain = list(&rig, any()).await;
+        assert_eq!(pipelines.iter().map(|tally| tally.count).sum::<u64>(), children + plain, "round {round}");
+        for ref_ in [None, Some("main".to_owned()), Some("topic".to_owned()), Some("none".to_owned())] {
+            for status in [None, Some("failed".to_owned()), Some("running".to_owned())] {
+                for scope in [None, Some(PipelineScope::Finished), Some(PipelineScope::Running)] {
+                    list(&rig, PipelineFilter { ref_: ref_.clone(), status: status.clone(), scope, ..any() }).await;
+                }
+            }
+        }
+        let documents = rig.store.documents().await.expect("counted").remove(&PROJECT).unwrap_or_default();
+        assert_eq!((documents.pipelines, documents.jobs), (children + plain, expected.values().sum()));
+    }
+}
+
+fn any() -> PipelineFilter {
+    PipelineFilter::default()
+}
+
+/// Returns how many pipelines there are, of which all are listed.
+async fn list(rig: &Rig, filter: PipelineFilter) -> u64 {
+    let page = rig.store.pipelines(PROJECT, filter.clone(), ALL).await.expect("listed");
+    assert_eq!(page.total, page.rows.len() as u64, "{filter:?}");
+    page.total
+}
+
+/// Writes or removes something.
+async fn write(rig: &Rig, random: &mut fastrand::Rng, step: i64) {
+    let status = *random.choice(&["success", "failed", "running"]).expect("some");
+    let pipeline = random.u64(PIPELINES);
+    let job = JobKey { project: PROJECT, job: JobId(random.u64(700..740)) };
+    let mut document = pipeline_json(pipeline, status, 100 + step);
+    document["ref"] = (*random.choice(&["main", "topic"]).expect("some")).into();
+    document["source"] = (*random.choice(&["push", "parent_pipeline"]).expect("some")).into();
+    match random.u8(0..10) {
+        0..4 => {
+            let change = Pipeline::parse(PROJECT, &raw(&document), at(step)).expect("a pipeline");
+            rig.store.apply(vec![Change::Pipeline(change)]).await.expect("stored");
+        }
+        4..7 => {
+            let mut json = job_json(job.job.0, "build", status);
+            json["pipeline"] = document;
+            rig.store.apply(vec![Change::Job(parse_job(json, step))]).await.expect("stored");
+        }
+        7..9 if rig.store.job(job).await.expect("read").is_some() => {
+            let record = LogRecord { piece: Piece::Whole, size: 10, frames: vec![10], ..LogRecord::missing() };
+            let bytes = Some(Bytes::from_static(b"0123456789"));
+            rig.store.apply(vec![Change::Log { key: job, record, bytes }]).await.expect("stored");
+        }
+        9 if step % 3 == 0 => {
+            let key = PipelineKey { project: PROJECT, pipeline: PipelineId(pipeline) };
+            rig.store.remove(Subject::Pipeline(key)).await.expect("removed");
+        }
+        _ => drop(rig.store.remove(Subject::Job(job)).await.expect("removed")),
+    }
+}
+
+on_both! {
+    counts_are_those_of_what_is_stored_whatever_was_written;
+}
