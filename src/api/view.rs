@@ -242,6 +242,16 @@ impl View {
         file.open(&self.api.store, &self.api.bodies, bytes, method).await
     }
 
+    /// As [`Self::open`], all of it, compressed with gzip.
+    pub(super) async fn open_gzip(
+        &self,
+        _: FileRight,
+        file: &File,
+        method: &Method,
+    ) -> Result<Option<BoxBody>, Problem> {
+        file.open_gzip(&self.api.store, &self.api.bodies, method).await
+    }
+
     /// Returns what GitLab says when there is nothing: whether the project itself is unknown, or only what was asked for.
     async fn nothing_in(&self, project: Seen) -> Problem {
         self.no_project(project).await.unwrap_or(Problem::NotFound)
