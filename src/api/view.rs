@@ -8,6 +8,8 @@ mod coverage;
 mod lists;
 mod parts;
 
+pub(super) use self::lists::Roster;
+
 use std::future::{Ready, ready};
 use std::time::Duration;
 
