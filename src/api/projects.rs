@@ -171,6 +171,6 @@ pub(super) async fn show(
     project: web::Path<String>,
     view: View,
 ) -> Result<HttpResponse, Problem> {
-    let held = view.document(view.visible(&project).await?).await?;
+    let held = view.document(&project).await?;
     Ok(reply::json(&request, held.provenance, held.row.text))
 }
