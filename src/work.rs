@@ -14,6 +14,8 @@ pub enum Target {
     Project(ProjectId),
     /// Whatever project is at a path, by a hash of it: only readers ask so, and the path itself is with the work.
     Path(u64),
+    /// The newest of our projects: only readers ask for them, passes list all.
+    Projects,
     /// What changed lately in one of a project's two listings of pipelines: only readers ask for it, passes read them to the end.
     Pipelines(ProjectId, PipelineSource),
     /// A pipeline: its record and its jobs' documents; offers what they still need.
@@ -35,21 +37,22 @@ impl Target {
         Self::Path(hasher.finish())
     }
 
-    /// Returns the project it belongs to; of a path nobody knows it yet, and 0 is no project.
+    /// Returns the project it belongs to; of a path nobody knows it yet, of a list of projects it is none, and 0 is no project.
     pub fn project(&self) -> ProjectId {
         match self {
-            Self::Path(_) => ProjectId(0),
+            Self::Path(_) | Self::Projects => ProjectId(0),
             Self::Project(project) | Self::Pipelines(project, _) => *project,
             Self::Pipeline(key) | Self::Report(key) | Self::Bridges(key) => key.project,
             Self::Job(key) => key.project,
         }
     }
 
-    /// Returns `path`, `project`, `pipelines`, `pipeline`, `report`, `job` or `bridges`.
+    /// Returns `path`, `project`, `projects`, `pipelines`, `pipeline`, `report`, `job` or `bridges`.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Path(_) => "path",
             Self::Project(_) => "project",
+            Self::Projects => "projects",
             Self::Pipelines(..) => "pipelines",
             Self::Pipeline(_) => "pipeline",
             Self::Report(_) => "report",
@@ -58,7 +61,7 @@ impl Target {
         }
     }
 
-    /// Returns the target of a stored kind and ids, if there is such a kind; a path is not stored.
+    /// Returns the target of a stored kind and ids, if there is such a kind; paths and lists of projects are not stored.
     pub fn from_parts(kind: &str, project: ProjectId, id: u64) -> Option<Self> {
         match kind {
             "project" => Some(Self::Project(project)),
@@ -76,6 +79,7 @@ impl Target {
     pub fn id(&self) -> u64 {
         match self {
             Self::Path(hash) => *hash,
+            Self::Projects => 0,
             Self::Project(project) => project.0,
             Self::Pipelines(_, source) => *source as u64,
             Self::Pipeline(key) | Self::Report(key) | Self::Bridges(key) => key.pipeline.0,

@@ -5,26 +5,27 @@
 //! for the whole. A blob that is replaced while it is read stays readable for 10 min (design, section 4.5); a reader
 //! slower than that is cut off.
 
+mod frames;
+
 use std::cell::RefCell;
 use std::io;
 use std::ops::Range;
 
-use actix_web::body::{BoxBody, MessageBody, SizedStream};
+use actix_web::body::{BodyStream, BoxBody, MessageBody, SizedStream};
 use actix_web::http::Method;
 use bytes::{self as body, Buf};
-use futures_util::TryStreamExt;
-use futures_util::stream::{self, Stream};
+use futures_util::stream::{self, BoxStream, Stream};
+use futures_util::{StreamExt, TryStreamExt};
 use tracing::error;
 use zstd::bulk::Decompressor;
-use zstd::stream::raw::{Decoder, InBuffer, Operation, OutBuffer};
 
+use self::frames::Frames;
 use super::answer::Problem;
 use super::bodies::{Bodies, SMALL_BYTES};
+use super::coding::Coding;
+use super::gzip::gzipped;
 use crate::domain::BlobId;
 use crate::store::{self, CHUNK_BYTES, FRAME_BYTES, Store};
-
-/// Decompressed bytes handed on at once: some 50 µs of work between two looks of the runtime at other readers.
-const PIECE_BYTES: usize = 64 * 1024;
 
 /// A blob as readers see it. What it hashes to tells it from every other.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -90,7 +91,7 @@ impl File {
     ) -> Result<Option<BoxBody>, Problem> {
         let Some(length) = self.length(store, &bytes).await? else { return Ok(None) };
         if method == Method::HEAD {
-            return Ok(Some(SizedStream::new(length, stream::empty::<Result<body::Bytes, Broken>>()).boxed()));
+            return Ok(Some(without_bytes(length)));
         }
         if let (Self::Zstd { blob, size, .. }, Bytes::Part(part)) = (self, &bytes)
             && *size <= SMALL_BYTES
@@ -99,14 +100,36 @@ impl File {
         }
         let (blob, from, skip) = self.place(&bytes);
         let Some(chunks) = Chunks::open(store, blob, from).await? else { return Ok(None) };
-        let body = match (self, bytes) {
-            (Self::Zstd { .. }, Bytes::Part(_)) => {
-                let frames = Frames::new().map_err(|_| Problem::Away)?;
-                SizedStream::new(length, Box::pin(trimmed(decompressed(chunks, frames), skip, length))).boxed()
-            }
-            _ => SizedStream::new(length, Box::pin(trimmed(plain(chunks), skip, length))).boxed(),
-        };
-        Ok(Some(body))
+        let stream = if bytes == Bytes::AsStored { plain(chunks).boxed() } else { self.as_seen(chunks)? };
+        Ok(Some(SizedStream::new(length, Box::pin(trimmed(stream, skip, length))).boxed()))
+    }
+
+    /// As [`Self::open`], all of it, compressed with gzip: how long that gets is known beforehand of what is small only.
+    pub(super) async fn open_gzip(
+        &self,
+        store: &Store,
+        bodies: &Bodies,
+        method: &Method,
+    ) -> Result<Option<BoxBody>, Problem> {
+        let (Self::Plain { blob, size, .. } | Self::Zstd { blob, size, .. }) = self;
+        let head = method == Method::HEAD;
+        if *size <= SMALL_BYTES && self.is_zstd() {
+            let whole = small_gzip(store, bodies, *blob, *size).await?;
+            return Ok(whole.map(|whole| if head { without_bytes(whole.len() as u64) } else { whole.boxed() }));
+        }
+        if head {
+            return Ok(Some(BodyStream::new(stream::empty::<Result<body::Bytes, Broken>>()).boxed()));
+        }
+        let Some(chunks) = Chunks::open(store, *blob, 0).await? else { return Ok(None) };
+        Ok(Some(BodyStream::new(Box::pin(gzipped(self.as_seen(chunks)?, *size))).boxed()))
+    }
+
+    /// Turns what is stored into what readers see.
+    fn as_seen(&self, chunks: Chunks) -> Result<BoxStream<'static, Result<body::Bytes, Broken>>, Problem> {
+        Ok(match self {
+            Self::Plain { .. } => plain(chunks).boxed(),
+            Self::Zstd { .. } => decompressed(chunks, Frames::new().map_err(|_| Problem::Away)?).boxed(),
+        })
     }
 
     /// Returns how many bytes the body has, or `None` when the blob is gone.
@@ -152,9 +175,14 @@ impl File {
     }
 }
 
+/// Says how long a body is without having it.
+fn without_bytes(length: u64) -> BoxBody {
+    SizedStream::new(length, stream::empty::<Result<body::Bytes, Broken>>()).boxed()
+}
+
 /// Returns a small log or report whole, or `None` when the blob is gone.
 async fn small(store: &Store, bodies: &Bodies, blob: BlobId, size: u64) -> Result<Option<body::Bytes>, Problem> {
-    if let Some(whole) = bodies.get(blob) {
+    if let Some(whole) = bodies.get((blob, Coding::Identity)) {
         return Ok(Some(whole));
     }
     // One frame of raw bytes that fill no chunk: compressed, they fit into one.
@@ -167,8 +195,19 @@ async fn small(store: &Store, bodies: &Bodies, blob: BlobId, size: u64) -> Resul
             return Err(Problem::Unusable);
         }
     };
-    bodies.keep(blob, whole.clone());
+    bodies.keep((blob, Coding::Identity), whole.clone());
     Ok(Some(whole))
+}
+
+/// As [`small`], compressed with gzip.
+async fn small_gzip(store: &Store, bodies: &Bodies, blob: BlobId, size: u64) -> Result<Option<body::Bytes>, Problem> {
+    if let Some(coded) = bodies.get((blob, Coding::Gzip)) {
+        return Ok(Some(coded));
+    }
+    let Some(whole) = small(store, bodies, blob, size).await? else { return Ok(None) };
+    let coded = body::Bytes::from(Coding::Gzip.encode(&whole).ok_or(Problem::Unusable)?);
+    bodies.keep((blob, Coding::Gzip), coded.clone());
+    Ok(Some(coded))
 }
 
 /// Decompresses one frame; each thread keeps what that takes.
@@ -254,96 +293,4 @@ fn decompressed(chunks: Chunks, frames: Frames) -> impl Stream<Item = Result<bod
             }
         }
     })
-}
-
-/// Decompresses concatenated frames piece by piece; chunks end anywhere within a frame.
-struct Frames {
-    decoder: Decoder<'static>,
-    input: body::Bytes,
-    /// Whether the decoder is between two frames.
-    between: bool,
-}
-
-impl Frames {
-    fn new() -> io::Result<Self> {
-        Ok(Self { decoder: Decoder::new()?, input: body::Bytes::new(), between: true })
-    }
-
-    /// Takes the next chunk; the one before must be used up.
-    fn feed(&mut self, chunk: body::Bytes) {
-        self.input = chunk;
-    }
-
-    /// Returns the next piece, or `None` when it takes another chunk to make one.
-    fn piece(&mut self) -> io::Result<Option<body::Bytes>> {
-        let mut piece = vec![0; PIECE_BYTES];
-        let mut filled = 0;
-        while filled < piece.len() {
-            let mut input = InBuffer::around(&self.input);
-            let mut output = OutBuffer::around(&mut piece[filled..]);
-            let hint = self.decoder.run(&mut input, &mut output)?;
-            let (consumed, written) = (input.pos(), output.pos());
-            if consumed > 0 || written > 0 {
-                self.between = hint == 0;
-            }
-            filled += written;
-            self.input.advance(consumed);
-            if consumed == 0 && written == 0 {
-                break;
-            }
-        }
-        piece.truncate(filled);
-        Ok((filled > 0).then(|| body::Bytes::from(piece)))
-    }
-
-    /// Checks that the blob did not end within a frame.
-    fn end(&self) -> io::Result<()> {
-        if self.between { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Decompresses a blob that is stored in chunks of `chunk` bytes.
-    fn read(blob: &[u8], chunk: usize) -> io::Result<Vec<u8>> {
-        let mut frames = Frames::new()?;
-        let mut whole = Vec::new();
-        for chunk in blob.chunks(chunk) {
-            frames.feed(body::Bytes::copy_from_slice(chunk));
-            while let Some(piece) = frames.piece()? {
-                assert!(piece.len() <= PIECE_BYTES);
-                whole.extend_from_slice(&piece);
-            }
-            assert!(frames.input.is_empty(), "a chunk is used up before the next one");
-        }
-        frames.end().map(|()| whole)
-    }
-
-    fn frames(raw: &[u8], frame: usize) -> Vec<u8> {
-        raw.chunks(frame).flat_map(|part| zstd::bulk::compress(part, 3).expect("compresses")).collect()
-    }
-
-    #[test]
-    fn frames_are_joined_wherever_the_chunks_end() {
-        let noise: Vec<u8> = (0..700_000_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
-        let zeros = vec![0; 5_000_000];
-        for raw in [&noise[..], &zeros[..], b"one line\n", b""] {
-            let blob = frames(raw, crate::store::FRAME_BYTES);
-            for chunk in [1021, crate::store::CHUNK_BYTES] {
-                assert_eq!(read(&blob, chunk).expect("whole frames"), raw, "{} bytes by {chunk}", raw.len());
-            }
-        }
-        assert_eq!(read(&frames(b"byte by byte", 5), 1).expect("whole frames"), b"byte by byte");
-    }
-
-    #[test]
-    fn a_blob_that_ends_within_a_frame_or_is_no_frame_is_an_error() {
-        let blob = frames(&[7; 1000], 600);
-        for length in [1, 5, blob.len() - 1] {
-            assert!(read(&blob[..length], 100).is_err(), "{length} bytes");
-        }
-        assert!(read(b"no zstd at all, but plain text", 100).is_err());
-    }
 }

@@ -13,7 +13,7 @@ const WORTH_BYTES: usize = 1024;
 const ZSTD_LEVEL: i32 = 1;
 
 /// How a body is sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Coding {
     Identity,
     Gzip,
@@ -43,6 +43,14 @@ impl Coding {
     /// As [`Coding::accepted`], for a body of this many bytes that is made for one answer.
     pub(super) fn worthwhile(headers: &HeaderMap, bytes: usize) -> Self {
         if bytes < WORTH_BYTES { Self::Identity } else { Self::accepted(headers) }
+    }
+
+    /// As [`Coding::accepted`], for a body of this many bytes that is stored as zstd: only another coding has to be worthwhile.
+    pub(super) fn of_stored(headers: &HeaderMap, bytes: u64) -> Self {
+        match Self::accepted(headers) {
+            Self::Gzip if bytes < WORTH_BYTES as u64 => Self::Identity,
+            coding => coding,
+        }
     }
 
     /// Returns the word of `Content-Encoding`.

@@ -42,7 +42,7 @@ pub(super) async fn projects(
     }
     let (choice, paging) = (projects::chosen_by(&query)?, query.paging()?);
     let (subgroups, _) = (query.flag("include_subgroups")?, query.flag("with_shared")?);
-    let facts = view.project_facts().await?;
+    let (facts, roster) = view.project_facts().await?;
     let Some(group) = Group::find(&group, &facts, subgroups) else {
         // A token that is none is refused, whatever it asks for.
         if view.named().is_ok() {
@@ -52,11 +52,11 @@ pub(super) async fn projects(
     };
     // Whoever sees none of its projects does not learn that there is such a group.
     let any = Choice { group: Some(Group { subgroups: true, ..group.clone() }), ..Choice::default() };
-    let (first, _) = view.projects_of(any.of(facts.clone()), Slice { offset: 0, limit: 1 }).await?;
+    let (first, _) = view.projects_of(roster, any.of(facts.clone()), Slice { offset: 0, limit: 1 }).await?;
     if first.page.rows.is_empty() {
         return Err(Problem::GroupNotFound);
     }
     let chosen = Choice { group: Some(group), ..choice }.of(facts);
-    let listed = projects::page(&query, &view, chosen, paging.slice()).await?;
+    let listed = projects::page(&query, &view, roster, chosen, paging.slice()).await?;
     Ok(listing::respond(&request, &query, paging, &listed))
 }

@@ -62,7 +62,7 @@ pub(super) const TRACE: Operation = Operation {
     id: "getJobTrace",
     tag: "jobs",
     summary: "A job's log",
-    about: "",
+    about: "Whole, it is sent as zstd or gzip to who takes them; a part of it is sent as it is.",
     parameters: &[],
     answer: Answer::Log,
     problems: &[],

@@ -20,6 +20,7 @@ mod cors;
 mod files;
 mod freshness;
 mod groups;
+mod gzip;
 mod jobs;
 mod link;
 mod listing;

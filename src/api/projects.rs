@@ -8,7 +8,7 @@ use super::openapi::{Answer, KEYSET, Kind, Operation, PAGING, Parameter, paramet
 use super::provenance::Listed;
 use super::query::Query;
 use super::simple::simple;
-use super::view::View;
+use super::view::{Roster, View};
 use super::{listing, reply};
 use crate::domain::ProjectId;
 use crate::store::Slice;
@@ -29,7 +29,9 @@ pub(super) const LIST: Operation = Operation {
     id: "listProjects",
     tag: "projects",
     summary: "The cached projects",
-    about: "`membership` is accepted: what is cached is what Cistern's token is a member of. By key with `order_by=id` only.",
+    about: "`membership` is accepted: what is cached is what Cistern's token is a member of. By key with `order_by=id` only. GitLab \
+            is asked for the newest hundred when the list is older than `api.max_age`: where there are more, it is not complete \
+            until the next pass.",
     parameters: &[
         CHOSEN_BY,
         &[
@@ -101,8 +103,9 @@ pub(super) async fn list(request: HttpRequest, view: View) -> Result<HttpRespons
         return by_key(&request, &query, &view, choice).await;
     }
     let paging = query.shallow_paging("Project")?;
-    let chosen = choice.of(view.project_facts().await?);
-    let listed = page(&query, &view, chosen, paging.slice()).await?;
+    let (facts, roster) = view.project_facts().await?;
+    let chosen = choice.of(facts);
+    let listed = page(&query, &view, roster, chosen, paging.slice()).await?;
     Ok(listing::respond(&request, &query, paging, &listed))
 }
 
@@ -112,15 +115,22 @@ async fn by_key(request: &HttpRequest, query: &Query, view: &View, choice: Choic
     }
     let per_page = query.paging()?.per_page;
     let key = if choice.ascending { "id_after" } else { "id_before" };
-    let chosen = choice.of(view.project_facts().await?);
-    let (listed, last) = view.projects_of(chosen, Slice { offset: 0, limit: per_page }).await?;
+    let (facts, roster) = view.project_facts().await?;
+    let chosen = choice.of(facts);
+    let (listed, last) = view.projects_of(roster, chosen, Slice { offset: 0, limit: per_page }).await?;
     let next = last.filter(|_| listed.page.total > per_page).map(|last| (key, last.to_string()));
     Ok(listing::respond_keyset(request, query, per_page, &shown(query, listed)?, next))
 }
 
 /// Returns a page of chosen projects.
-pub(super) async fn page(query: &Query, view: &View, chosen: Vec<ProjectId>, slice: Slice) -> Result<Listed, Problem> {
-    let (listed, _) = view.projects_of(chosen, slice).await?;
+pub(super) async fn page(
+    query: &Query,
+    view: &View,
+    roster: Roster,
+    chosen: Vec<ProjectId>,
+    slice: Slice,
+) -> Result<Listed, Problem> {
+    let (listed, _) = view.projects_of(roster, chosen, slice).await?;
     shown(query, listed)
 }
 
@@ -161,6 +171,6 @@ pub(super) async fn show(
     project: web::Path<String>,
     view: View,
 ) -> Result<HttpResponse, Problem> {
-    let held = view.document(view.visible(&project).await?).await?;
+    let held = view.document(&project).await?;
     Ok(reply::json(&request, held.provenance, held.row.text))
 }

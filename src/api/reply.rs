@@ -1,7 +1,7 @@
 //! The answers that are documents and files: one place for what every good answer has.
 //!
-//! Guarantees: whoever has this version already gets a 304; a part is of one version; nothing is compressed twice; no cache
-//! that readers share keeps an answer.
+//! Guarantees: whoever has this version already gets a 304; a part is of one version; what is stored compressed is sent so to
+//! whoever takes that; no cache that readers share keeps an answer.
 
 use std::ops::Range;
 
@@ -79,8 +79,8 @@ pub(super) async fn file(
 ) -> Result<Option<HttpResponse>, Problem> {
     let headers = request.headers();
     // A part is of the bytes that readers see, so that it means the same however they are stored.
-    let stored = file.is_zstd() && !headers.contains_key(RANGE) && Coding::accepted(headers) == Coding::Zstd;
-    let coding = if stored { Coding::Zstd } else { Coding::Identity };
+    let coded = file.is_zstd() && !headers.contains_key(RANGE);
+    let coding = if coded { Coding::of_stored(headers, file.size()) } else { Coding::Identity };
     let validators = Validators::of(&file, coding, provenance.as_of);
     if validators.are_known(headers) {
         let mut response = begin(StatusCode::NOT_MODIFIED, provenance, &validators);
@@ -95,10 +95,14 @@ pub(super) async fn file(
             return Ok(Some(unsatisfiable(provenance, &validators, size)));
         }
         Wanted::Part(part) => (StatusCode::PARTIAL_CONTENT, Bytes::Part(part.clone())),
-        Wanted::Whole if stored => (StatusCode::OK, Bytes::AsStored),
+        Wanted::Whole if coding == Coding::Zstd => (StatusCode::OK, Bytes::AsStored),
         Wanted::Whole => (StatusCode::OK, Bytes::Part(0..size)),
     };
-    let Some(body) = view.open(right, &file, bytes, request.method()).await? else { return Ok(None) };
+    let body = match coding {
+        Coding::Gzip => view.open_gzip(right, &file, request.method()).await?,
+        Coding::Identity | Coding::Zstd => view.open(right, &file, bytes, request.method()).await?,
+    };
+    let Some(body) = body else { return Ok(None) };
     let mut response = begin(status, provenance, &validators);
     response.insert_header((ACCEPT_RANGES, "bytes"));
     head(&mut response);

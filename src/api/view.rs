@@ -8,6 +8,8 @@ mod coverage;
 mod lists;
 mod parts;
 
+pub(super) use self::lists::Roster;
+
 use std::future::{Ready, ready};
 use std::time::Duration;
 
@@ -54,16 +56,17 @@ impl View {
     /// Finds a project by id or by path, for its pipelines and jobs. A numeric one need not be cached: a pipeline may be
     /// cached before its project is.
     pub(super) async fn project(&self, text: &str) -> Result<Seen, Problem> {
-        Ok(self.reader.see(self.visible(text).await?).await?)
+        let (project, _) = self.visible(text).await?;
+        Ok(self.reader.see(project).await?)
     }
 
-    /// Finds a project by id or by path, for its own document only.
-    pub(super) async fn visible(&self, text: &str) -> Result<Visible, Problem> {
+    /// Finds a project by id or by path, for its own document only, and whether it was fetched for that.
+    async fn visible(&self, text: &str) -> Result<(Visible, bool), Problem> {
         Ok(match Address::of(text)? {
-            Address::Id(id) => self.reader.visible(id).await?,
+            Address::Id(id) => (self.reader.visible(id).await?, false),
             Address::Path(path) => match self.reader.find(&path).await {
-                Err(Denied::NotFound) if self.reader.may_look_for(&path) => self.look_for(&path).await?,
-                found => found?,
+                Err(Denied::NotFound) if self.reader.may_look_for(&path) => (self.look_for(&path).await?, true),
+                found => (found?, false),
             },
         })
     }
@@ -111,14 +114,18 @@ impl View {
         Ok(self.reader.archive(project, job_key(project, id)?).await?)
     }
 
-    /// Returns a project's document.
-    pub(super) async fn document(&self, project: Visible) -> Result<Held<Document>, Problem> {
+    /// Returns the document of a project, by its id or path.
+    pub(super) async fn document(&self, project: &str) -> Result<Held<Document>, Problem> {
+        let (project, fetched) = self.visible(project).await?;
         let id = project.project();
         let target = Target::Project(id);
         let held = self
             .held((target, Cause::Read), || self.api.store.project(id), |document| Standing::aging(document.as_of))
             .await?;
         match held {
+            Some(held) if fetched => {
+                Ok(Held { provenance: Provenance { source: Source::Miss, ..held.provenance }, ..held })
+            }
             Some(held) => Ok(held),
             None => Err(self.forgotten(Subject::Project { project: id }).await.unwrap_or(Problem::ProjectNotFound)),
         }
@@ -240,6 +247,16 @@ impl View {
         method: &Method,
     ) -> Result<Option<BoxBody>, Problem> {
         file.open(&self.api.store, &self.api.bodies, bytes, method).await
+    }
+
+    /// As [`Self::open`], all of it, compressed with gzip.
+    pub(super) async fn open_gzip(
+        &self,
+        _: FileRight,
+        file: &File,
+        method: &Method,
+    ) -> Result<Option<BoxBody>, Problem> {
+        file.open_gzip(&self.api.store, &self.api.bodies, method).await
     }
 
     /// Returns what GitLab says when there is nothing: whether the project itself is unknown, or only what was asked for.

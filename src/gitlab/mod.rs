@@ -132,6 +132,12 @@ impl Gitlab {
         pages::keyset(body, &self.0.origin, "page of projects", Project::parse).await
     }
 
+    /// Lists the hundred projects with the highest ids of those that the token is a member of.
+    pub async fn newest_projects(&self, class: Class) -> Result<Listing<Project>, Error> {
+        let body = self.0.ask(class, Question::NewestProjects).await?;
+        pages::keyset(body, &self.0.origin, "page of projects", Project::parse).await
+    }
+
     /// Reads a project by its numeric id.
     pub async fn project(&self, class: Class, id: ProjectId) -> Result<Project, Error> {
         pages::object(self.0.ask(class, Question::Project(id)).await?, "project", Project::parse).await

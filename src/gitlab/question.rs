@@ -43,6 +43,8 @@ pub(super) enum AboutQuestion {
 pub(super) enum Question {
     User,
     Projects,
+    /// The projects with the highest ids.
+    NewestProjects,
     Project(ProjectId),
     ProjectByPath(Box<str>),
     /// Whether pipelines can be listed.
@@ -82,7 +84,7 @@ impl Question {
     pub(super) fn endpoint(&self) -> Endpoint {
         match self {
             Self::User => Endpoint::User,
-            Self::Projects => Endpoint::Projects,
+            Self::Projects | Self::NewestProjects => Endpoint::Projects,
             Self::Project(_) | Self::ProjectByPath(_) => Endpoint::Project,
             Self::AnyPipeline(_) | Self::Pipelines { .. } | Self::Latest { .. } => Endpoint::Pipelines,
             Self::Pipeline(_) => Endpoint::Pipeline,
@@ -120,6 +122,10 @@ impl Question {
             Self::User => url.write_str("/user"),
             Self::Projects => {
                 url.push_str("/projects?membership=true&order_by=id&sort=asc&pagination=keyset&per_page=100");
+                Ok(())
+            }
+            Self::NewestProjects => {
+                url.push_str("/projects?membership=true&order_by=id&sort=desc&pagination=keyset&per_page=100");
                 Ok(())
             }
             Self::Project(id) => write!(url, "/projects/{id}"),
@@ -178,6 +184,7 @@ impl fmt::Display for Question {
         match self {
             Self::User => f.write_str("read the user of a token"),
             Self::Projects => f.write_str("list projects"),
+            Self::NewestProjects => f.write_str("list the newest projects"),
             Self::Project(id) => write!(f, "read project {id}"),
             Self::ProjectByPath(path) => write!(f, "read project {}", path.escape_debug()),
             Self::AnyPipeline(project) => write!(f, "list a pipeline of project {project}"),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Found, Ingest, Task, Trouble};
 use crate::domain::{Pipeline, PipelineSource, ProjectId, Timestamp};
 use crate::gitlab::{self, Kind};
-use crate::store::{Change, Listing, PipelineState};
+use crate::store::{Change, ListOf, Listing, PipelineState};
 use crate::work::{Target, Work};
 
 /// How long before the watermark it begins: what GitLab's replicas showed late, a pass has missed as well.
@@ -46,7 +46,7 @@ impl Ingest {
         // Of a page that was full the last row's equals may be on the next one.
         let cut = oldest.filter(|_| page.next.is_some()).map(|oldest| oldest.plus(Duration::from_millis(1)));
         let since = cut.or(after).unwrap_or(Timestamp::from_millis(0));
-        found.facts.push(Change::Listed(project, source, Listing { as_of: page.as_of, since }));
+        found.facts.push(Change::Listed(ListOf::Pipelines(project, source), Listing { as_of: page.as_of, since }));
         Ok(())
     }
 }

@@ -15,6 +15,7 @@ mod log;
 mod metrics;
 mod pipeline;
 mod policy;
+mod projects;
 mod report;
 mod trouble;
 mod unit;
@@ -138,6 +139,10 @@ impl Ingest {
     pub async fn run(&self, task: &Task<'_>) -> Result<Found, Trouble> {
         let mut found = Found::default();
         let project = match (task.target, task.path) {
+            (Target::Projects, _) => {
+                self.newest_projects(task, &mut found).await?;
+                return Ok(found);
+            }
             (Target::Project(id), _) => {
                 if self.any_forgotten(vec![Subject::Project { project: id }]).await? {
                     return Ok(found);
@@ -159,7 +164,7 @@ impl Ingest {
             return Ok(found);
         }
         match task.target {
-            Target::Path(_) | Target::Project(_) => {}
+            Target::Path(_) | Target::Project(_) | Target::Projects => {}
             Target::Pipelines(project, source) => self.listing(task, project, source, &mut found).await?,
             Target::Pipeline(key) => self.pipeline(task, key, &mut found).await?,
             Target::Report(key) => self.report(task, key, &mut found).await?,
@@ -206,7 +211,7 @@ impl Ingest {
                 self.any_forgotten(vec![project, Subject::Pipeline(key)]).await
             }
             Target::Pipelines(project, _) => self.any_forgotten(vec![Subject::Project { project }]).await,
-            Target::Path(_) | Target::Project(_) | Target::Job(_) => Ok(false),
+            Target::Path(_) | Target::Project(_) | Target::Projects | Target::Job(_) => Ok(false),
         }
     }
 

@@ -14,7 +14,7 @@ use super::sweep::Sweep;
 use super::{Config, LEASE, PassError, Reconciler, Selection};
 use crate::domain::{Project, ProjectId, Timestamp};
 use crate::gitlab::{self, Kind};
-use crate::store::{Change, Lease};
+use crate::store::{Change, Lease, ListOf, Listing};
 
 /// How often the jobs of young pipelines are listed again (design, section 4.3).
 const AUDIT_EVERY: Duration = Duration::from_secs(24 * 3600);
@@ -84,8 +84,11 @@ impl Reconciler {
         let report = Mutex::new(Report::default());
         let marks: HashMap<ProjectId, Timestamp> = self.store.marks().await?.into_iter().collect();
         let mut roll = Roll::new(self, only);
+        let (mut all, mut listed_at) = (matches!(only, Only::All), None);
         while let Some(Group { projects: ours, as_of: now, malformed, lost }) = roll.next().await? {
             self.store_projects(&ours).await?;
+            listed_at.get_or_insert(now);
+            all &= malformed == 0;
             {
                 let mut report = report.lock().unwrap_or_else(PoisonError::into_inner);
                 if malformed > 0 {
@@ -104,6 +107,10 @@ impl Reconciler {
                 stream::iter(sweeps).buffer_unordered(self.config.projects).collect().await;
             // What concerns one project is in the report; what concerns all ends the pass.
             swept.into_iter().collect::<Result<(), PassError>>()?;
+        }
+        // Readers need not have them listed again for a while.
+        if let Some(listed_at) = listed_at.filter(|_| all) {
+            self.store.apply(vec![Change::Listed(ListOf::Projects, Listing::whole(listed_at))]).await?;
         }
         let mut report = report.into_inner().unwrap_or_else(PoisonError::into_inner);
         report.gitlab_calls = self.gitlab.calls() - calls;

@@ -57,7 +57,7 @@ impl Report {
 
     pub(super) fn count(&mut self, target: Target) {
         match target {
-            Target::Path(_) | Target::Project(_) | Target::Pipelines(..) => {}
+            Target::Path(_) | Target::Project(_) | Target::Projects | Target::Pipelines(..) => {}
             Target::Pipeline(_) => self.pipelines += 1,
             Target::Report(_) => self.reports += 1,
             Target::Job(_) => self.jobs += 1,

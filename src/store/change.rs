@@ -4,10 +4,9 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use bytes::Bytes;
 
-use super::Listing;
+use super::{ListOf, Listing};
 use crate::domain::{
-    ArchiveRecord, Document, Job, JobKey, LogRecord, Pipeline, PipelineKey, PipelineSource, Project, ProjectId,
-    ReportRecord, Timestamp,
+    ArchiveRecord, Document, Job, JobKey, LogRecord, Pipeline, PipelineKey, Project, ProjectId, ReportRecord, Timestamp,
 };
 use crate::work::{Cause, Lane, Target};
 
@@ -124,8 +123,8 @@ pub enum Change {
     },
     /// Inserts or replaces a pipeline's trigger jobs, a JSON array of GitLab's documents, if these are not older.
     Bridges(PipelineKey, Document),
-    /// Notes what a listing of a project's pipelines showed, unless a later one is noted.
-    Listed(ProjectId, PipelineSource, Listing),
+    /// Notes what a look at a list showed, unless a later one is noted.
+    Listed(ListOf, Listing),
     /// Appends journal entries, leased to this process.
     Append(Vec<Entry>),
     /// Notes that a worker starts these entries: raises `attempts`, marks them as running.

@@ -9,14 +9,12 @@ use prometheus_client::registry::Registry;
 use tracing::{Span, debug_span};
 
 use super::{
-    About, Change, Entry, Error, Failure, Gap, Health, JobFilter, JobRow, JobTally, Lease, Listing, Mongo, Page,
-    PipelineFilter, PipelineRow, PipelineState, PipelineTally, Progress, ProjectJobFilter, Slice, Space, Sqlite,
+    About, Change, Entry, Error, Failure, Gap, Health, JobFilter, JobRow, JobTally, Lease, ListOf, Listing, Mongo,
+    Page, PipelineFilter, PipelineRow, PipelineState, PipelineTally, Progress, ProjectJobFilter, Slice, Space, Sqlite,
     TokenHash, Verdict,
 };
 use super::{Config, Place, mongo, sqlite};
-use crate::domain::{
-    BlobId, Document, Finding, JobKey, PipelineId, PipelineKey, PipelineSource, ProjectFacts, ProjectId, Timestamp,
-};
+use crate::domain::{BlobId, Document, Finding, JobKey, PipelineId, PipelineKey, ProjectFacts, ProjectId, Timestamp};
 
 /// An open store. Clones share it.
 ///
@@ -154,8 +152,8 @@ contract! {
     /// Returns a project's progress; `None` before its first complete pass.
     fn progress(project: ProjectId) -> Result<Option<Progress>, Error>;
 
-    /// Returns what a reader's last look at a listing of a project's pipelines showed.
-    fn listing(project: ProjectId, source: PipelineSource) -> Result<Option<Listing>, Error>;
+    /// Returns what the last look at a list showed.
+    fn listing(list: ListOf) -> Result<Option<Listing>, Error>;
 
     /// Returns the progress of every project that has some.
     fn all_progress() -> Result<Vec<(ProjectId, Progress)>, Error>;

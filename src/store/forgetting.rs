@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use super::Change;
+use super::{Change, ListOf};
 use crate::domain::{BlobId, JobKey, PipelineKey, Subject};
 use crate::work::Target;
 
@@ -50,7 +50,8 @@ pub(super) fn take_out(changes: &mut Vec<Change>, forgotten: &HashSet<Subject>) 
 fn of(change: &Change) -> Vec<Subject> {
     match change {
         Change::Project(project) => vec![Subject::Project { project: project.id }],
-        Change::Listed(project, ..) => vec![Subject::Project { project: *project }],
+        Change::Listed(ListOf::Pipelines(project, _), _) => vec![Subject::Project { project: *project }],
+        Change::Listed(ListOf::Projects, _) => Vec::new(),
         Change::Pipeline(pipeline) | Change::Sketch(pipeline) => of_pipeline(pipeline.key),
         Change::JobsListed(key, _) | Change::Report { key, .. } => of_pipeline(*key),
         Change::Gone(key) | Change::Bridges(key, _) => of_pipeline(*key),
@@ -67,7 +68,7 @@ fn of(change: &Change) -> Vec<Subject> {
         Change::Fail { target: Target::Pipeline(key) | Target::Report(key) | Target::Bridges(key), .. } => {
             of_pipeline(*key)
         }
-        Change::Fail { target: Target::Path(_), .. } => Vec::new(),
+        Change::Fail { target: Target::Path(_) | Target::Projects, .. } => Vec::new(),
         Change::Append(_) | Change::Start(_) | Change::Postpone(..) | Change::Finish(..) => Vec::new(),
         Change::Mark(_) | Change::Unmark(..) => Vec::new(),
     }

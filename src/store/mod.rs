@@ -38,8 +38,8 @@ pub use kept::{
 };
 pub use mongo::Mongo;
 pub use rows::{
-    COUNTED, Failure, Fence, Gap, JobFilter, JobRow, JobTally, Lease, Listing, Page, PipelineFilter, PipelineOrder,
-    PipelineRow, PipelineScope, PipelineState, PipelineTally, Progress, ProjectJobFilter, Slice, Span,
+    COUNTED, Failure, Fence, Gap, JobFilter, JobRow, JobTally, Lease, ListOf, Listing, Page, PipelineFilter,
+    PipelineOrder, PipelineRow, PipelineScope, PipelineState, PipelineTally, Progress, ProjectJobFilter, Slice, Span,
 };
 pub use share::{Claimant, Grant, grant};
 pub use sqlite::Sqlite;

@@ -3,8 +3,8 @@
 use serde::Serialize;
 
 use crate::domain::{
-    ArchiveRecord, Document, JobId, JobKey, LogRecord, Piece, PipelineId, PipelineKey, ProjectId, ReportRecord, Status,
-    Timestamp,
+    ArchiveRecord, Document, JobId, JobKey, LogRecord, Piece, PipelineId, PipelineKey, PipelineSource, ProjectId,
+    ReportRecord, Status, Timestamp,
 };
 use crate::work::Target;
 
@@ -289,13 +289,34 @@ pub struct Progress {
     pub full_pass_at: Option<Timestamp>,
 }
 
-/// What one look at a listing of a project's pipelines showed.
+/// What GitLab lists and readers have looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ListOf {
+    /// The projects that the token is a member of.
+    Projects,
+    /// One of a project's two listings of pipelines.
+    Pipelines(ProjectId, PipelineSource),
+}
+
+/// What one look at a list showed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Listing {
     /// GitLab's clock at the look.
     pub as_of: Timestamp,
-    /// Everything that was updated since then was in it.
+    /// Every pipeline that was updated, every project that was created since then was in it.
     pub since: Timestamp,
+}
+
+impl Listing {
+    /// Makes what a look at the whole list showed.
+    pub fn whole(as_of: Timestamp) -> Self {
+        Self { as_of, since: Timestamp::from_millis(0) }
+    }
+
+    /// Returns whether the whole list was looked at.
+    pub fn is_whole(&self) -> bool {
+        *self == Self::whole(self.as_of)
+    }
 }
 
 /// Proof of holding a lease: grows each time the lease is taken.

@@ -159,7 +159,7 @@ async fn find(view: &View, path: &(String, String)) -> Result<(FileRight, Held<J
 fn body(reading: Reading, method: &Method) -> BoxBody {
     match (reading.size(), method == Method::HEAD) {
         (Some(size), true) => SizedStream::new(size, stream::empty::<Result<bytes::Bytes, parts::Error>>()).boxed(),
-        (None, true) => BoxBody::new(()),
+        (None, true) => BodyStream::new(stream::empty::<Result<bytes::Bytes, parts::Error>>()).boxed(),
         (Some(size), false) => SizedStream::new(size, Box::pin(reading.into_stream())).boxed(),
         (None, false) => BodyStream::new(Box::pin(reading.into_stream())).boxed(),
     }

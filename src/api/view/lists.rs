@@ -9,7 +9,7 @@ use crate::api::answer::Problem;
 use crate::api::freshness::{self, Standing};
 use crate::api::provenance::{Held, Listed, Provenance, Source};
 use crate::domain::{Document, PipelineSource, ProjectFacts, ProjectId, Timestamp};
-use crate::store::{JobFilter, Listing, Page, PipelineFilter, PipelineRow, ProjectJobFilter, Slice};
+use crate::store::{JobFilter, ListOf, Listing, Page, PipelineFilter, PipelineRow, ProjectJobFilter, Slice};
 use crate::work::{Cause, Target};
 
 /// Projects that are looked at together to find those that a reader may see.
@@ -28,7 +28,7 @@ impl View {
         let known = |document: &Document| Standing::last(document.as_of);
         let document = self.held((Target::Project(id), Cause::Read), || self.api.store.project(id), known).await?;
         let looked = match document {
-            Some(_) => self.look(id, listing_of(&filter)).await?,
+            Some(_) => self.look(ListOf::Pipelines(id, listing_of(&filter))).await?,
             None => Look::default(),
         };
         let page = self.api.store.pipelines(id, filter, slice).await?;
@@ -49,11 +49,14 @@ impl View {
         Ok(Listed { page, provenance: Provenance { source: looked.source, as_of }, complete, counted: true })
     }
 
-    /// Has GitLab asked what changed in a project's pipelines, when it was not a moment ago.
-    async fn look(&self, project: ProjectId, source: PipelineSource) -> Result<Look, Problem> {
-        let target = Target::Pipelines(project, source);
+    /// Has GitLab asked what is new in a list, when it was not a moment ago.
+    async fn look(&self, list: ListOf) -> Result<Look, Problem> {
+        let target = match list {
+            ListOf::Projects => Target::Projects,
+            ListOf::Pipelines(project, source) => Target::Pipelines(project, source),
+        };
         let judge = |listing: &Listing| Standing::aging(listing.as_of);
-        match self.held((target, Cause::Read), || self.api.store.listing(project, source), judge).await {
+        match self.held((target, Cause::Read), || self.api.store.listing(list), judge).await {
             Ok(Some(held)) => {
                 // A list is held before anybody looks.
                 let source =
@@ -80,16 +83,25 @@ impl View {
         Ok(Listed { page, provenance, complete, counted: true })
     }
 
-    /// Returns what lists of projects are chosen by, of all cached projects: only for choosing, before
-    /// [`projects_of`](Self::projects_of) says which of the chosen ones can be seen.
-    pub(in crate::api) async fn project_facts(&self) -> Result<Vec<(ProjectId, ProjectFacts)>, Problem> {
-        Ok(self.api.store.project_facts().await?)
+    /// Returns what lists of projects are chosen by, of all our projects: only for choosing, before
+    /// [`projects_of`](Self::projects_of) says which of the chosen ones can be seen. GitLab is asked for the newest ones before,
+    /// in one call for all readers, whoever they are.
+    pub(in crate::api) async fn project_facts(&self) -> Result<(Vec<(ProjectId, ProjectFacts)>, Roster), Problem> {
+        let looked = self.look(ListOf::Projects).await?;
+        let facts = self.api.store.project_facts().await?;
+        let passed = self.api.store.completed_ago("reconcile").await?.map(|ago| Timestamp::now().minus(ago));
+        // Besides the newest ones, our token may have become a member of older projects since the last pass.
+        let is_whole = looked.listing.is_some_and(|listing| listing.is_whole()) && looked.source != Source::Stale;
+        let complete = passed.is_some() && (is_whole || self.api.through.max_age().is_none());
+        let as_of = looked.listing.map(|listing| listing.as_of).or(passed);
+        Ok((facts, Roster { provenance: Provenance { source: looked.source, as_of }, complete }))
     }
 
     /// Returns a page of those of the chosen projects that can be seen, in their order, and the last one's id. How many there
     /// are in all is known only to who sees everything; for others it is only whether there are more.
     pub(in crate::api) async fn projects_of(
         &self,
+        roster: Roster,
         chosen: Vec<ProjectId>,
         slice: Slice,
     ) -> Result<(Listed, Option<ProjectId>), Problem> {
@@ -122,16 +134,13 @@ impl View {
         let ids: Vec<ProjectId> = seen.into_iter().skip(offset).take(limit).collect();
         let last = ids.last().copied();
         let page = Page { rows: self.api.store.project_documents(ids).await?, total };
-        // Every pass begins by listing them.
-        let passed = self.api.store.completed_ago("reconcile").await?;
-        let as_of = passed.map(|ago| Timestamp::now().minus(ago));
         let counted = self.reader.sees_everything();
-        Ok((Listed { page, provenance: Provenance::hit(as_of), complete: as_of.is_some(), counted }, last))
+        Ok((Listed { page, provenance: roster.provenance, complete: roster.complete, counted }, last))
     }
 
     /// Returns the newest pipeline of a ref, or of the project's default branch.
     pub(in crate::api) async fn latest(&self, project: Seen, ref_: Option<String>) -> Result<Held<Document>, Problem> {
-        let looked = self.look(project.project(), PipelineSource::Plain).await?;
+        let looked = self.look(ListOf::Pipelines(project.project(), PipelineSource::Plain)).await?;
         let ref_ = match ref_ {
             Some(ref_) => ref_,
             None => match self.api.store.project(project.project()).await? {
@@ -184,7 +193,14 @@ impl View {
     }
 }
 
-/// What a look at a listing of pipelines showed, and where that came from.
+/// What is known of the list of our projects.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::api) struct Roster {
+    provenance: Provenance,
+    complete: bool,
+}
+
+/// What a look at a list showed, and where that came from.
 struct Look {
     source: Source,
     listing: Option<Listing>,

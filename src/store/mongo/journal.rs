@@ -19,10 +19,10 @@ use super::schema::{FAILURES, JOURNAL, MARKS};
 use super::trouble::{DUPLICATE_KEY, Trouble};
 use super::values::{date, integer, natural, small, time};
 use super::{Mongo, listings};
-use crate::domain::{PipelineSource, ProjectId, Timestamp};
+use crate::domain::{ProjectId, Timestamp};
 use crate::store::change::{DEATHS, POISON};
 use crate::store::metrics::Operation;
-use crate::store::{Change, Entry, EntryId, Error, Failure, Listing};
+use crate::store::{Change, Entry, EntryId, Error, Failure, ListOf, Listing};
 use crate::work::{Cause, Lane, Target};
 
 /// Entries that one call of `adopt` takes at most.
@@ -156,7 +156,7 @@ pub(super) struct Ending {
     failed: Vec<(Target, String, u32)>,
     marks: Vec<i64>,
     unmarks: Vec<(i64, DateTime)>,
-    listed: Vec<(ProjectId, PipelineSource, Listing)>,
+    listed: Vec<(ListOf, Listing)>,
 }
 
 impl Ending {
@@ -174,7 +174,7 @@ impl Ending {
                 self.failed.push((*target, problem.clone(), *attempts));
                 self.finished.extend(ids(entries));
             }
-            Change::Listed(project, source, listing) => self.listed.push((*project, *source, *listing)),
+            Change::Listed(list, listing) => self.listed.push((*list, *listing)),
             Change::Mark(project) => self.marks.push(integer(project.0)),
             Change::Unmark(project, seen) => self.unmarks.push((integer(project.0), date(*seen))),
             _ => {}

@@ -23,7 +23,7 @@ pub(super) const JOURNAL: &str = "journal";
 pub(super) const FAILURES: &str = "failures";
 pub(super) const MARKS: &str = "marks";
 pub(super) const PROGRESS: &str = "progress";
-/// What readers' looks at the listings of pipelines showed.
+/// What looks at GitLab's lists showed.
 pub(super) const LISTINGS: &str = "listings";
 pub(super) const LEASES: &str = "leases";
 /// Tombstones.

@@ -65,7 +65,7 @@ fn apply(connection: &Connection, owner: Owner, mut changes: Vec<Change>) -> Res
             Change::Fail { target, entries, problem, attempts } => {
                 journal::fail(connection, owner.id, (&target, &entries), &problem, attempts, &mut touched)?;
             }
-            Change::Listed(project, source, listing) => listings::note(connection, project, source, listing)?,
+            Change::Listed(list, listing) => listings::note(connection, list, listing)?,
             Change::Mark(project) => journal::mark(connection, project)?,
             Change::Unmark(project, seen) => journal::unmark(connection, project, seen)?,
         }

@@ -91,6 +91,7 @@ pub(super) fn target(target: &Target) -> (i64, i64, i64) {
         Target::Pipelines(..) => 6,
         // Never stored: who still wants it asks again.
         Target::Path(_) => 7,
+        Target::Projects => 8,
     };
     (kind, integer(target.project().0), integer(target.id()))
 }

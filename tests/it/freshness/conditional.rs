@@ -16,10 +16,11 @@ async fn filled(log_bytes: usize) -> (Rig, Serving, Vec<String>) {
     let project = world.add_project("group/app");
     let pipeline = world.add_pipeline(project, PipelineSpec::default());
     let archive = Archive::zip([("x", &[7; 50_000][..])]).expect("an archive");
-    let spec = JobSpec::new("unit")
-        .log(Log::generated(log_bytes, 7, true))
-        .junit(Junit::generated(400, 3, 7))
-        .archive(archive);
+    let log = match log_bytes {
+        0..1024 => Log::bytes(vec![b'x'; log_bytes]),
+        _ => Log::generated(log_bytes, 7, true),
+    };
+    let spec = JobSpec::new("unit").log(log).junit(Junit::generated(400, 3, 7)).archive(archive);
     let job = world.add_job(pipeline, spec);
     for number in 0..8 {
         let other = world.add_job(pipeline, JobSpec::new(&format!("lint {number}")));
@@ -103,15 +104,17 @@ async fn every_coding_holds_the_same_and_head_tells_it_without_a_body() {
             assert!(decoded(&answer) == plain.body, "{path} {coding}");
             let head = ask(serving.address(), "HEAD", path, &accept).await;
             assert_eq!((head.status, head.body.len()), (answer.status, 0), "{path}");
-            for name in ["etag", "content-encoding", "content-type", "content-length", "x-cistern-cache"] {
+            for name in
+                ["etag", "content-encoding", "content-type", "content-length", "transfer-encoding", "x-cistern-cache"]
+            {
                 assert_eq!(head.header(name), answer.header(name), "{path} {name}");
             }
             assert_eq!(answer.header("x-content-type-options"), "nosniff");
             let smaller = answer.body.len() < plain.body.len() / 2;
             match (number, coding) {
-                // Stored compressed: sent so to who takes it, and never compressed again.
-                (0 | 2, "zstd") => assert!(smaller && answer.header("content-encoding") == "zstd", "{path}"),
-                (0..=2, _) => assert_eq!(answer.header("content-encoding"), "", "{path}"),
+                (0 | 2, _) => assert!(smaller && answer.header("content-encoding") == coding, "{path} {coding}"),
+                // An archive is compressed already.
+                (1, _) => assert_eq!(answer.header("content-encoding"), "", "{path}"),
                 (4 | 7, _) => assert!(
                     answer.body.len() < plain.body.len() && answer.header("content-encoding") == coding,
                     "{path}"
@@ -119,6 +122,67 @@ async fn every_coding_holds_the_same_and_head_tells_it_without_a_body() {
                 _ => {}
             }
         }
+    }
+    serving.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_is_sent_as_the_reader_takes_it() {
+    // A log that is sent in one piece, one that is streamed.
+    for bytes in [20_000, 3_000_000] {
+        let (_rig, serving, paths) = filled(bytes).await;
+        let trace = async |method: &str, headers: &[(&str, &str)]| {
+            let answer = ask(serving.address(), method, &paths[0], headers).await;
+            (answer.header("content-encoding").to_owned(), answer)
+        };
+        let (_, plain) = trace("GET", &[]).await;
+        assert_eq!(plain.body.len(), bytes);
+        for (accepted, coding) in [
+            ("gzip", "gzip"),
+            ("gzip, deflate", "gzip"),
+            ("gzip, deflate, br, zstd", "zstd"),
+            ("gzip;q=0.5, zstd;q=0.5", "zstd"),
+            ("gzip, zstd;q=0", "gzip"),
+            ("identity;q=0, gzip;q=0.1", "gzip"),
+            ("gzip;q=0, identity", ""),
+            ("br", ""),
+        ] {
+            let (sent, answer) = trace("GET", &[("Accept-Encoding", accepted)]).await;
+            assert_eq!(sent, coding, "{accepted}");
+            assert!(decoded(&answer) == plain.body, "{accepted}");
+            assert_eq!(answer.header("vary").split(',').next(), Some("Accept-Encoding"));
+            assert_eq!(answer.header("content-type"), "text/plain; charset=utf-8");
+        }
+        // Twice: what is small was kept.
+        for _ in 0..2 {
+            let (_, answer) = trace("GET", &[("Accept-Encoding", "gzip")]).await;
+            let (_, head) = trace("HEAD", &[("Accept-Encoding", "gzip")]).await;
+            let small = bytes < 64 * 1024;
+            let length = if small { answer.body.len().to_string() } else { String::new() };
+            assert_eq!((answer.header("content-length"), head.header("content-length")), (&*length, &*length));
+            assert_eq!(head.header("transfer-encoding"), if small { "" } else { "chunked" });
+        }
+        // A part is of the plain log, whatever version the reader had.
+        let (_, coded) = trace("GET", &[("Accept-Encoding", "gzip")]).await;
+        let (gzip, range) = (("Accept-Encoding", "gzip"), ("Range", "bytes=5-14"));
+        let (sent, part) = trace("GET", &[gzip, range]).await;
+        assert_eq!((part.status, &*sent, part.body.as_slice()), (206, "", &plain.body[5..15]));
+        let (sent, other) = trace("GET", &[gzip, range, ("If-Range", coded.header("etag"))]).await;
+        assert_eq!(
+            (other.status, &*sent, other.body.len()),
+            (200, "", bytes),
+            "of the coded version there are no parts"
+        );
+        serving.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tiny_log_is_not_compressed_for_a_reader() {
+    let (_rig, serving, paths) = filled(900).await;
+    for (coding, sent) in [("gzip", ""), ("zstd", "zstd")] {
+        let answer = ask(serving.address(), "GET", &paths[0], &[("Accept-Encoding", coding)]).await;
+        assert_eq!((answer.header("content-encoding"), decoded(&answer).len()), (sent, 900));
     }
     serving.stop().await;
 }

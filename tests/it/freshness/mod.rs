@@ -5,6 +5,7 @@ mod listings;
 mod misses;
 mod parts;
 mod paths;
+mod projects;
 mod running;
 mod unreachable;
 

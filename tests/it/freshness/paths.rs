@@ -26,7 +26,9 @@ async fn fifty_readers_of_a_path_that_is_not_cached_cost_one_call() {
     rig.fake.reset_counters();
     for answer in get_at_once(serving.address(), "/api/v4/projects/Group%2Fnew", 50).await {
         assert_eq!((answer.status, answer.json()["id"].as_u64()), (200, Some(new.0)));
+        assert_eq!(answer.source(), "miss");
     }
+    assert_eq!(get(serving.address(), "/api/v4/projects/group%2Fnew").await.source(), "hit");
     assert_eq!(rig.fake.requests().total, 1);
     let list = get(serving.address(), "/api/v4/projects/group%2Fnew/pipelines").await;
     assert_eq!((list.json()[0]["id"].as_u64(), list.header("x-cistern-complete")), (Some(pipeline.0), "true"));

@@ -252,6 +252,18 @@ impl Behind {
         }
     }
 
+    /// Makes every look at a list of GitLab an hour older.
+    pub(crate) async fn age_looks(&self) {
+        match self {
+            Self::File(_) => self.sql("UPDATE listings SET as_of = as_of - 3600000"),
+            Self::Database(database) => {
+                let earlier = doc! { "$dateSubtract": { "startDate": "$as_of", "unit": "hour", "amount": 1 } };
+                let change = vec![doc! { "$set": { "as_of": earlier } }];
+                database.collection::<Document>("listings").update_many(doc! {}, change).await.expect("aged");
+            }
+        }
+    }
+
     /// Lets every lease expire.
     pub(crate) async fn expire_leases(&self) {
         match self {

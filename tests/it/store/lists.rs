@@ -1,7 +1,7 @@
 //! Lists: what they are chosen and sorted by, and how far they are counted.
 
 use cistern::domain::{Document, PipelineSource, ProjectFacts, Status};
-use cistern::store::{COUNTED, Listing, PipelineOrder, PipelineScope, ProjectJobFilter, Span};
+use cistern::store::{COUNTED, ListOf, Listing, PipelineOrder, PipelineScope, ProjectJobFilter, Span};
 
 use super::*;
 
@@ -129,18 +129,28 @@ async fn the_last_look_at_each_listing_is_kept(engine: Engine) {
     let rig = Rig::new(engine).await;
     let (plain, child) = (PipelineSource::Plain, PipelineSource::Child);
     let looked = |as_of, since| Listing { as_of: at(as_of), since: at(since) };
-    for (source, listing) in
-        [(plain, looked(5, 1)), (plain, looked(4, 0)), (child, looked(2, 2)), (plain, looked(6, 3))]
-    {
-        let note = Change::Listed(PROJECT, source, listing);
+    let of = |source| ListOf::Pipelines(PROJECT, source);
+    for (list, target, listing) in [
+        (of(plain), Target::Pipelines(PROJECT, plain), looked(5, 1)),
+        (of(plain), Target::Pipelines(PROJECT, plain), looked(4, 0)),
+        (of(child), Target::Pipelines(PROJECT, child), looked(2, 2)),
+        (of(plain), Target::Pipelines(PROJECT, plain), looked(6, 3)),
+        (ListOf::Projects, Target::Projects, looked(8, 7)),
+        (ListOf::Projects, Target::Projects, Listing::whole(at(9))),
+        (ListOf::Projects, Target::Projects, looked(8, 7)),
+    ] {
+        let note = Change::Listed(list, listing);
         // Facts or not, alone or with the end of work.
-        let end = Change::Finish(Target::Pipelines(PROJECT, source), Vec::new());
+        let end = Change::Finish(target, Vec::new());
         rig.store.apply(vec![note, end]).await.expect("noted");
     }
-    for (project, source, listing) in
-        [(PROJECT, plain, Some(looked(6, 3))), (PROJECT, child, Some(looked(2, 2))), (ProjectId(8), plain, None)]
-    {
-        assert_eq!(rig.store.listing(project, source).await.expect("read"), listing);
+    for (list, listing) in [
+        (of(plain), Some(looked(6, 3))),
+        (of(child), Some(looked(2, 2))),
+        (ListOf::Pipelines(ProjectId(8), plain), None),
+        (ListOf::Projects, Some(Listing::whole(at(9)))),
+    ] {
+        assert_eq!(rig.store.listing(list).await.expect("read"), listing, "{list:?}");
     }
     for source in [plain, child] {
         let entry = Entry::new(Target::Pipelines(PROJECT, source), Lane::Live, Cause::Planned, at(0));
