@@ -141,7 +141,7 @@ impl Samples {
         let mut pipeline = self.pipeline.clone();
         // A pipeline each two minutes, the last of them recently.
         let minutes = i64::try_from(number)? * 2;
-        let at = jiff::Timestamp::from_second(1_760_000_000 + minutes * 60)?.to_string();
+        let at = Timestamp::from_millis((1_760_000_000 + minutes * 60) * 1000).to_string();
         pipeline["id"] = id.into();
         pipeline["iid"] = own.into();
         pipeline["project_id"] = project.into();

@@ -106,6 +106,10 @@ async fn a_file_of_an_earlier_version_is_migrated() {
     let scope = Some(cistern::store::PipelineScope::Tags);
     let tags = PipelineFilter { scope, name: Some("nightly".into()), ..PipelineFilter::default() };
     assert_eq!(store.pipelines(PROJECT, tags, ALL).await.expect("listed").total, 1);
+    let of_ref = PipelineFilter { ref_: Some("v1".into()), ..PipelineFilter::default() };
+    assert_eq!(store.pipelines(PROJECT, of_ref, ALL).await.expect("listed").total, 1);
+    let documents = store.documents().await.expect("counted").remove(&PROJECT).unwrap_or_default();
+    assert_eq!((documents.pipelines, documents.jobs), (1, 1), "what was stored before is counted");
     let log = store.job(JOB).await.expect("read").expect("stored").log;
     assert_eq!((log.piece, log.delivered()), (Piece::Whole, 9));
     let oldest = store.oldest_blobs(BlobKind::Log, None, 9).await.expect("read");
