@@ -64,7 +64,7 @@ pub(crate) fn logs(figures: &mut Figures) -> Result<(), Box<dyn Error>> {
         return Err(format!("{bytes} of {raw} bytes of logs were cached").into());
     }
     let name = "real build logs (fixtures/logs), stored";
-    let what = "raw, with GitLab's time stamps";
-    figures.against(name, stored as f64 / 1e3, "kB", raw as f64 / 1e3, what).aim(Aim::RatioAtMost(0.125));
+    figures.against(name, stored as f64 / 1e3, "kB", raw as f64 / 1e3, "raw, with GitLab's time stamps");
+    figures.plain("… raw in times of that", raw as f64 / stored as f64, "×").aim(Aim::AtLeast(8.0));
     Ok(())
 }
