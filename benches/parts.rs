@@ -229,7 +229,7 @@ fn store(criterion: &mut Criterion) {
     });
     let text: String =
         (0..).map(|line| format!("2026-11-24T10:00:00.{line:06}Z 00O test {line} passed\n")).take(400).collect();
-    let frame = Bytes::from(zstd::bulk::compress(text.as_bytes(), 1).expect("compressed"));
+    let frame = Bytes::from(zstd::bulk::compress(text.as_bytes(), 4).expect("compressed"));
     let key = JobKey { project: PROJECT, job: JobId(1) };
     runtime.block_on(store.apply(stored(1, text.len() as u64, &frame))).expect("stored");
     criterion.bench_function("read a log of 20 kB and its job's row", |bencher| {

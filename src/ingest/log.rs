@@ -11,8 +11,9 @@ use crate::masking::Masker;
 use crate::store::{Change, FRAME_BYTES};
 use crate::work::{Cause, Target};
 
-/// zstd level of stored logs: higher ones cost six times the time for a fifth of the space.
-const LEVEL: i32 = 1;
+/// zstd level of stored logs. Of real build logs whole frames are stored at 8.4 times less than their size (340 MB/s), at level 1
+/// at 7.8 (840 MB/s), at level 9 at 9.4 (130 MB/s); logs of 20 kB cost and gain next to nothing at any of the lower ones.
+const LEVEL: i32 = 4;
 
 /// What a look found, ready to be published.
 pub(super) struct Look {
