@@ -107,7 +107,11 @@ impl Figures {
             aims += 1;
             if !reached {
                 let of = if figure.name == subject { String::new() } else { format!("{subject} ") };
-                short.push(format!("{of}{} ({} {}, aim {aim})", figure.name, number(figure.value), figure.unit));
+                let is = match (aim, figure.ratio()) {
+                    (Aim::RatioAtMost(_), Some(ratio)) => format!("{ratio:.3} × ideal"),
+                    _ => format!("{} {}", number(figure.value), figure.unit),
+                };
+                short.push(format!("{of}{} ({is}, aim {aim})", figure.name));
             }
         }
         let reached = aims - short.len();

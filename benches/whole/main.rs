@@ -2,9 +2,10 @@
 //! its time.
 //!
 //! The made-up GitLab and the load generator run in this process, so that what is said of processor time and memory is the
-//! program's alone. Each figure is shown beside its ideal; all of them are written to `target/bench/figures.json`, and as
-//! the table of the README to stdout. Figures that several runs gave are medians. `cargo bench --bench whole -- warm` runs
-//! the parts whose names contain `warm`.
+//! program's alone. Each figure is shown beside its ideal and its aim; all of them are written to `target/bench/figures.json`,
+//! and as the table of the README to stdout, with a last line of which aims were reached. A benchmark is no test: it ends
+//! well when they were not, and badly when something could not be measured. Figures that several runs gave are medians.
+//! `cargo bench --bench whole -- warm` runs the parts whose names contain `warm`.
 
 mod backfill;
 mod caching;
