@@ -8,19 +8,21 @@ use std::time::{Duration, Instant};
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use bytes::Bytes;
 use cistern::demo::fake::{Delivery, FakeGitlab, JobSpec, Options, PipelineSpec, World};
-use cistern::domain::{
-    BlobId, Job, JobId, JobKey, LogRecord, Piece, PipelineId, PipelineKey, ProjectId, Schedule, Timestamp,
-};
-use cistern::queue::{self, Offer, Queue};
-use cistern::store::{Change, Place, Store};
+use cistern::domain::{Job, JobId, JobKey, LogRecord, Piece, PipelineId, PipelineKey, ProjectId, Schedule, Timestamp};
+use cistern::log::Request;
+use cistern::parts::LogReader;
+use cistern::queue::{self, Offer, Queue, Role, Share};
+use cistern::store::{Change, Entry, Place, Store};
 use cistern::webhook::event;
 use cistern::webhook::verify::Verifier;
 use cistern::work::{Cause, Lane, Target, Work};
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use futures_util::TryStreamExt;
 use serde_json::value::RawValue;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 const SIGNING_TOKEN: &str = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 
@@ -95,31 +97,90 @@ fn journal(criterion: &mut Criterion) {
     };
     let queue = Queue::new(config, store.clone());
     let ids = Arc::new(AtomicU64::new(1));
-    criterion.bench_function(&format!("offer and commit one hint, {CALLERS} callers"), |bencher| {
-        bencher.iter_custom(|hints| runtime.block_on(offer(&queue, &ids, hints)));
+    criterion.bench_function("commit one journal entry, one at a time", |bencher| {
+        bencher.iter(|| runtime.block_on(store.apply(vec![entry(&ids)])).expect("committed"));
     });
+    criterion.bench_function(&format!("commit one journal entry, {CALLERS} callers"), |bencher| {
+        let (store, ids) = (store.clone(), Arc::clone(&ids));
+        let once = move || {
+            let (store, entry) = (store.clone(), entry(&ids));
+            async move { store.apply(vec![entry]).await.expect("committed") }
+        };
+        bencher.iter_custom(|times| runtime.block_on(by_callers(times, once.clone())));
+    });
+    criterion.bench_function(&format!("offer and commit one hint, {CALLERS} callers"), |bencher| {
+        let (queue, ids) = (queue.clone(), Arc::clone(&ids));
+        let once = move || {
+            let (queue, hint) = (queue.clone(), hint(PipelineId(ids.fetch_add(1, Ordering::Relaxed))));
+            async move { assert_eq!(queue.offer(hint).await, Offer::Accepted) }
+        };
+        bencher.iter_custom(|times| runtime.block_on(by_callers(times, once.clone())));
+    });
+    // Only a process whose heartbeat is fresh trusts what it knows of its own entries.
+    let stop = CancellationToken::new();
+    let (kept, stopped) = (queue.clone(), stop.clone());
+    let maintained = runtime.spawn(async move { kept.maintain(&NoPermits, Role::Observer, stopped).await });
+    let coalesced = async || queue.offer(hint(PipelineId(1))).await == Offer::Coalesced;
+    while !runtime.block_on(coalesced()) {}
+    criterion.bench_function("offer a hint that an entry stands for already", |bencher| {
+        bencher.iter(|| assert!(runtime.block_on(coalesced())));
+    });
+    stop.cancel();
+    runtime.block_on(maintained).expect("ended");
     runtime.block_on(store.close()).expect("closed");
 }
 
-/// Offers at least so many hints for targets of their own; returns what so many took.
-async fn offer(queue: &Queue, ids: &Arc<AtomicU64>, hints: u64) -> Duration {
-    let each = hints.div_ceil(CALLERS);
+/// Asks for nothing.
+struct NoPermits;
+
+impl Share for NoPermits {
+    fn total(&self) -> u32 {
+        1
+    }
+
+    fn held(&self) -> u32 {
+        0
+    }
+
+    fn wanted(&self) -> u32 {
+        0
+    }
+
+    fn granted(&self, _permits: u32) {}
+}
+
+/// A hint that nobody works on soon.
+fn hint(pipeline: PipelineId) -> Work {
+    let target = Target::Pipeline(PipelineKey { project: PROJECT, pipeline });
+    let due = Timestamp::now().plus(Duration::from_secs(3600));
+    Work { target, lane: Lane::Live, cause: Cause::Changed, due, listed: None, path: None }
+}
+
+/// A journal entry for a target of its own.
+fn entry(ids: &AtomicU64) -> Change {
+    let Work { target, lane, cause, due, .. } = hint(PipelineId(ids.fetch_add(1, Ordering::Relaxed)));
+    Change::Append(vec![Entry::new(target, lane, cause, due)])
+}
+
+/// Does something at least so many times, by all callers at once; returns what so many took.
+async fn by_callers<F>(times: u64, once: impl Fn() -> F + Clone + Send + 'static) -> Duration
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let each = times.div_ceil(CALLERS);
     let began = Instant::now();
     let mut callers = JoinSet::new();
     for _ in 0..CALLERS {
-        let (queue, ids) = (queue.clone(), Arc::clone(ids));
+        let once = once.clone();
         callers.spawn(async move {
             for _ in 0..each {
-                let pipeline = PipelineId(ids.fetch_add(1, Ordering::Relaxed));
-                let target = Target::Pipeline(PipelineKey { project: PROJECT, pipeline });
-                let due = Timestamp::now().plus(Duration::from_secs(3600));
-                let work = Work { target, lane: Lane::Live, cause: Cause::Changed, due, listed: None, path: None };
-                assert_eq!(queue.offer(work).await, Offer::Accepted);
+                let done = once();
+                done.await;
             }
         });
     }
     callers.join_all().await;
-    began.elapsed().mul_f64(hints as f64 / (each * CALLERS) as f64)
+    began.elapsed().mul_f64(times as f64 / (each * CALLERS) as f64)
 }
 
 /// An ended job as GitLab lists it, with another id.
@@ -134,17 +195,18 @@ fn job(id: u64) -> Job {
 }
 
 /// Bytes that do not compress, as frames are.
-fn frame(bytes: usize) -> Bytes {
+fn incompressible(bytes: usize) -> Bytes {
     let mut random = fastrand::Rng::with_seed(7);
     std::iter::repeat_with(|| random.u8(..)).take(bytes).collect()
 }
 
-fn stored(id: u64, log: &Bytes) -> Vec<Change> {
+/// What is written of an ended job with a log of so many bytes in one frame.
+fn stored(id: u64, size: u64, frame: &Bytes) -> Vec<Change> {
     let job = job(id);
     let pipeline = job.pipeline.clone();
-    let frames = vec![u32::try_from(log.len()).expect("small")];
-    let record = LogRecord { piece: Piece::Whole, size: 20_000, frames, ..LogRecord::missing() };
-    let publish = Change::Log { key: job.key, record, bytes: Some(log.clone()) };
+    let frames = vec![u32::try_from(frame.len()).expect("small")];
+    let record = LogRecord { piece: Piece::Whole, size, frames, ..LogRecord::missing() };
+    let publish = Change::Log { key: job.key, record, bytes: Some(frame.clone()) };
     vec![Change::Pipeline(pipeline), Change::Job(Box::new(job)), publish]
 }
 
@@ -152,12 +214,12 @@ fn store(criterion: &mut Criterion) {
     let runtime = Runtime::new().expect("a runtime");
     let directory = TempDir::new().expect("a directory");
     let store = open(&runtime, &directory);
-    let log = frame(20_000);
+    let log = incompressible(20_000);
     let mut id = 1_000_000;
     criterion.bench_function("store a job and its log of 20 kB, one at a time", |bencher| {
         let next = || {
             id += 1;
-            stored(id, &log)
+            stored(id, 20_000, &log)
         };
         bencher.iter_batched(
             next,
@@ -165,18 +227,24 @@ fn store(criterion: &mut Criterion) {
             BatchSize::SmallInput,
         );
     });
+    let text: String =
+        (0..).map(|line| format!("2026-11-24T10:00:00.{line:06}Z 00O test {line} passed\n")).take(400).collect();
+    let frame = Bytes::from(zstd::bulk::compress(text.as_bytes(), 4).expect("compressed"));
     let key = JobKey { project: PROJECT, job: JobId(1) };
-    runtime.block_on(store.apply(stored(1, &log))).expect("stored");
+    runtime.block_on(store.apply(stored(1, text.len() as u64, &frame))).expect("stored");
     criterion.bench_function("read a log of 20 kB and its job's row", |bencher| {
-        bencher.iter(|| {
-            runtime.block_on(async {
-                let row = store.job(key).await.expect("read").expect("stored");
-                let blob: BlobId = row.log.blob.expect("held");
-                store.chunk(blob, 0).await.expect("read").expect("held").len()
-            })
-        });
+        bencher.iter(|| runtime.block_on(read(&store, key)));
     });
+    assert_eq!(runtime.block_on(read(&store, key)), text.len());
     runtime.block_on(store.close()).expect("closed");
+}
+
+/// Reads a log as a reader gets it; returns how long it is.
+async fn read(store: &Store, key: JobKey) -> usize {
+    let row = store.job(key).await.expect("read").expect("stored");
+    let reading = LogReader::new(store, &row.log).read(Request::default()).await.expect("read");
+    let pieces = reading.into_stream().map_ok(|piece| piece.len());
+    pieces.try_fold(0, async |sum, piece| Ok(sum + piece)).await.expect("whole")
 }
 
 criterion_group! {

@@ -8,7 +8,7 @@ use cistern::demo::fake::{FakeGitlab, Options, World};
 use tempfile::TempDir;
 
 use super::child::{self, Backfill};
-use super::figure::{Figures, median};
+use super::figure::{Aim, Figures, median};
 use super::load::{Load, Request};
 use super::place::Place;
 
@@ -16,25 +16,28 @@ use super::place::Place;
 const SEED: u64 = 7;
 
 /// How long each call takes, storage hops included.
-const LATENCY: Duration = Duration::from_millis(50);
+pub(crate) const LATENCY: Duration = Duration::from_millis(50);
+
+/// What a pass with nothing new may take beside three calls in a row.
+const WARM_MARGIN: Duration = Duration::from_millis(20);
 
 /// `limits.api_calls` as it is by default.
-const IN_FLIGHT: u64 = 20;
+pub(crate) const IN_FLIGHT: u64 = 20;
 
 /// Runs of which the median is told.
 const RUNS: usize = 3;
 
 /// One run over a fresh store.
-struct Run {
-    backfill: Backfill,
+pub(crate) struct Run {
+    pub(crate) backfill: Backfill,
     /// Requests of every kind that GitLab and its storage saw.
-    requests: u64,
+    pub(crate) requests: u64,
     /// Of those, the calls to GitLab.
     calls: u64,
 }
 
 impl Run {
-    fn of(fake: &FakeGitlab, store: &str, arguments: &[&str]) -> Result<Self, Box<dyn Error>> {
+    pub(crate) fn of(fake: &FakeGitlab, store: &str, arguments: &[&str]) -> Result<Self, Box<dyn Error>> {
         fake.reset_counters();
         let backfill = child::backfill(fake, store, arguments)?;
         let seen = fake.requests();
@@ -44,11 +47,7 @@ impl Run {
         Ok(Self { backfill, requests: seen.total + seen.storage, calls: seen.total })
     }
 
-    fn peak_mebibytes(&self) -> f64 {
-        self.backfill.usage.peak_bytes as f64 / 1_048_576.0
-    }
-
-    fn seconds(&self) -> f64 {
+    pub(crate) fn seconds(&self) -> f64 {
         self.backfill.summary.get("seconds").and_then(serde_json::Value::as_f64).unwrap_or(f64::NAN)
     }
 }
@@ -77,12 +76,13 @@ fn takes_its_time(figures: &mut Figures, place: Place) -> Result<(), Box<dyn Err
     let what = format!("{requests} requests × 50 ms / {IN_FLIGHT}, storage hops included");
     let took = median(runs.iter().map(Run::seconds).collect());
     let name = format!("cold backfill of 5×10×20, 50 ms per call, 20 in flight{on}");
-    figures.against(&name, took, "s", ideal, &what);
+    figures.against(&name, took, "s", ideal, &what).aim(Aim::RatioAtMost(1.08));
     let walls = runs.iter().map(|run| run.backfill.wall_seconds).collect();
     figures.against("… from the start of the process to its end", median(walls), "s", ideal, "the same");
     let calls = median(runs.iter().map(|run| run.calls as f64).collect());
     let least = least_calls(&fake) as f64;
-    figures.against("… GitLab calls", calls, "calls", least, "the least that a full pass needs");
+    let what = "the least that a full pass needs";
+    figures.against("… GitLab calls", calls, "calls", least, what).aim(Aim::RatioAtMost(1.02));
     let census = fake.with(|world| world.census());
     for (unit, count) in [("job", census.jobs as f64), ("pipeline", census.pipelines as f64)] {
         let name = format!("… GitLab calls per {unit}, cold");
@@ -96,24 +96,36 @@ fn takes_its_time(figures: &mut Figures, place: Place) -> Result<(), Box<dyn Err
     let lists = 1 + 2 * census.projects;
     let calls = median(runs.iter().map(|run| run.calls as f64).collect());
     let name = format!("warm backfill, nothing new{on}: GitLab calls");
-    figures.against(&name, calls, "calls", lists as f64, "project and pipeline lists");
+    figures.against(&name, calls, "calls", lists as f64, "project and pipeline lists").aim(Aim::RatioAtMost(1.0));
     for (unit, count) in [("job", census.jobs as f64), ("pipeline", census.pipelines as f64)] {
         let name = format!("… GitLab calls per {unit}, warm");
         figures.against(&name, calls / count, "calls", lists as f64 / count, "the same");
     }
     let times = median(runs.iter().map(|run| run.seconds() / LATENCY.as_secs_f64()).collect());
-    figures.against("… in times of one call", times, "calls", 2.0, "projects, then both lists of each project");
+    let what = "projects, then both lists of each project";
+    let most = 3.0 + WARM_MARGIN.div_duration_f64(LATENCY);
+    figures.against("… in times of one call", times, "calls", 2.0, what).aim(Aim::AtMost(most));
     Ok(())
 }
 
-/// A part of it with all limits 1.
+/// The same with all limits 1.
 pub(crate) fn one_at_a_time(figures: &mut Figures) -> Result<(), Box<dyn Error>> {
     let directory = TempDir::new()?;
-    let fake = fake_of(1, 2, LATENCY)?;
-    let run = Run::of(&fake, &Place::File.url(directory.path(), "cistern.db"), &["--sequential"])?;
+    let fake = fake_of(5, 10, LATENCY)?;
+    let url = |name: &str| Place::File.url(directory.path(), name);
+    let run = Run::of(&fake, &url("sequential.db"), &["--sequential"])?;
     let what = format!("{} requests × 50 ms", run.requests);
-    let name = "cold backfill of 1×2×20, 50 ms per call, all limits 1";
+    let name = "cold backfill of 5×10×20, 50 ms per call, all limits 1";
     figures.against(name, run.seconds(), "s", seconds(run.requests, LATENCY), &what);
+    let mut parallel = Vec::new();
+    for number in 0..RUNS {
+        parallel.push(Run::of(&fake, &url(&format!("{number}.db")), &[])?.seconds());
+    }
+    let times = run.seconds() / median(parallel);
+    let what = "as many as calls in flight";
+    figures
+        .against("… times the time of the default limits", times, "×", IN_FLIGHT as f64, what)
+        .aim(Aim::AtLeast(18.0));
     Ok(())
 }
 
@@ -143,7 +155,7 @@ fn as_fast_as_it_can(figures: &mut Figures, place: Place) -> Result<(), Box<dyn 
     figures.against(&format!("cold backfill of 5×10×20, no latency{on}"), rate, "jobs/s", ideal, what);
     let cpu = median(runs.iter().map(|run| run.backfill.usage.cpu_seconds * 1000.0 / jobs).collect());
     figures.plain("… processor time", cpu, "ms/job");
-    let peak = median(runs.iter().map(Run::peak_mebibytes).collect());
+    let peak = median(runs.iter().map(|run| run.backfill.usage.peak_mebibytes()).collect());
     figures.plain("… peak memory", peak, "MiB");
 
     let fake = fake_of(5, 100, Duration::ZERO)?;
@@ -151,7 +163,13 @@ fn as_fast_as_it_can(figures: &mut Figures, place: Place) -> Result<(), Box<dyn 
     let jobs = fake.with(|world| world.census().jobs) as f64;
     let name = format!("cold backfill of 5×100×20, no latency{on}");
     figures.against(&name, jobs / run.seconds(), "jobs/s", rate, "as fast as with a tenth of the jobs");
-    figures.against("… peak memory", run.peak_mebibytes(), "MiB", peak, "as much as with a tenth of the jobs");
+    figures.against(
+        "… peak memory",
+        run.backfill.usage.peak_mebibytes(),
+        "MiB",
+        peak,
+        "as much as with a tenth of the jobs",
+    );
     Ok(())
 }
 
@@ -159,11 +177,13 @@ fn new_stores(place: Place, directory: &Path) -> Vec<String> {
     (0..RUNS).map(|number| place.url(directory, &format!("{number}.db"))).collect()
 }
 
-fn fake_of(projects: u64, pipelines: u64, latency: Duration) -> std::io::Result<FakeGitlab> {
+/// Starts a GitLab with pipelines of 20 jobs each.
+pub(crate) fn fake_of(projects: u64, pipelines: u64, latency: Duration) -> std::io::Result<FakeGitlab> {
     FakeGitlab::start(World::demo(projects, pipelines, 20, SEED), Options { latency, ..Options::default() })
 }
 
-fn seconds(requests: u64, latency: Duration) -> f64 {
+/// Returns how long so many requests take one after the other.
+pub(crate) fn seconds(requests: u64, latency: Duration) -> f64 {
     requests as f64 * latency.as_secs_f64()
 }
 
@@ -174,7 +194,7 @@ fn least_calls(fake: &FakeGitlab) -> u64 {
 }
 
 /// How often a client that does nothing else can read a log.
-fn bare_reads_per_second(fake: &FakeGitlab) -> Result<f64, Box<dyn Error>> {
+pub(crate) fn bare_reads_per_second(fake: &FakeGitlab) -> Result<f64, Box<dyn Error>> {
     let mut requests = Vec::new();
     fake.with(|world| {
         for project in world.projects() {

@@ -2,9 +2,10 @@
 
 use std::error::Error;
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use cistern::demo::fake::FakeGitlab;
@@ -23,8 +24,37 @@ const TICKS_PER_SECOND: f64 = 100.0;
 pub(crate) struct Usage {
     /// Of all its threads, in the kernel too.
     pub(crate) cpu_seconds: f64,
-    /// The most memory it had at one time (`VmHWM`).
+    /// The memory it has now, and the most it had at one time (`VmRSS`, `VmHWM`).
+    pub(crate) bytes: u64,
     pub(crate) peak_bytes: u64,
+}
+
+impl Usage {
+    pub(crate) fn mebibytes(&self) -> f64 {
+        self.bytes as f64 / f64::from(1 << 20)
+    }
+
+    pub(crate) fn peak_mebibytes(&self) -> f64 {
+        self.peak_bytes as f64 / f64::from(1 << 20)
+    }
+}
+
+/// The most memory that one of our processes had since somebody asked.
+static PEAK_BYTES: AtomicU64 = AtomicU64::new(0);
+
+/// Returns the most memory that one of the program's processes had at one time since the last call, in MiB.
+pub(crate) fn take_peak_mebibytes() -> f64 {
+    PEAK_BYTES.swap(0, Ordering::Relaxed) as f64 / f64::from(1 << 20)
+}
+
+/// A program that ended well.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    /// What it wrote to its standard output.
+    pub(crate) answer: String,
+    /// From the start of the process to its end.
+    pub(crate) wall_seconds: f64,
+    pub(crate) usage: Usage,
 }
 
 /// A backfill that ended.
@@ -45,22 +75,33 @@ pub(crate) fn start_backfill(fake: &FakeGitlab, store: &str) -> std::io::Result<
 
 /// Runs `cistern backfill` over a made-up GitLab to its end.
 pub(crate) fn backfill(fake: &FakeGitlab, store: &str, arguments: &[&str]) -> Result<Backfill, Box<dyn Error>> {
+    let mut program = program(fake, store);
+    let program = program.args(["backfill", "--since", "3650d", "--output", "json"]).args(arguments);
+    // A line for each unit: nobody reads them.
+    let ended = run(program.stderr(Stdio::null()))?;
+    PEAK_BYTES.fetch_max(ended.usage.peak_bytes, Ordering::Relaxed);
+    let summary = serde_json::from_str(&ended.answer)?;
+    Ok(Backfill { summary, wall_seconds: ended.wall_seconds, usage: ended.usage })
+}
+
+/// Runs `cistern stats` and returns what it says of everything stored.
+pub(crate) fn stats(fake: &FakeGitlab, store: &str) -> Result<serde_json::Value, Box<dyn Error>> {
+    let ended = run(program(fake, store).args(["stats", "--output", "json"]))?;
+    Ok(serde_json::from_str(&ended.answer)?)
+}
+
+/// Runs a program to its end. What it answers has to fit into a pipe: 64 KiB.
+pub(crate) fn run(program: &mut Command) -> Result<Ended, Box<dyn Error>> {
     let began = Instant::now();
-    let mut child = program(fake, store)
-        .args(["backfill", "--since", "3650d", "--output", "json"])
-        .args(arguments)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()?;
+    let child = program.stdout(Stdio::piped()).spawn()?;
     let usage = watch(&child);
     let wall_seconds = began.elapsed().as_secs_f64();
-    let status = child.wait()?;
-    let mut answer = String::new();
-    child.stdout.take().ok_or("stdout is piped")?.read_to_string(&mut answer)?;
-    if !status.success() {
-        return Err(format!("cistern backfill ended with {status}: {answer}").into());
+    let output = child.wait_with_output()?;
+    let answer = String::from_utf8_lossy(&output.stdout).into_owned();
+    if !output.status.success() {
+        return Err(format!("{} ended with {}: {answer}", program.get_program().display(), output.status).into());
     }
-    Ok(Backfill { summary: serde_json::from_str(&answer)?, wall_seconds, usage })
+    Ok(Ended { answer, wall_seconds, usage })
 }
 
 /// `cistern serve`; killed when dropped.
@@ -108,6 +149,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
+        PEAK_BYTES.fetch_max(self.usage().peak_bytes, Ordering::Relaxed);
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -156,10 +198,14 @@ fn usage(process: u32) -> Option<Usage> {
     let fields = stat(process)?;
     let ticks = |at: usize| fields.get(at)?.parse::<f64>().ok();
     let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"));
+    let bytes = |name: &str| {
+        let kib = status.lines().find_map(|line| line.strip_prefix(name)?.trim().strip_suffix(" kB"));
+        kib.and_then(|kib| kib.trim().parse::<u64>().ok()).unwrap_or(0) * 1024
+    };
     Some(Usage {
         cpu_seconds: (ticks(11)? + ticks(12)?) / TICKS_PER_SECOND,
-        peak_bytes: peak.and_then(|kib| kib.trim().parse::<u64>().ok()).unwrap_or(0) * 1024,
+        bytes: bytes("VmRSS:"),
+        peak_bytes: bytes("VmHWM:"),
     })
 }
 

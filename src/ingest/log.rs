@@ -11,8 +11,14 @@ use crate::masking::Masker;
 use crate::store::{Change, FRAME_BYTES};
 use crate::work::{Cause, Target};
 
-/// zstd level of stored logs: higher ones cost six times the time for a fifth of the space.
-const LEVEL: i32 = 1;
+/// zstd levels of frames up to [`SMALL_BYTES`] and of larger ones. Real build logs are stored at 8.4 times less than their size
+/// with these, at level 1 alone at 7.8: a higher level saves next to nothing of small frames, and a twelfth of large ones for 2.4
+/// times the processor time (340 MB/s).
+const LEVEL_OF_SMALL: i32 = 1;
+const LEVEL: i32 = 4;
+
+/// Above this zstd's level 4 looks further for what repeats.
+const SMALL_BYTES: usize = 128 * 1024;
 
 /// What a look found, ready to be published.
 pub(super) struct Look {
@@ -216,7 +222,8 @@ impl<'a> FrameWriter<'a> {
 
 /// Compresses one frame, with a checksum that every reader verifies.
 pub(super) fn compress(raw: &[u8]) -> Result<Vec<u8>, Trouble> {
-    let compressed = zstd::bulk::Compressor::new(LEVEL).and_then(|mut compressor| {
+    let level = if raw.len() > SMALL_BYTES { LEVEL } else { LEVEL_OF_SMALL };
+    let compressed = zstd::bulk::Compressor::new(level).and_then(|mut compressor| {
         compressor.include_checksum(true)?;
         compressor.compress(raw)
     });
