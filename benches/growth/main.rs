@@ -1,7 +1,7 @@
 //! How a store behaves while it grows from a thousand jobs to a million: what one more job costs, how soon a service over it
 //! is ready, and how long each kind of read takes.
 //!
-//! `cargo bench --bench growth` takes both stores to a million, which takes half an hour and 15 GB; `cargo bench --bench growth
+//! `cargo bench --bench growth` takes both stores to a million, which takes ten minutes and 10 GB; `cargo bench --bench growth
 //! -- sqlite 100000` one store, and less far. The projects are always the same ten: they have ever more pipelines of 20 jobs.
 //! The table goes to stdout and, as JSON, to `target/bench/growth.json`.
 
