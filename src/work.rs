@@ -4,7 +4,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{JobId, JobKey, Pipeline, PipelineId, PipelineKey, PipelineSource, ProjectId, Timestamp};
+use crate::domain::{JobId, JobKey, Pipeline, PipelineId, PipelineKey, PipelineSource, ProjectId, Subject, Timestamp};
 
 /// What is to be cached. Two hints with one target are one piece of work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -45,6 +45,17 @@ impl Target {
             Self::Pipeline(key) | Self::Report(key) | Self::Bridges(key) => key.project,
             Self::Job(key) => key.project,
         }
+    }
+
+    /// Returns what a person would have to have it forgotten by, as far as the target tells: the pipeline of a job is not known.
+    pub fn subjects(&self) -> Vec<Subject> {
+        let itself = match self {
+            Self::Path(_) | Self::Projects => return Vec::new(),
+            Self::Project(_) | Self::Pipelines(..) => None,
+            Self::Pipeline(key) | Self::Report(key) | Self::Bridges(key) => Some(Subject::Pipeline(*key)),
+            Self::Job(key) => Some(Subject::Job(*key)),
+        };
+        std::iter::once(Subject::Project { project: self.project() }).chain(itself).collect()
     }
 
     /// Returns `path`, `project`, `projects`, `pipelines`, `pipeline`, `report`, `job` or `bridges`.

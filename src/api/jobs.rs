@@ -33,7 +33,7 @@ pub(super) const LIST: Operation = Operation {
     tag: "jobs",
     summary: "A project's jobs, newest first",
     about: "All attempts of all pipelines. The list has no totals, as GitLab's has none; by key with `order_by=id` and \
-            `sort=desc` only.",
+            `sort=desc` only. It is complete as of the last pass: GitLab is not asked for it.",
     parameters: &[
         JOB_SCOPE,
         KEYSET,

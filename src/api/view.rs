@@ -211,6 +211,8 @@ impl View {
         };
         let max_age = max_age.min(most);
         let cause = match before.as_ref().map(|row| judge(row).ask) {
+            // It may be had as soon as that is undone, so no answer may be remembered.
+            None if self.is_forgotten(target).await? => return Ok(None),
             None => miss,
             Some(Some(ask)) if ask.since.is_none_or(|since| Timestamp::now().since(since) > max_age) => ask.cause,
             Some(_) => return Ok(before.and_then(|row| answer(row, Source::Hit))),
@@ -282,6 +284,10 @@ impl View {
             Some(problem) => problem,
             None => self.nothing_in(project).await,
         }
+    }
+
+    async fn is_forgotten(&self, target: Target) -> Result<bool, Problem> {
+        Ok(!self.api.store.forgotten(target.subjects()).await?.is_empty())
     }
 
     /// Returns why there is nothing of a subject, if that is because a person told Cistern to forget it.

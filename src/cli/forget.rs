@@ -131,14 +131,15 @@ async fn forget(store: &Store, subject: Subject) -> Result<Row, Trouble> {
 async fn undo(store: &Store, subject: Subject) -> Result<Row, Trouble> {
     let changed = store.remember(subject).await?;
     if changed {
-        let target = match subject {
-            Subject::Pipeline(key) => Some(Target::Pipeline(key)),
-            Subject::Job(key) => Some(Target::Job(key)),
-            Subject::Project { .. } => None,
+        let (target, rest) = match subject {
+            Subject::Pipeline(key) => (Target::Pipeline(key), None),
+            Subject::Job(key) => (Target::Job(key), None),
+            // Readers find it by its document; a sweep lists what is in it.
+            Subject::Project { project } => (Target::Project(project), Some(Change::Mark(project))),
         };
-        let entry = target.map(|target| Entry::new(target, Lane::Backfill, Cause::Full, Timestamp::now()));
-        let change = entry.map_or(Change::Mark(subject.project()), |entry| Change::Append(vec![entry]));
-        store.apply(vec![change]).await?;
+        let entry = Entry::new(target, Lane::Backfill, Cause::Full, Timestamp::now());
+        let changes = std::iter::once(Change::Append(vec![entry])).chain(rest).collect();
+        store.apply(changes).await?;
     }
     Ok(Row { subject, forgotten: false, changed, removed: Removed::default() })
 }

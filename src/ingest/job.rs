@@ -24,7 +24,7 @@ impl Ingest {
         }
         // What is stored is not forgotten.
         let is_new = row.is_none();
-        if is_new && self.any_forgotten(vec![Subject::Project { project: key.project }, Subject::Job(key)]).await? {
+        if is_new && self.any_forgotten(task.target.subjects()).await? {
             return Ok(());
         }
         let (job, fetched) = match self.job_facts(task, key, row.as_ref()).await {

@@ -144,7 +144,7 @@ impl Ingest {
                 return Ok(found);
             }
             (Target::Project(id), _) => {
-                if self.any_forgotten(vec![Subject::Project { project: id }]).await? {
+                if self.any_forgotten(task.target.subjects()).await? {
                     return Ok(found);
                 }
                 Some(self.gitlab.project(task.class(), id).await?)
@@ -206,12 +206,10 @@ impl Ingest {
     /// pipeline they are of.
     async fn is_forgotten(&self, task: &Task<'_>) -> Result<bool, Trouble> {
         match task.target {
-            Target::Pipeline(key) | Target::Report(key) | Target::Bridges(key) => {
-                let project = Subject::Project { project: key.project };
-                self.any_forgotten(vec![project, Subject::Pipeline(key)]).await
-            }
-            Target::Pipelines(project, _) => self.any_forgotten(vec![Subject::Project { project }]).await,
             Target::Path(_) | Target::Project(_) | Target::Projects | Target::Job(_) => Ok(false),
+            Target::Pipelines(..) | Target::Pipeline(_) | Target::Report(_) | Target::Bridges(_) => {
+                self.any_forgotten(task.target.subjects()).await
+            }
         }
     }
 

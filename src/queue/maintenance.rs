@@ -86,6 +86,8 @@ impl Queue {
         if adopted > 0 {
             tracing::info!(entries = adopted, "took over the journal entries of processes that ended");
             self.inner.spilled.unknown();
+            // Who leaves entries may leave marks with them.
+            self.inner.marked.notify_one();
         }
         self.inner.journal_len.store(self.inner.store.journal_len().await?, Ordering::Relaxed);
         self.refill().await

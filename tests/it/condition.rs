@@ -39,7 +39,7 @@ async fn a_gitlab_that_slows_down_under_load_is_asked_less_at_once_and_more_agai
     let window = async || server.status().await["gitlab"]["window"].as_u64().expect("a number");
     // It has learned how fast GitLab is.
     until(|| rig.fake.requests().of(Endpoint::Trace) > 100).await;
-    assert_eq!(window().await, 20);
+    eventually(async || window().await == 20).await;
     rig.fake.bear(5);
     eventually(async || window().await <= 14).await;
     assert!(server.metrics().await.contains("cistern_gitlab_window "));

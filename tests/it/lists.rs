@@ -237,7 +237,7 @@ async fn completeness_tells_what_is_missing_and_why() {
         (&one["complete"], &one["jobs"][1]["log"], &one["report"]),
         (&json!(false), &json!("failed"), &json!("whole"))
     );
-    assert_eq!((&one["bridges"], &one["failures"][0]["id"]), (&json!("missing"), &json!(jobs[1])));
+    assert_eq!((&one["bridges"], &one["failures"][0]["id"]), (&json!("not_asked"), &json!(jobs[1])));
     let other = ask(&format!("/pipelines/{later}")).await;
     assert_eq!(
         (&other["jobs"][0]["log"], &other["jobs"][0]["archive"]),

@@ -19,6 +19,9 @@ use crate::store::{Entry, Failure, JobRow};
 /// How many gaps, failures and waiting things are listed one by one.
 const LISTED: usize = 100;
 
+/// The word for trigger jobs that nobody has read: no pass fetches them (design, section 4.7), so none are missing.
+const NOT_ASKED: &str = "not_asked";
+
 pub(in crate::api) const PROJECT: Operation = Operation {
     id: "getProjectCompleteness",
     tag: "completeness",
@@ -34,8 +37,9 @@ pub(in crate::api) const PIPELINE: Operation = Operation {
     id: "getPipelineCompleteness",
     tag: "completeness",
     summary: "What is cached of a pipeline, job by job",
-    about: "Each piece is `whole`, `live` (held, but not final), `missing`, the reason why it is not held, or null where there \
-            is none to hold.",
+    about: "`complete`: nothing that passes fetch is missing. Each piece is `whole`, `live` (held, but not final), `missing`, \
+            the reason why it is not held, or null where there is none to hold. `bridges` are `whole` or `not_asked`: GitLab is \
+            asked for trigger jobs when somebody reads them.",
     parameters: &[],
     answer: Answer::One(shapes::PIPELINE_COMPLETENESS),
     problems: &[],
@@ -160,7 +164,7 @@ pub(in crate::api) async fn pipeline(
         "as_of": row.document.as_of,
         "jobs_listed_at": row.jobs_listed_at,
         "report": report.map(Piece::as_str),
-        "bridges": if bridges { Piece::Whole.as_str() } else { Piece::Missing.as_str() },
+        "bridges": if bridges { Piece::Whole.as_str() } else { NOT_ASKED },
         "jobs": rows.iter().map(job).collect::<Vec<_>>(),
         "failures": failures.map(failure).collect::<Vec<_>>(),
         "waiting": entries.map(waiting).collect::<Vec<_>>(),

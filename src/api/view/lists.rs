@@ -172,10 +172,11 @@ impl View {
         {
             return Err(problem);
         }
-        // Nobody asks GitLab for this list: it is what the lists of pipelines' jobs have shown.
+        // Nobody asks GitLab for this list: it is what the lists of pipelines' jobs have shown, complete as of the last pass.
         let progress = self.api.store.progress(project.project()).await?;
-        let as_of = progress.map(|progress| progress.full_pass_at.unwrap_or_default().max(progress.watermark));
-        Ok(Listed { page, provenance: Provenance::hit(as_of), complete: false, counted: false })
+        let as_of = progress.as_ref().map(|progress| progress.full_pass_at.unwrap_or_default().max(progress.watermark));
+        let complete = self.lists_every_job(project, progress.as_ref()).await?;
+        Ok(Listed { page, provenance: Provenance::hit(as_of), complete, counted: false })
     }
 
     /// Returns a pipeline's trigger jobs, a JSON array; `None` while GitLab was not asked for them.

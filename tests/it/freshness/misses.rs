@@ -150,6 +150,8 @@ async fn lists_say_whether_they_are_complete() {
     let pipelines = format!("/api/v4/projects/{project}/pipelines");
     assert_eq!(complete(pipelines.clone()).await, "true");
     assert_eq!(complete("/api/v4/projects".to_owned()).await, "true");
+    let jobs = format!("/api/v4/projects/{project}/jobs");
+    assert_eq!(complete(jobs.clone()).await, "true", "a pass has seen all of them");
     // No pass has seen this one, but the reader's own look shows all of it.
     let new = rig.fake.with(|world| world.add_project("group/new"));
     assert_eq!(complete(format!("/api/v4/projects/{new}/pipelines")).await, "true");
@@ -160,5 +162,13 @@ async fn lists_say_whether_they_are_complete() {
     let serving = narrow.serve("narrow.db").await;
     let answer = get(serving.address(), &pipelines).await;
     assert_eq!(answer.header("x-cistern-complete"), "false", "older ones are not covered");
+    assert_eq!(get(serving.address(), &jobs).await.header("x-cistern-complete"), "false");
+    serving.stop().await;
+
+    let lacking = narrow.set("reconcile.since", "3650d");
+    lacking.fake.inject(Fault::new(FaultKind::HtmlStatus(418)).on(Endpoint::PipelineJobs));
+    let serving = lacking.serve("lacking.db").await;
+    let answer = get(serving.address(), &jobs).await;
+    assert_eq!(answer.header("x-cistern-complete"), "false", "a list of jobs was refused");
     serving.stop().await;
 }

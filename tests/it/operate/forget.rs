@@ -91,6 +91,39 @@ async fn it_comes_back_when_that_is_undone(engine: Engine) {
     assert_eq!(json(&rig, 0, &["forget", "--list"]).await, Value::Array(vec![]));
 }
 
+async fn a_running_serve_fetches_a_project_again_and_readers_do_not_wait_for_it(engine: Engine) {
+    let mut world = World::new();
+    let (project, pipeline, jobs) = finished(&mut world, "group/app", 2);
+    let rig = Rig::new(world).on(engine).set("api.read_through", "true");
+    let server = Server::start(&rig, STORE).await;
+    server.until_cached(&rig, key(project, jobs[1])).await;
+    let api = format!("/api/v4/projects/{project}");
+    let reads = [
+        api.clone(),
+        format!("{api}/pipelines"),
+        format!("{api}/pipelines/{pipeline}"),
+        format!("{api}/pipelines/{pipeline}/jobs"),
+        format!("{api}/jobs/{}", jobs[0]),
+        format!("{api}/jobs/{}/trace", jobs[0]),
+    ];
+
+    // Whether or not anybody reads while it is forgotten and before it is swept.
+    for read in [true, false] {
+        assert_eq!(run(&rig, &["forget", "--project", "group/app"]).await.code, Some(0));
+        for path in reads.iter().filter(|_| read) {
+            assert_eq!(reason(server.address(), path), (404, Some("forgotten".to_owned())), "{path}");
+        }
+        let undo = ["forget", "--undo", "--project", &project.to_string()];
+        assert_eq!(run(&rig, &undo).await.code, Some(0));
+        for path in reads.iter().filter(|_| read) {
+            assert_eq!(reason(server.address(), path), (200, None), "{path}");
+        }
+        for job in &jobs {
+            server.until_cached(&rig, key(project, *job)).await;
+        }
+    }
+}
+
 async fn a_project_is_forgotten_with_everything_and_every_blob(engine: Engine) {
     let mut world = World::new();
     finished(&mut world, "group/app", 3);
@@ -110,5 +143,6 @@ async fn a_project_is_forgotten_with_everything_and_every_blob(engine: Engine) {
 on_both! {
     a_job_is_gone_at_once_beside_a_running_serve_and_nothing_brings_it_back;
     it_comes_back_when_that_is_undone;
+    a_running_serve_fetches_a_project_again_and_readers_do_not_wait_for_it;
     a_project_is_forgotten_with_everything_and_every_blob;
 }

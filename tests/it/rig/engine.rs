@@ -31,6 +31,13 @@ impl Engine {
             Self::Mongo => mongod::shared().fresh_uri(),
         }
     }
+
+    /// Removes what is behind such a URL; files go with their directory.
+    pub(crate) fn discard(self, url: &str) {
+        if self == Self::Mongo {
+            mongod::shared().discard(url);
+        }
+    }
 }
 
 /// Makes a test of each function for each store.

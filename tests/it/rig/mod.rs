@@ -195,6 +195,14 @@ impl Rig {
     }
 }
 
+impl Drop for Rig {
+    fn drop(&mut self) {
+        for url in self.stores.lock().unwrap_or_else(PoisonError::into_inner).values() {
+            self.engine.discard(url);
+        }
+    }
+}
+
 /// A running service.
 pub(crate) struct Serving {
     service: Service,

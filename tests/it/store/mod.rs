@@ -43,21 +43,31 @@ const ALL: Slice = Slice { offset: 0, limit: 1000 };
 /// A store of its own.
 struct Rig {
     directory: TempDir,
+    engine: Engine,
+    url: String,
     place: Place,
     store: Store,
     behind: Behind,
 }
 
+impl Drop for Rig {
+    fn drop(&mut self) {
+        self.engine.discard(&self.url);
+    }
+}
+
 impl Rig {
     async fn new(engine: Engine) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
+        let path = directory.path().join("store.db");
+        let url = engine.fresh_url(&path);
         let place = match engine {
-            Engine::Sqlite => Place::Sqlite(directory.path().join("store.db")),
-            Engine::Mongo => Place::mongo(&engine.fresh_url(directory.path())).expect("a good URL"),
+            Engine::Sqlite => Place::Sqlite(path),
+            Engine::Mongo => Place::mongo(&url).expect("a good URL"),
         };
         let store = open(&place, Duration::from_secs(30)).await;
         let behind = Behind::new(&place).await;
-        Self { directory, place, store, behind }
+        Self { directory, engine, url, place, store, behind }
     }
 
     /// Has a pipeline with one ended job that lists an archive.
