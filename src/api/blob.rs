@@ -23,7 +23,7 @@ use self::frames::Frames;
 use super::answer::Problem;
 use super::bodies::{Bodies, SMALL_BYTES};
 use super::coding::Coding;
-use super::gzip::gzipped;
+use super::compress::compressed;
 use crate::domain::BlobId;
 use crate::store::{self, CHUNK_BYTES, FRAME_BYTES, Store};
 
@@ -121,7 +121,7 @@ impl File {
             return Ok(Some(BodyStream::new(stream::empty::<Result<body::Bytes, Broken>>()).boxed()));
         }
         let Some(chunks) = Chunks::open(store, *blob, 0).await? else { return Ok(None) };
-        Ok(Some(BodyStream::new(Box::pin(gzipped(self.as_seen(chunks)?, *size))).boxed()))
+        Ok(Some(BodyStream::new(compressed(self.as_seen(chunks)?, Coding::Gzip, Some(*size))).boxed()))
     }
 
     /// Turns what is stored into what readers see.

@@ -10,7 +10,7 @@ use flate2::write::GzEncoder;
 const WORTH_BYTES: usize = 1024;
 
 /// zstd's level for what is compressed for one answer.
-const ZSTD_LEVEL: i32 = 1;
+pub(super) const ZSTD_LEVEL: i32 = 1;
 
 /// How a body is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -43,6 +43,14 @@ impl Coding {
     /// As [`Coding::accepted`], for a body of this many bytes that is made for one answer.
     pub(super) fn worthwhile(headers: &HeaderMap, bytes: usize) -> Self {
         if bytes < WORTH_BYTES { Self::Identity } else { Self::accepted(headers) }
+    }
+
+    /// As [`Coding::accepted`], for a body that is made while it is sent, of so many bytes if that is known.
+    pub(super) fn of_made(headers: &HeaderMap, bytes: Option<u64>) -> Self {
+        match bytes {
+            Some(bytes) if bytes < WORTH_BYTES as u64 => Self::Identity,
+            _ => Self::accepted(headers),
+        }
     }
 
     /// As [`Coding::accepted`], for a body of this many bytes that is stored as zstd: only another coding has to be worthwhile.

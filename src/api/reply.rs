@@ -3,19 +3,24 @@
 //! Guarantees: whoever has this version already gets a 304; a part is of one version; what is stored compressed is sent so to
 //! whoever takes that; no cache that readers share keeps an answer.
 
+use std::error::Error;
 use std::ops::Range;
 
-use actix_web::body::BoxBody;
-use actix_web::http::StatusCode;
+use actix_web::body::{BodyStream, BoxBody, SizedStream};
+use actix_web::http::{Method, StatusCode, Version};
 use actix_web::http::header::{
     ACCEPT_RANGES, AGE, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderName, HeaderValue,
     LAST_MODIFIED, RANGE, VARY, X_CONTENT_TYPE_OPTIONS,
 };
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
+use bytes as body;
+use futures_util::stream::{self, Stream};
+use futures_util::{StreamExt, TryStreamExt};
 
 use super::answer::Problem;
 use super::blob::{Bytes, File};
 use super::coding::Coding;
+use super::compress::compressed;
 use super::provenance::Provenance;
 use super::range::Wanted;
 use super::validators::Validators;
@@ -145,15 +150,24 @@ pub(super) fn sized<E: Into<Problem>>(
     Ok(response.body(body(bytes).map_err(Into::into)?))
 }
 
-/// Answers with a body that is made while it is read. `version` stands for everything that it is made of.
-pub(super) fn made(
+/// Answers with a body that is made while it is read, of so many bytes if that is known. `version` stands for everything that it
+/// is made of.
+pub(super) fn made<S, E>(
     request: &HttpRequest,
     provenance: Provenance,
     version: impl std::hash::Hash,
     head: impl FnOnce(&mut HttpResponseBuilder),
-    body: impl FnOnce() -> BoxBody,
-) -> HttpResponse {
-    let validators = Validators::of(version, Coding::Identity, provenance.as_of);
+    size: Option<u64>,
+    body: impl FnOnce() -> S,
+) -> HttpResponse
+where
+    S: Stream<Item = Result<body::Bytes, E>> + 'static,
+    E: Into<Box<dyn Error>> + 'static,
+{
+    // Old clients know no answer whose length is told at its end.
+    let old = request.version() < Version::HTTP_11;
+    let coding = if old { Coding::Identity } else { Coding::of_made(request.headers(), size) };
+    let validators = Validators::of(version, coding, provenance.as_of);
     if validators.are_known(request.headers()) {
         let mut response = begin(StatusCode::NOT_MODIFIED, provenance, &validators);
         head(&mut response);
@@ -161,7 +175,17 @@ pub(super) fn made(
     }
     let mut response = begin(StatusCode::OK, provenance, &validators);
     head(&mut response);
-    response.body(body())
+    if let Some(word) = coding.as_str() {
+        response.insert_header((CONTENT_ENCODING, word));
+    }
+    let bytes = match *request.method() {
+        Method::HEAD => stream::empty().boxed_local(),
+        _ => compressed(body().map_err(Into::into), coding, size),
+    };
+    match (coding, size) {
+        (Coding::Identity, Some(size)) => response.body(SizedStream::new(size, bytes)),
+        _ => response.body(BodyStream::new(bytes)),
+    }
 }
 
 /// Answers with nothing, because there are no bytes.

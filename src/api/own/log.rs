@@ -1,10 +1,7 @@
 //! Parts of a job's log: some of its lines or bytes, what matches, a section, where it went wrong.
 
-use actix_web::body::{BodyStream, BoxBody, MessageBody, SizedStream};
-use actix_web::http::Method;
 use actix_web::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
-use futures_util::stream;
 use serde_json::{Value, json};
 
 use crate::access::FileRight;
@@ -19,7 +16,7 @@ use crate::api::reply;
 use crate::api::view::View;
 use crate::domain::Piece;
 use crate::log::{Request, Section};
-use crate::parts::{self, Reading};
+use crate::parts;
 use crate::store::JobRow;
 
 pub(in crate::api) const PART: Operation = Operation {
@@ -106,7 +103,7 @@ pub(in crate::api) async fn part(
                 .insert_header((X_CISTERN_LOG, if row.log.piece == Piece::Whole { "settled" } else { "live" }));
         };
         let version = (row.log.blob, row.log.size, &asked);
-        return Ok(reply::made(&request, provenance, version, head, || body(reading, request.method())));
+        return Ok(reply::made(&request, provenance, version, head, reading.size(), || reading.into_stream()));
     }
     Err(Problem::Away)
 }
@@ -154,15 +151,6 @@ async fn find(view: &View, path: &(String, String)) -> Result<(FileRight, Held<J
         return Err(Problem::NotHeld(reason(&held.row, held.row.log.piece)));
     }
     Ok((right, held))
-}
-
-fn body(reading: Reading, method: &Method) -> BoxBody {
-    match (reading.size(), method == Method::HEAD) {
-        (Some(size), true) => SizedStream::new(size, stream::empty::<Result<bytes::Bytes, parts::Error>>()).boxed(),
-        (None, true) => BodyStream::new(stream::empty::<Result<bytes::Bytes, parts::Error>>()).boxed(),
-        (Some(size), false) => SizedStream::new(size, Box::pin(reading.into_stream())).boxed(),
-        (None, false) => BodyStream::new(Box::pin(reading.into_stream())).boxed(),
-    }
 }
 
 fn section(section: &Section) -> Value {

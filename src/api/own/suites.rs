@@ -5,7 +5,7 @@ use std::error::Error;
 use std::future::poll_fn;
 use std::pin::Pin;
 
-use actix_web::body::{BodyStream, BoxBody, MessageBody};
+use actix_web::body::{BoxBody, MessageBody};
 use actix_web::http::header::CONTENT_TYPE;
 use actix_web::http::{Method, Version};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
@@ -153,8 +153,7 @@ pub(in crate::api) async fn report(
             let as_json = |response: &mut HttpResponseBuilder| {
                 response.insert_header((CONTENT_TYPE, "application/json"));
             };
-            let body = || BodyStream::new(Box::pin(cutting.stream())).boxed();
-            return Ok(reply::made(&request, provenance, (&file, head.text()), as_json, body));
+            return Ok(reply::made(&request, provenance, (&file, head.text()), as_json, None, || cutting.stream()));
         }
     }
     Err(Problem::Away)
