@@ -7,11 +7,11 @@ use std::error::Error;
 use std::ops::Range;
 
 use actix_web::body::{BodyStream, BoxBody, SizedStream};
-use actix_web::http::{Method, StatusCode, Version};
 use actix_web::http::header::{
     ACCEPT_RANGES, AGE, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderName, HeaderValue,
     LAST_MODIFIED, RANGE, VARY, X_CONTENT_TYPE_OPTIONS,
 };
+use actix_web::http::{Method, StatusCode, Version};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use bytes as body;
 use futures_util::stream::{self, Stream};

@@ -1,6 +1,9 @@
 //! One look at a job's log: read, framed, compressed, judged (design, section 4.4).
 
+use std::cell::RefCell;
+
 use bytes::Bytes;
+use zstd::bulk::Compressor;
 
 use super::blob::{BlobWriter, Complete};
 use super::{Ingest, Task, Trouble, Unit, UnitOutcome};
@@ -220,10 +223,18 @@ impl<'a> FrameWriter<'a> {
     }
 }
 
-/// Compresses one frame, with a checksum that every reader verifies.
+/// Compresses one frame, with a checksum that every reader verifies; each thread keeps what that takes.
 pub(super) fn compress(raw: &[u8]) -> Result<Vec<u8>, Trouble> {
+    thread_local! {
+        static COMPRESSOR: RefCell<Option<Compressor<'static>>> = const { RefCell::new(None) };
+    }
     let level = if raw.len() > SMALL_BYTES { LEVEL } else { LEVEL_OF_SMALL };
-    let compressed = zstd::bulk::Compressor::new(level).and_then(|mut compressor| {
+    let compressed = COMPRESSOR.with_borrow_mut(|kept| {
+        let compressor = match kept {
+            Some(compressor) => compressor,
+            None => kept.insert(Compressor::new(level)?),
+        };
+        compressor.set_compression_level(level)?;
         compressor.include_checksum(true)?;
         compressor.compress(raw)
     });

@@ -118,7 +118,9 @@ async fn every_coding_holds_the_same_and_head_tells_it_without_a_body() {
             assert_eq!(answer.header("x-content-type-options"), "nosniff");
             let smaller = answer.body.len() < plain.body.len() / 2;
             match (number, coding) {
-                (0 | 2 | 10..=12, _) => assert!(smaller && answer.header("content-encoding") == coding, "{path} {coding}"),
+                (0 | 2 | 10..=12, _) => {
+                    assert!(smaller && answer.header("content-encoding") == coding, "{path} {coding}")
+                }
                 // An archive is compressed already.
                 (1, _) => assert_eq!(answer.header("content-encoding"), "", "{path}"),
                 (4 | 7, _) => assert!(
