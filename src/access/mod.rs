@@ -22,7 +22,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 
 pub use guard::reads;
-pub use reader::{FileRight, Reader, Seen, Visible};
+pub use reader::{FileRight, Part, Reader, Seen, Visible};
 
 use crate::domain::ProjectId;
 use crate::gitlab::Gitlab;

@@ -15,6 +15,20 @@ use crate::store::{About, Answer, Store};
 /// No project has this id.
 const NOBODY: ProjectId = ProjectId(0);
 
+/// No project of GitLab has a longer path.
+const LONGEST_PATH: usize = 2048;
+
+/// How much of a project's document a reader is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// All that our own token sees.
+    Whole,
+    /// What those see who are no reporters of it.
+    Outside,
+    /// What everybody sees.
+    Basic,
+}
+
 /// Somebody who reads, as the guard found them out. Cheap to clone.
 #[derive(Clone)]
 pub struct Reader {
@@ -112,6 +126,33 @@ impl Reader {
         }
     }
 
+    /// Fails when this reader has had GitLab asked for too much that is not cached. Only those without a token are counted: they
+    /// are nobody in particular.
+    pub fn may_ask(&self) -> Result<(), Denied> {
+        match &self.scope {
+            Scope::Everything | Scope::Some(_) => Ok(()),
+            Scope::Judged(verdicts, asker) => verdicts.count(asker),
+        }
+    }
+
+    /// Returns whether this reader may see a project, as far as lists of projects are concerned: what is not public is not even
+    /// asked about for those without a token.
+    pub fn may_be_listed(&self, is_public: bool) -> bool {
+        match &self.scope {
+            Scope::Judged(_, asker) if !asker.has_token() => is_public,
+            _ => true,
+        }
+    }
+
+    /// Returns the part of a project's document that GitLab shows to this reader.
+    pub fn part_of(&self, project: Visible) -> Part {
+        match &self.scope {
+            Scope::Judged(_, asker) if !asker.has_token() => Part::Basic,
+            Scope::Judged(..) if !project.files => Part::Outside,
+            _ => Part::Whole,
+        }
+    }
+
     /// Returns the project of a path if this reader may see it. Whom GitLab judges, for them GitLab also says where the path
     /// leads; while it cannot, where it led when it was cached.
     pub async fn find(&self, path: &str) -> Result<Visible, Denied> {
@@ -121,6 +162,13 @@ impl Reader {
         };
         let project = match &self.scope {
             Scope::Everything | Scope::Some(_) => cached().await?.ok_or(Denied::NotFound)?,
+            Scope::Judged(verdicts, asker) if !is_path(path) => {
+                // Nothing is kept about what no project can be called.
+                if asker.has_token() {
+                    verdicts.decide(asker, About::Token).await?;
+                }
+                return Err(Denied::NotFound);
+            }
             Scope::Judged(verdicts, asker) => {
                 match verdicts.decide(asker, About::Path(path.to_lowercase().into())).await {
                     Ok(verdict) => verdict.project.ok_or(Denied::NotFound)?,
@@ -136,8 +184,8 @@ impl Reader {
     /// judges, they have asked about it themselves.
     pub fn may_look_for(&self, path: &str) -> bool {
         match &self.scope {
-            Scope::Everything => true,
-            Scope::Some(chosen) => chosen(NOBODY, path),
+            Scope::Everything => is_path(path),
+            Scope::Some(chosen) => is_path(path) && chosen(NOBODY, path),
             Scope::Judged(..) => false,
         }
     }
@@ -180,6 +228,11 @@ impl Reader {
         let named = document.and_then(|document| serde_json::from_str::<Named>(&document.text).ok());
         Ok(named.map(|named| named.path_with_namespace).unwrap_or_default())
     }
+}
+
+/// Returns whether a project may have this path: it has its group before it.
+fn is_path(path: &str) -> bool {
+    path.len() <= LONGEST_PATH && path.contains('/')
 }
 
 impl fmt::Debug for Reader {

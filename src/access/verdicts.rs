@@ -18,7 +18,7 @@ use tokio::sync::{OnceCell, Semaphore};
 use super::flights::Flights;
 use super::flood::Flood;
 use super::{Denied, Times, tokens};
-use crate::domain::{ProjectId, Timestamp};
+use crate::domain::{ProjectFacts, ProjectId, Timestamp};
 use crate::gitlab::{Credential, Error, Gitlab, Kind, Standing};
 use crate::store::{self, About, Answer, Store, TokenHash, Verdict};
 
@@ -122,8 +122,22 @@ impl Verdicts {
         }
     }
 
+    /// Counts a question that a reader without a token has GitLab asked in our name; fails when it is one too many.
+    pub(super) fn count(&self, asker: &Asker) -> Result<(), Denied> {
+        match asker.has_token() || self.flood.admits(asker.peer, Instant::now()) {
+            true => Ok(()),
+            false => Err(Denied::TooMany),
+        }
+    }
+
     /// Asks GitLab and keeps what it says; `None` when it does not say anything now.
     async fn ask(&self, asker: &Asker, (token, about): &(TokenHash, About)) -> Option<Verdict> {
+        // Somebody's question may have ended between our look at what is kept and our turn.
+        if let Ok(Some(kept)) = self.store.verdict(*token, about).await
+            && self.is_good(&kept, about)
+        {
+            return Some(kept);
+        }
         if self.is_paused(*token) {
             return None;
         }
@@ -208,15 +222,20 @@ impl Verdicts {
         whole && kept.age < self.holds(kept.answer)
     }
 
-    /// Returns whether GitLab is known to know the token. Whoever has none is nobody in particular, and is counted only
-    /// when they ask for what is not cached.
+    /// Returns whether GitLab is known to know the token. Whoever has none is nobody in particular, and is not counted when they
+    /// ask for what is cached and public: to be counted must not tell what of the rest is cached.
     async fn is_known(&self, asker: &Asker, token: TokenHash, about: &About) -> Result<bool, store::Error> {
         match (&asker.credential, about) {
             (Credential::Anonymous, About::Path(path)) => {
-                Ok(self.store.project_by_path(path.clone().into()).await?.is_some())
+                let found = self.store.project_by_path(path.clone().into()).await?;
+                Ok(found.is_some_and(|(_, document)| ProjectFacts::of(&document.text).is_public()))
             }
-            (Credential::Anonymous, About::Project(project)) => Ok(self.store.project(*project).await?.is_some()),
-            (Credential::Anonymous, About::Token | About::Builds(_) | About::Log(_) | About::Archive(_)) => Ok(true),
+            (Credential::Anonymous, About::Project(project) | About::Builds(project)) => {
+                let found = self.store.project(*project).await?;
+                Ok(found.is_some_and(|document| ProjectFacts::of(&document.text).is_public()))
+            }
+            (Credential::Anonymous, About::Log(key) | About::Archive(key)) => Ok(self.store.job(*key).await?.is_some()),
+            (Credential::Anonymous, About::Token) => Ok(true),
             (Credential::PrivateToken(_) | Credential::Bearer(_), _) => self.store.knows_token(token).await,
         }
     }

@@ -79,7 +79,7 @@ impl fmt::Display for Problem {
         match self {
             Self::Unauthorized => f.write_str("401 Unauthorized"),
             Self::Forbidden => f.write_str("403 Forbidden"),
-            Self::TooMany => f.write_str("429 Too Many Requests: too many unknown tokens. Ask again in a second."),
+            Self::TooMany => f.write_str("429 Too Many Requests: too many unknown tokens, or questions without one. Ask again in a second."),
             Self::NotJudged => f.write_str(
                 "503 Service Unavailable: GitLab cannot be asked right now whether you may read this. Ask again soon.",
             ),
@@ -187,7 +187,7 @@ impl From<parts::Error> for Problem {
     fn from(problem: parts::Error) -> Self {
         match problem {
             parts::Error::Store(problem) => problem.into(),
-            parts::Error::Gone => Self::Away,
+            parts::Error::Gone | parts::Error::Stopped(_) => Self::Away,
             parts::Error::NoSection => Self::NoPart("the log has no section of this name"),
             parts::Error::NoFile => Self::NoPart("the archive has no such file"),
             parts::Error::Refused(why) => Self::Refused(why),

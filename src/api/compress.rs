@@ -13,9 +13,9 @@ use flate2::write::GzEncoder;
 use futures_util::stream::{self, LocalBoxStream, Stream};
 use futures_util::{StreamExt, TryStreamExt};
 use tokio::sync::Semaphore;
-use tokio::task::spawn_blocking;
 
 use super::coding::{Coding, ZSTD_LEVEL};
+use crate::parts::aside;
 
 /// Pieces that are compressed at once, in each process: threads for them are needed for as long as one piece takes, some 0.5 ms.
 const AT_ONCE: usize = 4;
@@ -45,12 +45,12 @@ async fn next<E: From<io::Error>>(state: State<E>) -> Result<Option<(Bytes, Stat
     let Some((mut body, mut compressing)) = state else { return Ok(None) };
     while let Some(piece) = body.try_next().await? {
         let made;
-        (compressing, made) = in_turn(move || compressing.add(&piece)).await?;
+        (compressing, made) = aside(&TURNS, move || compressing.add(&piece)).await??;
         if !made.is_empty() {
             return Ok(Some((made, Some((body, compressing)))));
         }
     }
-    Ok(Some((in_turn(move || compressing.end()).await?, None)))
+    Ok(Some((aside(&TURNS, move || compressing.end()).await??, None)))
 }
 
 /// What became of a body so far.
@@ -103,17 +103,6 @@ impl Compressing {
         };
         Ok(rest?.into())
     }
-}
-
-/// Runs what takes long where it is not in the way.
-async fn in_turn<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
-    let turn = TURNS.acquire().await.map_err(io::Error::other)?;
-    let worked = spawn_blocking(move || {
-        // Held until it is done, also when the reader has gone.
-        let _turn = turn;
-        work()
-    });
-    worked.await.map_err(io::Error::other)?
 }
 
 #[cfg(test)]

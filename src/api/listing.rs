@@ -78,7 +78,7 @@ pub(super) fn respond(request: &HttpRequest, query: &Query, paging: Paging, list
         }
     };
     // The headers tell how long the whole list is.
-    reply::versioned(request, *provenance, (page.total, listed.complete), concatenated(&page.rows), head)
+    reply::list(request, *provenance, (page.total, listed.complete), concatenated(&page.rows), head)
 }
 
 /// Answers with a page of a list that is paged by key; `next` is the parameter that leads on, `None` at the end.
@@ -100,7 +100,7 @@ pub(super) fn respond_keyset(
             response.insert_header((LINK, link));
         }
     };
-    reply::versioned(request, listed.provenance, (version, listed.complete), concatenated(&listed.page.rows), head)
+    reply::list(request, listed.provenance, (version, listed.complete), concatenated(&listed.page.rows), head)
 }
 
 /// Joins documents to a JSON array without reading them.

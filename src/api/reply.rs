@@ -11,7 +11,7 @@ use actix_web::http::header::{
     ACCEPT_RANGES, AGE, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderName, HeaderValue,
     LAST_MODIFIED, RANGE, VARY, X_CONTENT_TYPE_OPTIONS,
 };
-use actix_web::http::{Method, StatusCode, Version};
+use actix_web::http::{ConnectionType, Method, StatusCode, Version};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use bytes as body;
 use futures_util::stream::{self, Stream};
@@ -49,23 +49,36 @@ pub(super) fn document(
     text: String,
     head: impl FnOnce(&mut HttpResponseBuilder),
 ) -> HttpResponse {
-    versioned(request, provenance, (), text, head)
+    let coding = Coding::worthwhile(request.headers(), text.len());
+    let validators = Validators::of(&text, coding, provenance.as_of);
+    text_of(request, provenance, (coding, &validators), text, head)
 }
 
-/// As [`document`], where the version is told by more than the text.
-pub(super) fn versioned(
+/// As [`document`], for a list: its version is told by `more` than the text, and not by the time that it is of, at which only a
+/// part of it may have been looked at.
+pub(super) fn list(
     request: &HttpRequest,
     provenance: Provenance,
     more: impl std::hash::Hash,
+    text: String,
+    head: impl FnOnce(&mut HttpResponseBuilder),
+) -> HttpResponse {
+    let coding = Coding::worthwhile(request.headers(), text.len());
+    let validators = Validators::of((&text, more), coding, provenance.as_of).by_tag_only();
+    text_of(request, provenance, (coding, &validators), text, head)
+}
+
+fn text_of(
+    request: &HttpRequest,
+    provenance: Provenance,
+    (coding, validators): (Coding, &Validators),
     body: String,
     head: impl FnOnce(&mut HttpResponseBuilder),
 ) -> HttpResponse {
-    let coding = Coding::worthwhile(request.headers(), body.len());
-    let validators = Validators::of((&body, more), coding, provenance.as_of);
     if validators.are_known(request.headers()) {
-        return begin(StatusCode::NOT_MODIFIED, provenance, &validators).finish();
+        return begin(StatusCode::NOT_MODIFIED, provenance, validators).finish();
     }
-    let mut response = begin(StatusCode::OK, provenance, &validators);
+    let mut response = begin(StatusCode::OK, provenance, validators);
     response.insert_header((CONTENT_TYPE, "application/json"));
     head(&mut response);
     match (coding.encode(body.as_bytes()), coding.as_str()) {
@@ -84,7 +97,7 @@ pub(super) async fn file(
 ) -> Result<Option<HttpResponse>, Problem> {
     let headers = request.headers();
     // A part is of the bytes that readers see, so that it means the same however they are stored.
-    let coded = file.is_zstd() && !headers.contains_key(RANGE);
+    let coded = file.is_zstd() && !headers.contains_key(RANGE) && !is_old(request);
     let coding = if coded { Coding::of_stored(headers, file.size()) } else { Coding::Identity };
     let validators = Validators::of(&file, coding, provenance.as_of);
     if validators.are_known(headers) {
@@ -94,7 +107,7 @@ pub(super) async fn file(
         return Ok(Some(response.finish()));
     }
     let size = file.size();
-    let wanted = if validators.allow_a_part(headers) { Wanted::of(headers, size) } else { Wanted::Whole };
+    let wanted = wanted(request, &validators, size);
     let (status, bytes) = match &wanted {
         Wanted::Nothing => {
             return Ok(Some(unsatisfiable(provenance, &validators, size)));
@@ -135,8 +148,7 @@ pub(super) fn sized<E: Into<Problem>>(
     if validators.are_known(headers) {
         return Ok(begin(StatusCode::NOT_MODIFIED, provenance, &validators).finish());
     }
-    let wanted = if validators.allow_a_part(headers) { Wanted::of(headers, size) } else { Wanted::Whole };
-    let (status, bytes) = match wanted {
+    let (status, bytes) = match wanted(request, &validators, size) {
         Wanted::Nothing => return Ok(unsatisfiable(provenance, &validators, size)),
         Wanted::Part(part) => (StatusCode::PARTIAL_CONTENT, part),
         Wanted::Whole => (StatusCode::OK, 0..size),
@@ -147,7 +159,13 @@ pub(super) fn sized<E: Into<Problem>>(
     if status == StatusCode::PARTIAL_CONTENT {
         response.insert_header((CONTENT_RANGE, content_range(&bytes, size)));
     }
-    Ok(response.body(body(bytes).map_err(Into::into)?))
+    match *request.method() {
+        Method::HEAD => {
+            let none = stream::empty::<Result<body::Bytes, Problem>>();
+            Ok(response.body(SizedStream::new(bytes.end.saturating_sub(bytes.start), none)))
+        }
+        _ => Ok(response.body(body(bytes).map_err(Into::into)?)),
+    }
 }
 
 /// Answers with a body that is made while it is read, of so many bytes if that is known. `version` stands for everything that it
@@ -164,9 +182,7 @@ where
     S: Stream<Item = Result<body::Bytes, E>> + 'static,
     E: Into<Box<dyn Error>> + 'static,
 {
-    // Old clients know no answer whose length is told at its end.
-    let old = request.version() < Version::HTTP_11;
-    let coding = if old { Coding::Identity } else { Coding::of_made(request.headers(), size) };
+    let coding = if is_old(request) { Coding::Identity } else { Coding::of_made(request.headers(), size) };
     let validators = Validators::of(version, coding, provenance.as_of);
     if validators.are_known(request.headers()) {
         let mut response = begin(StatusCode::NOT_MODIFIED, provenance, &validators);
@@ -184,7 +200,29 @@ where
     };
     match (coding, size) {
         (Coding::Identity, Some(size)) => response.body(SizedStream::new(size, bytes)),
-        _ => response.body(BodyStream::new(bytes)),
+        _ => to_its_end(request, response.body(BodyStream::new(bytes))),
+    }
+}
+
+/// Returns whether the client knows no answer in chunks, whose length is told at its end.
+fn is_old(request: &HttpRequest) -> bool {
+    request.version() < Version::HTTP_11
+}
+
+/// Lets an answer of unknown length end as its reader understands it.
+pub(super) fn to_its_end(request: &HttpRequest, mut response: HttpResponse) -> HttpResponse {
+    if is_old(request) {
+        response.head_mut().no_chunking(true);
+        response.head_mut().set_connection_type(ConnectionType::Close);
+    }
+    response
+}
+
+/// Returns the part that is asked for. Only a GET has parts (RFC 9110, section 14.2).
+fn wanted(request: &HttpRequest, validators: &Validators, size: u64) -> Wanted {
+    match *request.method() {
+        Method::GET if validators.allow_a_part(request.headers()) => Wanted::of(request.headers(), size),
+        _ => Wanted::Whole,
     }
 }
 

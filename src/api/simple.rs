@@ -1,4 +1,4 @@
-//! `simple=true`: the part of a project's document that GitLab calls simple (contract, section 5.3).
+//! The parts of a project's document: what GitLab calls simple (contract, section 5.3), and what those see who have no role in it.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -7,6 +7,7 @@ use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
+use crate::access::Part;
 use crate::domain::Document;
 
 /// The keys of GitLab's simple entity.
@@ -36,43 +37,60 @@ const SIMPLE: [&str; 23] = [
     "custom_attributes",
 ];
 
-/// The simple keys of a project, each value exactly as it was written, in the document's order.
-struct Simple<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+/// What GitLab tells those only who have a role in a project, by how the keys begin: groups that it is shared with may be private,
+/// and how it is run is its members' business.
+const INSIDE: [&str; 8] =
+    ["shared_with_groups", "service_desk_address", "ci_", "runner", "mirror", "compliance_", "external_", "container_"];
+
+/// The keys of a project, each value exactly as it was written, in the document's order.
+struct Entries<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 
 /// Leaves the simple part of a project's document; one that cannot be read is left as it is.
 pub(super) fn simple(document: Document) -> Document {
-    let simple = serde_json::from_str::<Simple<'_>>(&document.text).ok();
-    match simple.and_then(|simple| serde_json::to_string(&simple).ok()) {
-        Some(text) => Document { text: text.into(), ..document },
-        None => document,
+    only(document, |key| SIMPLE.contains(&key))
+}
+
+/// Leaves the part of a project's document that its reader is shown.
+pub(super) fn part(document: Document, part: Part) -> Document {
+    match part {
+        Part::Whole => document,
+        Part::Outside => only(document, |key| !INSIDE.iter().any(|start| key.starts_with(start))),
+        Part::Basic => simple(document),
     }
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Simple<'a> {
+fn only(document: Document, wanted: impl Fn(&str) -> bool) -> Document {
+    let Ok(Entries(mut entries)) = serde_json::from_str::<Entries<'_>>(&document.text) else { return document };
+    entries.retain(|(key, _)| wanted(key));
+    match serde_json::to_string(&Entries(entries)) {
+        Ok(text) => Document { text: text.into(), ..document },
+        Err(_) => document,
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Entries<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Entries;
-        impl<'de> Visitor<'de> for Entries {
-            type Value = Simple<'de>;
+        struct Pairs;
+        impl<'de> Visitor<'de> for Pairs {
+            type Value = Entries<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Simple<'de>, A::Error> {
-                let mut entries = Vec::with_capacity(SIMPLE.len());
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entries<'de>, A::Error> {
+                let mut entries = Vec::with_capacity(2 * SIMPLE.len());
                 while let Some((key, value)) = map.next_entry::<Cow<'de, str>, &RawValue>()? {
-                    if SIMPLE.contains(&&*key) {
-                        entries.push((key, value));
-                    }
+                    entries.push((key, value));
                 }
-                Ok(Simple(entries))
+                Ok(Entries(entries))
             }
         }
-        deserializer.deserialize_map(Entries)
+        deserializer.deserialize_map(Pairs)
     }
 }
 
-impl Serialize for Simple<'_> {
+impl Serialize for Entries<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_map(self.0.iter().map(|(key, value)| (key, value)))
     }

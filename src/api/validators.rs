@@ -10,7 +10,7 @@ use foldhash::quality::FixedState;
 use super::coding::Coding;
 use crate::domain::Timestamp;
 
-/// A date within so many seconds of now may be of another version of the same second.
+/// So many seconds after GitLab's word there may have been another one of the same second.
 const SETTLED_SECS: i64 = 2;
 
 /// A version of one answer in one coding.
@@ -18,8 +18,10 @@ const SETTLED_SECS: i64 = 2;
 pub(super) struct Validators {
     /// A strong entity tag, with its quotes.
     pub(super) tag: String,
-    /// When GitLab said so.
-    pub(super) modified: Option<Timestamp>,
+    /// The second since which nothing else was said, in seconds of Unix time.
+    modified: Option<i64>,
+    /// Whether there is no other version of that second: a list may change while the time that it is of does not.
+    dated: bool,
 }
 
 impl Validators {
@@ -34,7 +36,12 @@ impl Validators {
             tag.push_str(word);
         }
         tag.push('"');
-        Self { tag, modified }
+        Self { tag, modified: modified.map(|at| whole_seconds(at) + SETTLED_SECS), dated: true }
+    }
+
+    /// Lets the date not stand for the version: only the tag does.
+    pub(super) fn by_tag_only(self) -> Self {
+        Self { dated: false, ..self }
     }
 
     /// Returns whether the reader has this version already.
@@ -44,7 +51,7 @@ impl Validators {
             return tags.any(|tags| tags.split(',').any(|tag| self.matches_weakly(tag.trim())));
         }
         let since = headers.get(IF_MODIFIED_SINCE).and_then(|value| value.to_str().ok()).and_then(seconds);
-        self.modified.zip(since).is_some_and(|(modified, since)| whole_seconds(modified) <= since)
+        self.dated && self.modified.zip(since).is_some_and(|(modified, since)| modified <= since)
     }
 
     /// Returns whether a part of this version fits to the parts that the reader has.
@@ -52,17 +59,15 @@ impl Validators {
         let Some(condition) = headers.get(IF_RANGE) else { return true };
         let Ok(condition) = condition.to_str() else { return false };
         match seconds(condition) {
-            Some(date) => self.modified.is_some_and(|modified| {
-                whole_seconds(modified) == date && whole_seconds(Timestamp::now()) - date >= SETTLED_SECS
-            }),
+            Some(date) => self.dated && self.modified == Some(date),
             None => condition.trim() == self.tag,
         }
     }
 
-    /// Returns the date for `Last-Modified`.
+    /// Returns the date for `Last-Modified`, which is never to come: until then it stands for no version.
     pub(super) fn date(&self) -> Option<HttpDate> {
-        let millis = u64::try_from(self.modified?.as_millis()).ok()?;
-        Some(HttpDate::from(UNIX_EPOCH + Duration::from_millis(millis)))
+        let seconds = self.modified?.min(whole_seconds(Timestamp::now()));
+        Some(HttpDate::from(UNIX_EPOCH + Duration::from_secs(u64::try_from(seconds).ok()?)))
     }
 
     fn matches_weakly(&self, tag: &str) -> bool {
@@ -87,8 +92,12 @@ mod tests {
 
     const AT: Timestamp = Timestamp::from_millis(1_795_166_042_300);
 
+    fn validators() -> Validators {
+        Validators { tag: "\"a\"".to_owned(), ..Validators::of((), Coding::Identity, Some(AT)) }
+    }
+
     fn known(name: HeaderName, value: &str) -> bool {
-        let validators = Validators { tag: "\"a\"".to_owned(), modified: Some(AT) };
+        let validators = validators();
         let mut headers = HeaderMap::new();
         headers.insert(name, HeaderValue::from_str(value).expect("a value"));
         validators.are_known(&headers)
@@ -102,25 +111,31 @@ mod tests {
             assert_eq!(known(IF_NONE_MATCH, tags), expected, "{tags}");
         }
         for (date, expected) in [
-            ("Fri, 20 Nov 2026 09:14:02 GMT", true),
-            ("Fri, 20 Nov 2026 09:14:03 GMT", true),
-            ("Fri, 20 Nov 2026 09:14:01 GMT", false),
+            ("Fri, 20 Nov 2026 09:14:04 GMT", true),
+            ("Fri, 20 Nov 2026 09:14:05 GMT", true),
+            ("Fri, 20 Nov 2026 09:14:03 GMT", false),
             ("yesterday", false),
         ] {
             assert_eq!(known(IF_MODIFIED_SINCE, date), expected, "{date}");
         }
         let mut both = HeaderMap::new();
         both.insert(IF_NONE_MATCH, HeaderValue::from_static("\"b\""));
-        both.insert(IF_MODIFIED_SINCE, HeaderValue::from_static("Fri, 20 Nov 2026 09:14:02 GMT"));
-        assert!(!Validators { tag: "\"a\"".to_owned(), modified: Some(AT) }.are_known(&both));
+        both.insert(IF_MODIFIED_SINCE, HeaderValue::from_static("Fri, 20 Nov 2026 09:14:04 GMT"));
+        assert!(!validators().are_known(&both));
+        both.remove(IF_NONE_MATCH);
+        assert!(validators().are_known(&both) && !validators().by_tag_only().are_known(&both));
     }
 
     #[test]
     fn a_part_needs_the_very_version() {
-        let validators = Validators { tag: "\"a\"".to_owned(), modified: Some(AT) };
-        for (condition, expected) in
-            [("\"a\"", true), ("W/\"a\"", false), ("\"b\"", false), ("Fri, 20 Nov 2026 09:14:03 GMT", false)]
-        {
+        let validators = validators();
+        for (condition, expected) in [
+            ("\"a\"", true),
+            ("W/\"a\"", false),
+            ("\"b\"", false),
+            ("Fri, 20 Nov 2026 09:14:03 GMT", false),
+            ("Fri, 20 Nov 2026 09:14:04 GMT", true),
+        ] {
             let mut headers = HeaderMap::new();
             headers.insert(IF_RANGE, HeaderValue::from_static(condition));
             assert_eq!(validators.allow_a_part(&headers), expected, "{condition}");

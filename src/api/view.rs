@@ -18,6 +18,7 @@ use super::answer::Problem;
 use super::blob::{Bytes, File};
 use super::freshness::{self, JobPart, PipelinePart, Standing};
 use super::provenance::{Held, Provenance, Source};
+use super::simple;
 use super::through::{Asked, Verdict};
 use crate::access::{Denied, FileRight, Reader, Seen, Visible};
 use crate::domain::{Document, JobKey, Piece, PipelineKey, PipelinePhase, ProjectId, Reason, Subject, Timestamp};
@@ -27,9 +28,6 @@ use actix_web::body::BoxBody;
 use actix_web::dev::Payload;
 use actix_web::http::Method;
 use actix_web::{FromRequest, HttpMessage, HttpRequest, web};
-
-/// No project of GitLab has a longer path.
-const LONGEST_PATH: usize = 2048;
 
 /// One reader's view of the cache.
 pub(super) struct View {
@@ -73,9 +71,6 @@ impl View {
 
     /// Has GitLab asked what project is at a path that leads nowhere, and finds it if it belongs to us.
     async fn look_for(&self, path: &str) -> Result<Visible, Problem> {
-        if path.len() > LONGEST_PATH {
-            return Err(Problem::ProjectNotFound);
-        }
         match self.api.through.ask_path(path).await {
             Asked::Now(Verdict::Unreachable) | Asked::Before(Verdict::Unreachable) => return Err(Problem::Unreachable),
             Asked::Now(Verdict::Answered) => {}
@@ -122,7 +117,8 @@ impl View {
         let held = self
             .held((target, Cause::Read), || self.api.store.project(id), |document| Standing::aging(document.as_of))
             .await?;
-        match held {
+        let part = self.reader.part_of(project);
+        match held.map(|held| Held { row: simple::part(held.row, part), ..held }) {
             Some(held) if fetched => {
                 Ok(Held { provenance: Provenance { source: Source::Miss, ..held.provenance }, ..held })
             }
@@ -213,7 +209,10 @@ impl View {
         let cause = match before.as_ref().map(|row| judge(row).ask) {
             // It may be had as soon as that is undone, so no answer may be remembered.
             None if self.is_forgotten(target).await? => return Ok(None),
-            None => miss,
+            None => {
+                self.reader.may_ask()?;
+                miss
+            }
             Some(Some(ask)) if ask.since.is_none_or(|since| Timestamp::now().since(since) > max_age) => ask.cause,
             Some(_) => return Ok(before.and_then(|row| answer(row, Source::Hit))),
         };

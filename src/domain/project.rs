@@ -73,6 +73,11 @@ impl ProjectFacts {
         serde_json::from_str(document).unwrap_or_default()
     }
 
+    /// Returns whether everybody may know of it.
+    pub fn is_public(&self) -> bool {
+        self.visibility.as_deref() == Some("public")
+    }
+
     /// Returns the last part of the path.
     pub fn path_segment(&self) -> &str {
         self.path.rsplit('/').next().unwrap_or_default()

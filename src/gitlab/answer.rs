@@ -53,12 +53,13 @@ enum When {
 }
 
 /// The first row that fits holds.
-const TABLE: [(RangeInclusive<u16>, When, Meaning); 12] = [
+const TABLE: [(RangeInclusive<u16>, When, Meaning); 13] = [
     (200..=200, When::Always, Meaning::Answer),
     (401..=401, When::Always, Meaning::TokenRefused("401: it is missing, wrong, expired or revoked")),
-    // A firewall or a wrong base path, not GitLab's verdict on one thing.
-    (403..=404, When::Html, Meaning::Unavailable),
-    (403..=403, When::Always, Meaning::Forbidden),
+    // Of one thing GitLab says so in JSON; a blocked address, a firewall and a wrong base path do not.
+    (403..=403, When::Json, Meaning::Forbidden),
+    (403..=403, When::Always, Meaning::Unavailable),
+    (404..=404, When::Html, Meaning::Unavailable),
     (404..=404, When::Always, Meaning::NotFound),
     (408..=408, When::Always, Meaning::Unavailable),
     (429..=429, When::Json, Meaning::ThrottledHere(UNSAID_WAIT)),
@@ -198,6 +199,8 @@ mod tests {
             (400, &[JSON], Meaning::Rejected),
             (403, &[JSON], Meaning::Forbidden),
             (403, &[HTML], Meaning::Unavailable),
+            (403, &[TEXT], Meaning::Unavailable),
+            (403, &[], Meaning::Unavailable),
             (404, &[JSON], Meaning::NotFound),
             (404, &[], Meaning::NotFound),
             (404, &[HTML], Meaning::Unavailable),

@@ -31,10 +31,11 @@ impl Ingest {
         let ids = page.rows.iter().map(|row| row.key.pipeline).collect();
         let states = self.store.pipeline_states(project, ids).await?;
         let oldest = page.rows.iter().map(|row| row.updated_at).min();
-        for row in page.rows {
+        for mut row in page.rows {
             if states.get(&row.key.pipeline).is_some_and(|state| shows(state, &row)) {
                 continue;
             }
+            self.mask_pipeline(&mut row);
             let work = Work::now(Target::Pipeline(row.key), task.follow_lane(), task.follow_cause());
             found.follow.push(Work { listed: Some(Box::new(row.clone())), ..work });
             found.facts.push(Change::Pipeline(row));

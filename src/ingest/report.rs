@@ -125,8 +125,8 @@ impl Ingest {
 impl Ingest {
     /// Masks the strings of a report, which holds what tests printed.
     fn mask_report(&self, rules: Option<&Rules>, report: Bytes) -> Bytes {
-        let text = std::str::from_utf8(&report).ok();
-        match rules.zip(text).and_then(|(rules, text)| rules.mask_json(text)) {
+        let Some(rules) = rules else { return report };
+        match rules.mask_json(&String::from_utf8_lossy(&report)) {
             Some((masked, secrets)) => {
                 self.metrics.masked("report", secrets);
                 masked.into()

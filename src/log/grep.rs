@@ -19,8 +19,11 @@ pub const MAX_PATTERN_BYTES: usize = 1024;
 /// The most lines of context on each side: with 64 KiB each they hold 3 MiB.
 pub const MAX_CONTEXT: usize = 50;
 
-/// Bytes that a compiled pattern, and what it remembers while it searches, may take.
-const PATTERN_MEMORY: usize = 1 << 20;
+/// Bytes that a compiled pattern may take: in the worst case each byte of a log is held against all of it.
+const PATTERN_BYTES: usize = 256 * 1024;
+
+/// Bytes that it may remember while it searches.
+const SEARCH_MEMORY: usize = 1 << 20;
 
 /// How much of a long line is searched again with the next window.
 const OVERLAP_BYTES: usize = 16 * 1024;
@@ -54,7 +57,7 @@ pub enum BadPattern {
     #[error("the pattern is no regular expression: {0}")]
     Syntax(String),
     /// Compiled, it takes too much memory.
-    #[error("the pattern takes more than 1 MiB of memory: use smaller counts in {{…}}, or fewer alternatives")]
+    #[error("the pattern takes more than 256 KiB of memory: use smaller counts in {{…}}, or fewer alternatives")]
     TooLarge,
 }
 
@@ -75,8 +78,8 @@ impl Grep {
         options.after = options.after.min(MAX_CONTEXT);
         let regex = RegexBuilder::new(&options.pattern)
             .case_insensitive(options.ignore_case)
-            .size_limit(PATTERN_MEMORY)
-            .dfa_size_limit(PATTERN_MEMORY)
+            .size_limit(PATTERN_BYTES)
+            .dfa_size_limit(SEARCH_MEMORY)
             .nest_limit(64)
             .build();
         match regex {

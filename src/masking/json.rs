@@ -11,7 +11,11 @@ pub(super) fn mask(rules: &Rules, text: &str) -> Option<(String, u64)> {
     if !escaped && !rules.has_secret(text.as_bytes()) {
         return None;
     }
-    let mut value: Value = serde_json::from_str(text).ok()?;
+    let Ok(mut value) = serde_json::from_str::<Value>(text) else {
+        // Nested too deep, or in numbers and letters that JSON has no room for: then as the text that it is.
+        let (masked, count) = rules.mask(text.as_bytes());
+        return (count > 0).then(|| (String::from_utf8_lossy(&masked).into_owned(), count));
+    };
     let count = mask_value(rules, &mut value);
     if count == 0 {
         return None;

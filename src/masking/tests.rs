@@ -106,7 +106,12 @@ fn json_stays_json_and_only_its_strings_change() {
     let (out, count) = known().mask_json(text).expect("it has secrets");
     assert_eq!((out.as_str(), count), (r#"{"b":"x [MASKED]","a":[1,{"k":"[MASKED]\n"}],"n":1.5}"#, 2));
     assert_eq!(known().mask_json(r#"{"a":"b\n"}"#), None);
-    assert_eq!(known().mask_json("no JSON glpat-AbCdEfGhIjKlMnOpQrSt"), None);
+    // What is not read as JSON is masked as the text that it is.
+    let deep = format!("{}\"glpat-AbCdEfGhIjKlMnOpQrSt\"{}", "[".repeat(200), "]".repeat(200));
+    for text in ["no JSON glpat-AbCdEfGhIjKlMnOpQrSt", r#"["\ud800 glpat-AbCdEfGhIjKlMnOpQrSt"]"#, &deep] {
+        let (out, count) = known().mask_json(text).expect("it has a secret");
+        assert_eq!((out, count), (text.replace("glpat-AbCdEfGhIjKlMnOpQrSt", "[MASKED]"), 1));
+    }
 }
 
 proptest! {

@@ -9,10 +9,13 @@
 //! be completed ends with an error, never as if it were whole.
 
 mod archive;
+mod aside;
 mod blob;
 mod frames;
 mod log;
 mod reading;
+
+pub(crate) use aside::aside;
 
 pub use archive::{ArchiveReader, FileReader};
 pub use log::LogReader;
@@ -30,6 +33,9 @@ pub enum Error {
     /// The blob was removed meanwhile: replaced, erased or pruned.
     #[error("it is not held any more")]
     Gone,
+    /// This process stops.
+    #[error("it was not read to its end")]
+    Stopped(#[from] std::io::Error),
     /// What is stored is not what was stored.
     #[error("the stored log is damaged: {0}")]
     Damaged(&'static str),

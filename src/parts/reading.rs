@@ -5,12 +5,19 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use futures_util::stream::{self, Stream};
 
-use super::Error;
+use tokio::sync::Semaphore;
+
 use super::frames::Frames;
 use super::log::Span;
+use super::{Error, aside};
 use crate::log::{
     Ansi, Format, Found, JsonLines, LinePiece, LineSplitter, Renderer, Request, Search, Sections, Timestamps,
 };
+
+/// Frames that are searched at once, in each process: a pattern may be of the kind that takes seconds for one.
+const SEARCHED_AT_ONCE: usize = 4;
+
+static SEARCHES: Semaphore = Semaphore::const_new(SEARCHED_AT_ONCE);
 
 /// The answer to a request for a part of a log.
 pub struct Reading {
@@ -119,9 +126,15 @@ impl Work {
                 self.out_of(ends);
                 return Ok(Some(piece));
             }
-            self.stage.push(&piece, &mut self.out);
-            if ends {
-                self.stage.end(&mut self.out);
+            if matches!(self.stage, Stage::Searched { .. }) {
+                let (mut stage, mut out) = (std::mem::replace(&mut self.stage, Stage::Done), Vec::new());
+                let searched = aside(&SEARCHES, move || {
+                    stage.pass(&piece, ends, &mut out);
+                    (stage, out)
+                });
+                (self.stage, self.out) = searched.await?;
+            } else {
+                self.stage.pass(&piece, ends, &mut self.out);
             }
             self.out_of(ends);
             if self.stage.is_satisfied() {
@@ -154,6 +167,14 @@ impl Stage {
                 json.get_or_insert_with(|| JsonLines::new(std::mem::take(sections), *ansi, span.within));
             }
             Self::Searched { splitter, .. } => *splitter = Some(LineSplitter::new(span.line, span.bytes.start)),
+        }
+    }
+
+    /// Takes the next bytes of a span.
+    fn pass(&mut self, text: &[u8], ends: bool, out: &mut Vec<u8>) {
+        self.push(text, out);
+        if ends {
+            self.end(out);
         }
     }
 

@@ -98,6 +98,8 @@ impl Gate {
         if announced.is_some_and(|length| length > self.max_body_bytes as u64) {
             return Err(self.too_large());
         }
+        // Whoever has proved nothing yet gets room for what they have sent, not for what they say that they will send.
+        let announced = announced.filter(|_| pending.is_proved());
         let share = match announced.and_then(|length| u32::try_from(length).ok()) {
             Some(length) => Some(self.share(length).await?),
             None => None,

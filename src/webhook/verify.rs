@@ -35,6 +35,13 @@ pub struct Pending {
     signed: Option<Unchecked>,
 }
 
+impl Pending {
+    /// Returns whether the headers proved the sender, whatever the body is.
+    pub fn is_proved(&self) -> bool {
+        self.signed.is_none()
+    }
+}
+
 /// A body whose sender proved a secret.
 #[derive(Clone, Copy)]
 pub struct Verified<'a> {

@@ -5,6 +5,8 @@ use std::io::Write;
 use cistern::demo::fake::{Archive, JobSpec, Log, Options, PipelineSpec, World};
 use cistern::domain::{JobId, ProjectId};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use crate::rig::{Rig, Sent as Answer, ask};
 
@@ -189,6 +191,8 @@ async fn a_running_log_is_followed_to_its_end_by_one_question_however_many_follo
         .collect();
     let view_path = format!("/api/v4/projects/{project}/jobs/{job}/trace");
     crate::rig::eventually(async || ask(address, "GET", &view_path, &[]).await.body == b"begin\n").await;
+    // It goes on, but not for who asks for the head only.
+    assert_eq!(ask(address, "HEAD", &path, &[]).await.header("content-type"), "text/event-stream");
     rig.fake.with(|world| {
         world.append_log(job, b"end\n");
         world.finish_job(job, "success");
@@ -210,5 +214,27 @@ async fn a_running_log_is_followed_to_its_end_by_one_question_however_many_follo
     assert!(traces <= 6, "{traces} questions for a log that five followed");
     let rest = ask(address, "GET", &path, &[("Last-Event-ID", "6")]).await.text();
     assert!(rest.contains("\"text\":\"end\\n\"") && !rest.contains("begin"), "{rest}");
+    serving.stop().await;
+}
+
+/// HTTP/1.0 has no chunks: an answer whose length is not known beforehand ends with its connection.
+#[tokio::test(flavor = "multi_thread")]
+async fn old_clients_get_the_bytes_alone() {
+    let (rig, project, job) = one_job(JobSpec::new("unit").log(Log::bytes(SCRIPT.repeat(2000).into_bytes())));
+    assert!(rig.backfill(STORE).await.is_clean());
+    let serving = rig.serve(STORE).await;
+    let own = format!("/api/cistern/v1/projects/{project}/jobs/{job}/log?ansi=strip");
+    for path in [own, format!("/api/v4/projects/{project}/jobs/{job}/trace")] {
+        let expected = ask(serving.address(), "GET", &path, &[]).await.body;
+        let mut stream = TcpStream::connect(serving.address()).await.expect("a connection");
+        let head = format!("GET {path} HTTP/1.0\r\nHost: localhost\r\nAccept-Encoding: gzip\r\n\r\n");
+        stream.write_all(head.as_bytes()).await.expect("sent");
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.expect("an answer");
+        let end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n").expect("a head") + 4;
+        let head = String::from_utf8_lossy(&answer[..end]).to_lowercase();
+        assert!(!head.contains("transfer-encoding") && !head.contains("content-encoding"), "{head}");
+        assert!(answer[end..] == expected, "{path}");
+    }
     serving.stop().await;
 }

@@ -196,7 +196,7 @@ fn bad(status: u16, head: bool) -> Value {
         415 => "The file is encrypted or packed in a way that is not read here; `X-Cistern-Reason` says which.",
         422 => "The archive, or this file of it, is damaged or dangerous; `X-Cistern-Reason` says how.",
         405 => "This cannot be paged so, or is no read.",
-        429 => "Too many unknown tokens.",
+        429 => "Too many unknown tokens, or questions without one.",
         503 => "The cache or GitLab cannot be asked right now; ask again soon.",
         _ => "The cache cannot be read.",
     };

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use actix_web::http::Method;
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
@@ -14,6 +15,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::api::answer::Problem;
 use crate::api::openapi::{Answer, Kind, Operation, parameter};
+use crate::api::reply;
 use crate::api::view::View;
 use crate::domain::{JobPhase, Piece};
 use crate::log::{Part, Request};
@@ -64,10 +66,14 @@ pub(in crate::api) async fn follow(
     let mut follower = Follower { view, project, job, offset: offset.unwrap_or(0), told: Instant::now(), over: false };
     // What cannot be followed is said by its status.
     let first = follower.look().await?;
-    let events = stream::once(async { Ok(first) });
     let mut response = HttpResponse::Ok();
     response.insert_header((CONTENT_TYPE, "text/event-stream")).insert_header((CACHE_CONTROL, "private, no-store"));
-    Ok(response.streaming(Box::pin(stream::StreamExt::chain(events, follower.events()))))
+    if request.method() == Method::HEAD {
+        return Ok(response.streaming(stream::empty::<Result<Bytes, Problem>>()));
+    }
+    let events = stream::once(async { Ok(first) });
+    let events = Box::pin(stream::StreamExt::chain(events, follower.events()));
+    Ok(reply::to_its_end(&request, response.streaming(events)))
 }
 
 impl Follower {

@@ -6,8 +6,8 @@ use std::future::poll_fn;
 use std::pin::Pin;
 
 use actix_web::body::{BoxBody, MessageBody};
+use actix_web::http::Method;
 use actix_web::http::header::CONTENT_TYPE;
-use actix_web::http::{Method, Version};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 use bytes::Bytes;
 use futures_util::Stream;
@@ -140,9 +140,7 @@ pub(in crate::api) async fn report(
         if let Some(body) = view.open(project.report(), &file, whole, &Method::GET).await? {
             let cut = Cut::new(head.suites.iter().map(|suite| suite.name.clone()));
             let mut cutting = Cutting { body, cut, out: head.text().into_bytes(), ended: false };
-            // Old clients know no answer whose length is told at its end; the report's own limit is theirs, too.
-            let most = if request.version() < Version::HTTP_11 { usize::MAX } else { AT_ONCE };
-            cutting.go_on(most).await.map_err(|error| {
+            cutting.go_on(AT_ONCE).await.map_err(|error| {
                 warn!(%error, pipeline.id = %row.key.pipeline, "a stored test report is not readable");
                 Problem::Unusable
             })?;

@@ -1,13 +1,16 @@
 //! Lists of what one reader sees.
 
+use std::collections::HashMap;
+
 use futures_util::future::try_join_all;
 use serde::Deserialize;
 
 use super::View;
-use crate::access::{Denied, Seen};
+use crate::access::{Denied, Part, Seen};
 use crate::api::answer::Problem;
 use crate::api::freshness::{self, Standing};
 use crate::api::provenance::{Held, Listed, Provenance, Source};
+use crate::api::simple;
 use crate::domain::{Document, PipelineSource, ProjectFacts, ProjectId, Timestamp};
 use crate::store::{JobFilter, ListOf, Listing, Page, PipelineFilter, PipelineRow, ProjectJobFilter, Slice};
 use crate::work::{Cause, Target};
@@ -88,7 +91,8 @@ impl View {
     /// in one call for all readers, whoever they are.
     pub(in crate::api) async fn project_facts(&self) -> Result<(Vec<(ProjectId, ProjectFacts)>, Roster), Problem> {
         let looked = self.look(ListOf::Projects).await?;
-        let facts = self.api.store.project_facts().await?;
+        let mut facts = self.api.store.project_facts().await?;
+        facts.retain(|(_, facts)| self.reader.may_be_listed(facts.is_public()));
         let passed = self.api.store.completed_ago("reconcile").await?.map(|ago| Timestamp::now().minus(ago));
         // Besides the newest ones, our token may have become a member of older projects since the last pass.
         let is_whole = looked.listing.is_some_and(|listing| listing.is_whole()) && looked.source != Source::Stale;
@@ -106,10 +110,10 @@ impl View {
         slice: Slice,
     ) -> Result<(Listed, Option<ProjectId>), Problem> {
         let wanted = slice.offset.saturating_add(slice.limit).saturating_add(1);
-        let mut seen = Vec::new();
+        let (mut seen, mut unknown, mut complete) = (Vec::new(), None, roster.complete);
         let mut left = chosen.into_iter();
         if self.reader.sees_everything() {
-            seen.extend(left.by_ref());
+            seen.extend(left.by_ref().map(|id| (id, Part::Whole)));
         }
         // The first one alone: it says whether the reader's token is one.
         let mut step = 1;
@@ -121,21 +125,39 @@ impl View {
             step = CHECKS;
             let checks = asked.into_iter().map(|id| async move {
                 match self.reader.visible(id).await {
-                    Ok(_) => Ok(Some(id)),
-                    Err(Denied::NotFound) => Ok(None),
+                    Ok(project) => Ok(Judged::Seen(id, self.reader.part_of(project))),
+                    Err(Denied::NotFound) => Ok(Judged::Hidden),
+                    Err(Denied::Unknown) => Ok(Judged::Unknown),
                     Err(denied) => Err(denied),
                 }
             });
-            seen.extend(try_join_all(checks).await?.into_iter().flatten());
+            for judged in try_join_all(checks).await? {
+                match judged {
+                    Judged::Seen(id, part) => seen.push((id, part)),
+                    Judged::Hidden => {}
+                    // Of many projects GitLab does not tell all at once; a list of the others is better than none.
+                    Judged::Unknown => (unknown, complete) = (Some(Denied::Unknown), false),
+                }
+            }
+        }
+        if let Some(denied) = unknown.filter(|_| seen.is_empty()) {
+            return Err(denied.into());
         }
         let total = seen.len() as u64;
         let offset = usize::try_from(slice.offset).unwrap_or(usize::MAX);
         let limit = usize::try_from(slice.limit).unwrap_or(usize::MAX);
-        let ids: Vec<ProjectId> = seen.into_iter().skip(offset).take(limit).collect();
+        let shown: HashMap<ProjectId, Part> = seen.iter().copied().skip(offset).take(limit).collect();
+        let ids: Vec<ProjectId> = seen.into_iter().map(|(id, _)| id).skip(offset).take(limit).collect();
         let last = ids.last().copied();
-        let page = Page { rows: self.api.store.project_documents(ids).await?, total };
+        let documents = self.api.store.project_documents(ids).await?;
+        let part = |document: &Document| id_of(document).and_then(|id| shown.get(&id)).copied().unwrap_or(Part::Basic);
+        let shorten = |document: Document| {
+            let part = part(&document);
+            simple::part(document, part)
+        };
+        let rows = if self.reader.sees_everything() { documents } else { documents.into_iter().map(shorten).collect() };
         let counted = self.reader.sees_everything();
-        Ok((Listed { page, provenance: roster.provenance, complete: roster.complete, counted }, last))
+        Ok((Listed { page: Page { rows, total }, provenance: roster.provenance, complete, counted }, last))
     }
 
     /// Returns the newest pipeline of a ref, or of the project's default branch.
@@ -201,6 +223,13 @@ pub(in crate::api) struct Roster {
     complete: bool,
 }
 
+/// What is known of whether a reader may see a project.
+enum Judged {
+    Seen(ProjectId, Part),
+    Hidden,
+    Unknown,
+}
+
 /// What a look at a list showed, and where that came from.
 struct Look {
     source: Source,
@@ -220,6 +249,14 @@ fn listing_of(filter: &PipelineFilter) -> PipelineSource {
         Some("parent_pipeline") => PipelineSource::Child,
         _ => PipelineSource::Plain,
     }
+}
+
+fn id_of(project: &Document) -> Option<ProjectId> {
+    #[derive(Deserialize)]
+    struct Numbered {
+        id: ProjectId,
+    }
+    serde_json::from_str::<Numbered>(&project.text).ok().map(|project| project.id)
 }
 
 fn default_branch(project: &Document) -> Option<String> {

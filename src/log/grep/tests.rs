@@ -57,7 +57,7 @@ fn a_bad_pattern_is_a_clear_error() {
     assert_eq!(problem("a("), "the pattern is no regular expression: unclosed group");
     assert!(problem("(?=a)").contains("look-around"), "{}", problem("(?=a)"));
     assert!(problem(&"a".repeat(MAX_PATTERN_BYTES + 1)).contains("longer than 1024 bytes"));
-    assert!(problem(r"(\pL{1000}){1000}").contains("more than 1 MiB"));
+    assert!(problem(r"(\pL{1000}){1000}").contains("more than 256 KiB"));
     assert!(Grep::new(options(&"(".repeat(500))).is_err());
 }
 

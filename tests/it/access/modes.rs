@@ -129,3 +129,23 @@ async fn a_check_warns_of_a_token_that_reads_more_than_it_needs() {
     assert!(ended.code == Some(0) && ended.stdout.contains("above Reporter"), "{ended:?}");
     assert!(!format!("{ended:?}").contains(OWNER), "{ended:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_no_role_in_a_project_sees_no_more_of_it_than_gitlab_shows() {
+    let Instance { rig, places } = instance(Engine::chosen()).await;
+    let serving = rig.serve("cistern.db").await;
+    let keys =
+        |value: &serde_json::Value| value.as_object().expect("a project").keys().cloned().collect::<BTreeSet<_>>();
+    let parsed = |answer: &Answer| serde_json::from_slice::<serde_json::Value>(&answer.body).expect("JSON");
+    let (one, list) = (format!("/projects/{}", places[0].project), "/projects?order_by=id&sort=asc".to_owned());
+    for (token, shared) in [(OWNER, true), (REPORTER, true), (GUEST, false), (OUTSIDER, false), ("", false)] {
+        let project = parsed(&ours(&serving, &one, token).await);
+        let listed = parsed(&ours(&serving, &list, token).await)[0].clone();
+        assert_eq!(project, listed, "{token:?}");
+        assert_eq!(project.to_string().contains("secret/partners"), shared, "{token:?}");
+        if token.is_empty() {
+            assert_eq!(keys(&project), keys(&parsed(&theirs(&rig, &one, token).await)));
+        }
+    }
+    serving.stop().await;
+}

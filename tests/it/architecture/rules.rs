@@ -180,8 +180,8 @@ pub(super) const BANS: &[Ban] = &[
     ban_outside_tests("JoinSet", &["src/worker/mod.rs"], "only the workers run a changing number of tasks"),
     ban_outside_tests(
         "spawn_blocking",
-        &["src/store/sqlite/mod.rs", "src/demo/fake/mod.rs", "src/api/compress.rs"],
-        "only the store blocks, to open and to close; the fake joins its thread; compressing computes, a piece at a time",
+        &["src/store/sqlite/mod.rs", "src/demo/fake/mod.rs", "src/parts/aside.rs"],
+        "only the store blocks, to open and to close; the fake joins its thread; searches and compressors compute, a piece at a time",
     ),
     ban_outside_tests("spawn_local", &[], "only app starts tasks, and joins them"),
     ban_outside_tests(

@@ -1,8 +1,10 @@
 //! Versions, codings, HEAD, other origins, and readers who go away.
 
 use std::io::Read;
+use std::time::Duration;
 
 use cistern::demo::fake::{Archive, ArtifactDelivery, JobSpec, Junit, Log, Options, PipelineSpec, World};
+use cistern::domain::Timestamp;
 use flate2::read::GzDecoder;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -12,7 +14,8 @@ use crate::rig::{Rig, Serving, eventually};
 
 /// A Cistern that has everything of a pipeline with a log of `log_bytes`, a report and an archive; returns its paths.
 async fn filled(log_bytes: usize) -> (Rig, Serving, Vec<String>) {
-    let mut world = World::new();
+    // Of long ago, so that no second of it can have another version.
+    let mut world = World::at(Timestamp::now().minus(Duration::from_secs(3600)));
     let project = world.add_project("group/app");
     let pipeline = world.add_pipeline(project, PipelineSpec::default());
     let archive = Archive::zip([("x", &[7; 50_000][..])]).expect("an archive");
@@ -51,6 +54,7 @@ async fn filled(log_bytes: usize) -> (Rig, Serving, Vec<String>) {
         format!("{own}/log?bytes=0-"),
         format!("{own}/log?ansi=strip"),
         format!("{own}/test_report"),
+        format!("{base}/jobs/{job}/artifacts/x"),
     ];
     (rig, serving, paths)
 }
@@ -58,7 +62,9 @@ async fn filled(log_bytes: usize) -> (Rig, Serving, Vec<String>) {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_has_a_version_already_is_told_so_in_every_coding() {
     let (_rig, serving, paths) = filled(700_000).await;
-    for path in &paths {
+    for (number, path) in paths.iter().enumerate() {
+        // A list may change while the time that it is of does not; a report and a part of a log are of now.
+        let dated = !matches!(number, 2 | 5 | 7..=12);
         let mut tags = Vec::new();
         for coding in ["identity", "gzip", "zstd", "gzip, deflate, br, zstd"] {
             let answer = ask(serving.address(), "GET", path, &[("Accept-Encoding", coding)]).await;
@@ -67,6 +73,10 @@ async fn who_has_a_version_already_is_told_so_in_every_coding() {
             assert!(tag.starts_with('"') && tag.len() > 10 && date.ends_with("GMT"), "{path}: {}", answer.head);
             for condition in [("If-None-Match", tag.as_str()), ("If-Modified-Since", date.as_str())] {
                 let known = ask(serving.address(), "GET", path, &[("Accept-Encoding", coding), condition]).await;
+                if condition.0 == "If-Modified-Since" && !dated {
+                    assert!(matches!(known.status, 200 | 304), "{path}: {}", known.head);
+                    continue;
+                }
                 assert_eq!((known.status, known.body.len()), (304, 0), "{path} {condition:?}");
                 assert_eq!(known.header("etag"), tag, "{path}");
                 assert_eq!(known.header("cache-control"), "private, no-cache");

@@ -68,7 +68,7 @@ async fn any_part_is_that_of_the_whole() {
         let tail = ask(address, "GET", &path, &[("Range", "bytes=-100")]).await;
         assert!(tail.status == 206 && tail.body == whole.body[size - 100..]);
         let head = ask(address, "HEAD", &path, &[("Range", "bytes=0-99")]).await;
-        assert_eq!((head.status, head.header("content-length"), head.body.len()), (206, "100", 0));
+        assert_eq!((head.status, head.header("content-length"), head.body.len()), (200, &*size.to_string(), 0));
         for ignored in [("Range", "bytes=0-1,5-6"), ("Range", "lines=1-2")] {
             let answer = ask(address, "GET", &path, &[ignored]).await;
             assert_eq!((answer.status, answer.body.len()), (200, size), "{ignored:?}");

@@ -107,6 +107,19 @@ async fn secrets_are_replaced_before_anything_is_stored(engine: Engine) {
     assert_eq!((&verified["sample"]["compared"], &verified["deep"]["checked"]), (&1.into(), &2.into()), "{verified}");
 }
 
+async fn what_a_reader_s_look_at_a_list_finds_is_masked_too(engine: Engine) {
+    let Masked { rig, project, .. } = world_with_secrets("group/app", engine);
+    let rig = rig.set("api.read_through", "true").set("api.max_age", "0s");
+    let server = Server::start(&rig, STORE).await;
+    server.until_swept().await;
+    rig.fake.with(|world| {
+        world.add_pipeline(project, PipelineSpec { ref_name: format!("new-{TOKEN}"), ..PipelineSpec::default() })
+    });
+    let list = server.get(&format!("/api/v4/projects/{project}/pipelines")).await.body;
+    let list = String::from_utf8(list).expect("text");
+    assert!(list.contains("new-[MASKED]") && !list.contains(TOKEN), "{list}");
+}
+
 async fn only_the_projects_that_are_named_are_masked(engine: Engine) {
     let Masked { rig, project, job, .. } = world_with_secrets("other/app", engine);
     assert_eq!(run(&rig, &["backfill"]).await.code, Some(0));
@@ -150,6 +163,7 @@ async fn a_masked_log_grows_until_gitlab_has_archived_it(engine: Engine) {
 
 on_both! {
     secrets_are_replaced_before_anything_is_stored;
+    what_a_reader_s_look_at_a_list_finds_is_masked_too;
     only_the_projects_that_are_named_are_masked;
     a_masked_log_grows_until_gitlab_has_archived_it;
 }

@@ -256,6 +256,8 @@ impl Keeper {
         command.args(["--replSet", SET, "--bind_ip", "127.0.0.1", "--nounixsocket", "--quiet"]);
         command.args(["--wiredTigerCacheSizeGB", "0.5", "--oplogSize", "256"]);
         command.args(["--setParameter", "diagnosticDataCollectionEnabled=false"]);
+        // What is dropped is kept for as long as snapshots of the past may be read: by default five minutes.
+        command.args(["--setParameter", "minSnapshotHistoryWindowInSeconds=0"]);
         if guard == Guard::Tls {
             command.args(["--tlsMode", "requireTLS", "--tlsAllowConnectionsWithoutCertificates"]);
             command.args(["--tlsCAFile", authority(), "--tlsCertificateKeyFile"]);

@@ -68,8 +68,9 @@ async fn a_slow_body_is_408_and_while_it_holds_all_bytes_others_are_503() {
     let rig = Rig::new(world).set("limits.webhook_bytes", "64KiB");
     let serving = rig.serve("cistern.db").await;
     let event = rig.fake.pipeline_event(pipeline).expect("an event");
-    let slow = Raw::send_head(serving.address(), &with_body("{}"), &["Content-Length: 65536"]).await;
-    // The slow one has its share when the service has read its head, which nothing tells: so this asks until it must wait.
+    let mut slow = Raw::send_head(serving.address(), &with_body("{}"), &["Content-Length: 65536"]).await;
+    slow.send(&[b' '; 65_500]).await;
+    // The slow one has its share when the service has read what it sent, which nothing tells: so this asks until it must wait.
     let busy = async {
         loop {
             let length = format!("Content-Length: {}", event.body().len());
@@ -90,5 +91,20 @@ async fn a_slow_body_is_408_and_while_it_holds_all_bytes_others_are_503() {
     for outcome in ["too_slow", "busy"] {
         assert!(metrics.contains(&format!(r#"{{event="unknown",outcome="{outcome}"}} 1"#)), "{metrics}");
     }
+    serving.stop().await;
+}
+
+/// Signatures are proved by the whole body: until then anybody could say that it will be large.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_only_announced_holds_nobody_up() {
+    let (world, _, pipeline, _) = running();
+    let rig = Rig::new(world).set("limits.webhook_bytes", "64KiB");
+    let serving = rig.serve("cistern.db").await;
+    let head = ["Content-Length: 65536", "Expect: 100-continue"];
+    let mut idle = Raw::send_head(serving.address(), &with_body("{}"), &head).await;
+    assert!(idle.goes_on().await, "the service waits for the body");
+    let event = rig.fake.pipeline_event(pipeline).expect("an event");
+    assert_eq!(serving.deliver(&event).await.status, 202);
+    idle.end().await;
     serving.stop().await;
 }

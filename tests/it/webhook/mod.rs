@@ -83,6 +83,13 @@ impl Raw {
         self.0.shutdown().await.expect("closed");
     }
 
+    /// Returns whether the service asks for the body.
+    async fn goes_on(&mut self) -> bool {
+        let mut answer = [0; 25];
+        self.0.read_exact(&mut answer).await.expect("an answer");
+        &answer == b"HTTP/1.1 100 Continue\r\n\r\n"
+    }
+
     /// Returns the status and outcome of the answer.
     async fn answer(mut self) -> (u16, String) {
         let mut answer = Vec::new();

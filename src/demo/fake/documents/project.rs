@@ -1,9 +1,12 @@
 //! Project entities: the small one of `simple=true`, the full one, and the one in webhooks.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::display_name;
 use crate::demo::fake::world::{Caller, Project, World};
+
+/// The access level from which on somebody knows whom a project is shared with.
+const REPORTER: u32 = 20;
 
 /// A project's path taken apart, with the display names that GitLab shows.
 struct Names<'a> {
@@ -74,12 +77,15 @@ impl World {
         })
     }
 
-    /// The full entity. It has the keys that depend on the token's role, with values that must never be stored.
+    /// The full entity, for who has a token; everybody else gets the small one. It has the keys that depend on the token's role, with values that must never be stored.
     pub(crate) fn full_project(&self, project: &Project, caller: Caller) -> Value {
         let mut document = match self.simple_project(project) {
-            Value::Object(keys) => keys,
-            _ => Map::new(),
+            Value::Object(keys) if caller != Caller::Anonymous => keys,
+            small => return small,
         };
+        let level = self.level(caller, project.id);
+        // Only groups that the caller may know of.
+        let partners = json!([{"group_id": 91, "group_name": "Partners", "group_full_path": "secret/partners"}]);
         let access = if project.ci_enabled { "private" } else { "disabled" };
         let more = json!({
             "empty_repo": false,
@@ -99,6 +105,7 @@ impl World {
             "build_timeout": 3600,
             "keep_latest_artifact": true,
             "open_issues_count": 0,
+            "shared_with_groups": if level >= REPORTER { partners } else { json!([]) },
             "import_url": "https://user:never-store-me@elsewhere.example/repository.git",
             "import_status": "none",
             "import_error": null,
@@ -107,13 +114,11 @@ impl World {
         if let Value::Object(more) = more {
             document.extend(more);
         }
-        if caller != Caller::Anonymous {
-            let access = match self.level(caller, project.id) {
-                0 => Value::Null,
-                level => json!({"access_level": level, "notification_level": 3}),
-            };
-            document.insert("permissions".to_owned(), json!({"project_access": access, "group_access": null}));
-        }
+        let access = match level {
+            0 => Value::Null,
+            level => json!({"access_level": level, "notification_level": 3}),
+        };
+        document.insert("permissions".to_owned(), json!({"project_access": access, "group_access": null}));
         Value::Object(document)
     }
 
