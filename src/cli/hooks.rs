@@ -14,6 +14,7 @@ use super::signals::unless_interrupted;
 use crate::config::{Config, ProjectRef, parse_duration};
 use crate::gitlab::{Class, Error, Gitlab, Kind, Trigger};
 use crate::hooks::{Hooks, Outcome, Place, Rotation};
+use crate::progress::tell;
 
 /// What to do with webhooks.
 #[derive(Debug, Clone, PartialEq, Subcommand)]
@@ -137,7 +138,7 @@ pub(super) async fn run(config: &Config, verb: HooksVerb) -> Exit {
         // One after the other: nobody waits for it, and GitLab has better things to do.
         (Ok(gitlab), Ok(hooks)) => (Gitlab::new(crate::gitlab::Config { calls: 1, ..gitlab }), hooks),
         (Err(mistakes), _) | (_, Err(mistakes)) => {
-            eprintln!("{mistakes}");
+            tell(mistakes);
             return Exit::Usage;
         }
     };
@@ -234,17 +235,17 @@ fn told<T: Serialize + std::fmt::Display>(
         Ok(()) if lines.iter().all(is_good) => Exit::Done,
         Ok(()) => Exit::Incomplete,
         Err(Ok(Early::Unfit(sentence))) => {
-            eprintln!("cistern: {sentence}");
+            tell(format_args!("cistern: {sentence}"));
             Exit::Usage
         }
         Err(Ok(Early::Gitlab(error))) => {
             if matches!(error.kind, Kind::HooksTokenRefused(_)) {
-                eprintln!("cistern: gitlab.hooks_token needs scope api and role Maintainer (of a group: Owner)");
+                tell("cistern: gitlab.hooks_token needs scope api and role Maintainer (of a group: Owner)");
             }
             could_not_run(&error)
         }
         Err(Err(exit)) => {
-            eprintln!("cistern: interrupted; what is told above was done, and running it again goes on from there");
+            tell("cistern: interrupted; what is told above was done, and running it again goes on from there");
             exit
         }
     }

@@ -9,6 +9,7 @@ use super::run::{could_not_run, log};
 use super::signals::unless_interrupted;
 use crate::config::{Config, ProjectRef};
 use crate::domain::{Project, ProjectId};
+use crate::progress::tell;
 use crate::store::{Error, Slice, Store};
 
 /// Projects read at a time.
@@ -52,7 +53,7 @@ where
         Ok(Ok(exit)) | Err(exit) => exit,
         Ok(Err(trouble @ (Trouble::Store(_) | Trouble::Busy(_)))) => could_not_run(&trouble),
         Ok(Err(trouble)) => {
-            eprintln!("cistern: {trouble}");
+            tell(format_args!("cistern: {trouble}"));
             Exit::Incomplete
         }
     }

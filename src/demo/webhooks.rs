@@ -7,6 +7,7 @@ use super::fake::{Archive, Delivery, FakeGitlab, JobSpec, PipelineSpec};
 use super::script::{Trouble, since};
 use crate::domain::{JobId, JobKey, Piece, PipelineId, PipelineKey, ProjectId};
 use crate::loopback;
+use crate::progress::tell;
 use crate::store::Store;
 use crate::webhook::PATH;
 
@@ -95,7 +96,7 @@ impl Play<'_> {
         let body = String::from_utf8_lossy(&answer.body);
         let well = answer.status == expected;
         self.all_well &= well;
-        eprintln!("{} {what}: {} {}", if well { "→" } else { "✗" }, answer.status, body.trim());
+        tell(format_args!("{} {what}: {} {}", if well { "→" } else { "✗" }, answer.status, body.trim()));
         Ok(())
     }
 
@@ -106,13 +107,13 @@ impl Play<'_> {
                 && matches!(row.log.piece, Piece::Live | Piece::Whole)
                 && row.archive.piece == Piece::Whole
             {
-                eprintln!("  ✓ job {} ({}) cached after {}", key.job, row.name, since(began));
+                tell(format_args!("  ✓ job {} ({}) cached after {}", key.job, row.name, since(began)));
                 return Ok(());
             }
             tokio::time::sleep(LOOK_EVERY).await;
         }
         self.all_well = false;
-        eprintln!("  ✗ job {} not cached within {PATIENCE:?}", key.job);
+        tell(format_args!("  ✗ job {} not cached within {PATIENCE:?}", key.job));
         Ok(())
     }
 
@@ -121,7 +122,7 @@ impl Play<'_> {
         let began = Instant::now();
         while began.elapsed() < PATIENCE {
             if let Some(row) = self.store.job(key).await? {
-                eprintln!("  ✓ job {} ({}) known as {} after {}", key.job, row.name, row.status, since(began));
+                tell(format_args!("  ✓ job {} ({}) known as {} after {}", key.job, row.name, row.status, since(began)));
                 return Ok(());
             }
             tokio::time::sleep(LOOK_EVERY).await;

@@ -15,6 +15,7 @@ use super::Exit;
 use super::signals::unless_interrupted;
 use crate::config::Config;
 use crate::domain::JobId;
+use crate::progress::tell;
 use crate::{log, parts, store};
 
 /// Why there is nothing to show.
@@ -70,7 +71,7 @@ async fn ended(work: impl Future<Output = Result<(), Problem>>) -> Exit {
         // Whoever reads has seen enough, as `head` has.
         Ok(Err(Problem::Stdout(error))) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Done,
         Ok(Err(problem)) => {
-            super::run::tell(&problem);
+            tell(format_args!("cistern: {problem}"));
             match problem {
                 Problem::Usage(_) => Exit::Usage,
                 Problem::NoJob(_) | Problem::NotHeld { .. } => Exit::Incomplete,

@@ -17,6 +17,7 @@ use super::run::answer;
 use super::stored::{Trouble, resolve, with_store};
 use crate::config::Config;
 use crate::domain::{ProjectId, Timestamp};
+use crate::progress::tell;
 use crate::store::{Change, Entry, EntryId, Failure, Store, Waiting, WorkFilter, WorkOwner};
 use crate::work::{Cause, Lane, Target};
 
@@ -190,7 +191,7 @@ pub(super) async fn run(config: &Config, work: Work) -> Exit {
     if let Work::Retry(args) | Work::Drop(args) = &work
         && args.which.is_all() != args.all
     {
-        eprintln!("cistern: say which work by --project, --kind, --state or --cause, or --all for all of it");
+        tell("cistern: say which work by --project, --kind, --state or --cause, or --all for all of it");
         return Exit::Usage;
     }
     let journal = config.limits.journal as u64;
