@@ -5,11 +5,12 @@ use futures_util::stream;
 
 use super::args::Where;
 use super::{Problem, show};
+use crate::cli::stored::open;
 use crate::config::{Config, ProjectRef};
 use crate::domain::{JobKey, Piece, ProjectId};
 use crate::log::Request;
 use crate::parts::{ArchiveReader, LogReader};
-use crate::store::{JobRow, Place, Slice, Store};
+use crate::store::{JobRow, Slice, Store};
 
 /// Projects looked through at once to find a job's.
 const PAGE: u64 = 1_000;
@@ -20,7 +21,7 @@ const NODES: u64 = 1_000_000;
 /// Shows part of a log.
 pub(super) async fn log(config: &Config, place: &Where, parameters: &[(&'static str, String)]) -> Result<(), Problem> {
     let request = Request::parse(parameters.iter().map(|(key, value)| (*key, value.as_str())))?;
-    let store = open(config).await?;
+    let store = open(config, "read").await?;
     let row = find(&store, place).await?;
     if row.log.blob.is_none() && row.log.piece != Piece::Whole {
         return Err(Problem::NotHeld { what: "log", why: row.log.piece.as_str() });
@@ -33,7 +34,7 @@ pub(super) async fn log(config: &Config, place: &Where, parameters: &[(&'static 
 
 /// Lists an archive, or shows one file of it.
 pub(super) async fn artifacts(config: &Config, place: &Where, path: Option<&str>) -> Result<(), Problem> {
-    let store = open(config).await?;
+    let store = open(config, "read").await?;
     let row = find(&store, place).await?;
     if row.archive.blob.is_none() {
         return Err(Problem::NotHeld { what: "archive", why: row.archive.piece.as_str() });
@@ -55,16 +56,6 @@ pub(super) async fn artifacts(config: &Config, place: &Where, path: Option<&str>
     };
     store.close().await?;
     shown
-}
-
-/// Opens the store; one that does not exist is not made by looking at it.
-async fn open(config: &Config) -> Result<Store, Problem> {
-    if let Place::Sqlite(path) = &config.store.place
-        && !path.exists()
-    {
-        return Err(Problem::NoStore(path.display().to_string()));
-    }
-    Ok(Store::open(config.store_for("read")).await?)
 }
 
 /// Finds the job, in the project that is named or in whichever has it: job ids are those of the whole instance.

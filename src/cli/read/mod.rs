@@ -13,6 +13,7 @@ pub use args::{Ansi, ArtifactsArgs, LogArgs, Where};
 
 use super::Exit;
 use super::signals::unless_interrupted;
+use super::stored::NotOpened;
 use crate::config::Config;
 use crate::domain::JobId;
 use crate::progress::tell;
@@ -27,8 +28,8 @@ enum Problem {
     NoJob(JobId),
     #[error("its {what} is not held: {why}")]
     NotHeld { what: &'static str, why: &'static str },
-    #[error("{0} does not exist: name the store with --store-url")]
-    NoStore(String),
+    #[error(transparent)]
+    NotOpened(#[from] NotOpened),
     #[error(transparent)]
     Store(#[from] store::Error),
     #[error(transparent)]
