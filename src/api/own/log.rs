@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::access::FileRight;
 use crate::api::answer::Problem;
 use crate::api::freshness::JobPart;
-use crate::api::jobs::{X_CISTERN_LOG, reason};
+use crate::api::jobs::X_CISTERN_LOG;
 use crate::api::listing::CREDENTIALS;
 use crate::api::openapi::{Answer, Kind, Operation, parameter, shapes};
 use crate::api::provenance::Held;
@@ -148,7 +148,7 @@ async fn find(view: &View, path: &(String, String)) -> Result<(FileRight, Held<J
     let held = view.job(project, &path.1, JobPart::Log).await?;
     // One that is whole and has no bytes is empty.
     if held.row.log.blob.is_none() && held.row.log.piece != Piece::Whole {
-        return Err(Problem::NotHeld(reason(&held.row, held.row.log.piece)));
+        return Err(Problem::NotHeld(held.row.log_absence()));
     }
     Ok((right, held))
 }

@@ -45,21 +45,40 @@ async fn a_log_and_a_file_are_the_same_from_the_store_and_from_a_running_service
     let followed = run(&rig, &[&["log", job.as_str(), "--follow"][..], &remote[..]].concat()).await;
     assert!(followed.code == Some(0) && followed.stdout.ends_with("line 500\x1b[0m\n"), "{}", followed.stderr);
 
+    let here = [&[][..], &remote[..]];
     for (arguments, code, words) in [
-        (&["log", "999999"][..], 1, "not cached here"),
-        (&["log", &job, "--section", "none"], 3, "no section"),
-        (&["log", &job, "--grep", "("], 2, "grep"),
-        (&["log", "abc"], 2, "whole number"),
-        (&["log", &job, "--follow"], 2, "--url"),
-        (&["artifacts", &job, "none.txt"], 3, "no such file"),
+        (&["log", "999999"][..], 1, ["not cached here", "the log of job 999999: 404 Not found"]),
+        (&["log", &job, "--section", "none"], 1, ["the log has no section of this name"; 2]),
+        (&["log", &job, "--grep", "("], 2, ["grep"; 2]),
+        (&["artifacts", "999999"], 1, ["not cached here", "the archive of job 999999: 404 Not found"]),
+        (&["artifacts", &job, "out/none.txt"], 1, ["out/none.txt in the archive of job"; 2]),
+        (&["artifacts", &job, "none.txt"], 1, ["the archive has no such file"; 2]),
+    ] {
+        for (place, words) in here.iter().zip(words) {
+            let arguments = [arguments, *place].concat();
+            let ended = run(&rig, &arguments).await;
+            let told = ended.code == Some(code) && ended.stderr.contains(words);
+            assert!(told, "{arguments:?} {:?} {}", ended.code, ended.stderr);
+        }
+    }
+    for (arguments, words) in [
+        (&["log", "abc"][..], "whole number"),
+        (&["log", &job, "--follow"], "--url"),
+        (&["log", &job, "--url", &url], "--project"),
     ] {
         let ended = run(&rig, arguments).await;
         assert!(
-            ended.code == Some(code) && ended.stderr.contains(words),
+            ended.code == Some(2) && ended.stderr.contains(words),
             "{arguments:?} {:?} {}",
             ended.code,
             ended.stderr
         );
+    }
+    let secret = "http://me:s3cret@127.0.0.1:1/base?token=s3cret";
+    for verb in ["log", "artifacts"] {
+        let ended = run(&rig, &[verb, &job, "--project", "7", "--url", secret]).await;
+        let told = ended.stderr.contains("http://127.0.0.1:1/base does not answer") && ended.stderr.contains("--url");
+        assert!(ended.code == Some(3) && told && !ended.stderr.contains("s3cret"), "{ended:?}");
     }
     let missing =
         Process::start(&rig, "elsewhere.db", &["log", &job, "--store-url", "sqlite:no-such.db"]).ended().await;
