@@ -12,12 +12,12 @@ use super::{Exit, check, completions, forget, healthcheck, hooks, prune, read, s
 use crate::api::openapi;
 use crate::app::{self, Engine, Listeners, OpenError, Service};
 use crate::config::{Config, Flags, Parallel, Surroundings};
-use crate::demo;
 use crate::progress::{self, Progress, Summary, say, tell};
 use crate::reconcile::{Extent, PassError};
 use crate::scratch::Scratch;
 use crate::store::Place;
 use crate::telemetry::{self, AboveBars, Format};
+use crate::{demo, gitlab};
 
 /// Runs a verb to its end. Answers go to stdout, everything else to stderr.
 pub async fn run(cli: Cli, around: &Surroundings) -> Exit {
@@ -133,7 +133,7 @@ async fn backfill(mut config: Config, args: Backfill) -> Exit {
     progress.finish();
     running.stop(if ended.is_ok() { Duration::from_secs(5) } else { Duration::from_secs(1) }).await;
     match ended {
-        Ok(result) => result.unwrap_or_else(|error: PassError| could_not_run(&error)),
+        Ok(result) => result.unwrap_or_else(|error| could_not_pass(&config, &error)),
         Err(exit) => {
             tell("cistern: interrupted; what was cached stays, the next run goes on from there");
             exit
@@ -224,6 +224,34 @@ pub(super) fn could_not_open(error: &OpenError) -> Exit {
         return Exit::Usage;
     }
     could_not_run(error)
+}
+
+/// As [`could_not_run`], for what sweeps.
+pub(super) fn could_not_pass(config: &Config, error: &PassError) -> Exit {
+    match error {
+        PassError::Gitlab(error) => could_not_ask(config, error),
+        error => could_not_run(error),
+    }
+}
+
+/// As [`could_not_run`], for what GitLab did not answer.
+pub(super) fn could_not_ask(config: &Config, error: &gitlab::Error) -> Exit {
+    tell(format_args!("cistern: {}", unanswered(config, error)));
+    Exit::CouldNotRun
+}
+
+/// Says what GitLab did not answer, where it was asked, and what to look at.
+pub(super) fn unanswered(config: &Config, error: &gitlab::Error) -> String {
+    let advice = match error.kind {
+        gitlab::Kind::Unavailable(_) => {
+            ": see that gitlab.url is right, that GitLab runs and that this machine reaches it"
+        }
+        gitlab::Kind::TokenRefused(_) => ": put a token of scope read_api into gitlab.token",
+        _ => "",
+    };
+    // It holds no user, password or query: the configuration refuses those.
+    let address = config.gitlab.as_ref().map(|gitlab| format!(" (asked at {})", gitlab.url)).unwrap_or_default();
+    format!("{error}{address}{advice}")
 }
 
 pub(super) fn could_not_run(error: &dyn std::error::Error) -> Exit {

@@ -48,7 +48,10 @@ async fn a_gitlab_that_cannot_be_reached_is_told_with_exit_code_3() {
     for arguments in [&["backfill"][..], &["backfill", "--dry-run"], &["verify"]] {
         let ended = run(&rig, arguments).await;
         assert_eq!(ended.code, Some(3), "{ended:?}");
-        assert!(ended.stderr.contains("cannot connect"), "{}", ended.stderr);
+        let last = ended.stderr.lines().last().unwrap_or_default();
+        assert!(last.starts_with("cistern: ") && last.contains("cannot connect"), "{}", ended.stderr);
+        let advice = last.contains(&format!("(asked at http://{closed}/)")) && last.contains("gitlab.url is right");
+        assert!(advice, "{}", ended.stderr);
         let warnings: Vec<&str> = ended.stderr.lines().filter(|line| line.contains("cannot reach GitLab")).collect();
         assert!(warnings.len() == 1 && warnings[0].contains(&format!("http://{closed}")), "{}", ended.stderr);
     }
