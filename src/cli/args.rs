@@ -53,6 +53,8 @@ pub enum Verb {
     /// Compare the cache with GitLab and list every gap
     Verify(Verify),
     /// Look at configuration, store and GitLab, and say what has to be done; changes nothing
+    ///
+    /// A problem (✗) keeps something from working and ends with 1; warnings (!) and what cannot be known (?) end with 0.
     Check(Check),
     /// Make, list, test and repair GitLab's webhooks to this service
     #[command(subcommand)]
