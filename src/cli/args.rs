@@ -108,6 +108,7 @@ impl Verb {
     pub fn needs(&self) -> Needs {
         match self {
             Self::Serve | Self::Backfill(_) | Self::Verify(_) | Self::Check(_) => Needs::Gitlab,
+            Self::Hooks(HooksVerb::List(_) | HooksVerb::Failed(_)) => Needs::Listing,
             Self::Hooks(_) => Needs::Hooks,
             Self::Work(_) | Self::Prune(_) | Self::Forget(_) | Self::Stats(_) => Needs::Nothing,
             Self::Completions(_) | Self::Openapi | Self::Healthcheck(_) | Self::Demo(_) => Needs::Nothing,

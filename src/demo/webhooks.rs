@@ -53,10 +53,14 @@ pub(super) async fn play(fake: &FakeGitlab, store: &Store, address: SocketAddr) 
         world.finish_job(again, "success");
     });
     play.ended(project, again, "retried job").await?;
-    // Twice the same delivery, as a project hook and a group hook send it.
+    // Twice the same delivery, as a project hook and a group hook send it. What it is about has been taken up already, so that
+    // it may have changed since: it is accepted and looked at again.
     let twice = fake.job_event(again);
-    play.send("duplicate", twice.clone(), 202).await?;
-    play.send("duplicate", twice, 202).await?;
+    play.send("the same event again", twice.clone(), 202).await?;
+    play.send("and again", twice, 202).await?;
+    tell(
+        "  (coalesced: what it asks for is waited for already; accepted: that had begun, so GitLab is asked once more)",
+    );
     // A child pipeline, by its Pipeline Hook alone.
     let child = fake.with(|world| world.add_child_pipeline(pipeline, "child", PipelineSpec::default()));
     let contract = fake.with(|world| world.add_job(child, spec("contract")));
