@@ -106,7 +106,8 @@ impl fmt::Display for Problem {
             Self::Refused(why) => write!(f, "{}: {why}", self.status_code()),
             Self::UnknownPath => f.write_str(
                 "404 Not Found: Cistern has no such path. It serves projects, their pipelines and jobs, test reports, \
-                 logs and artifacts below /api/v4/projects; /openapi.json lists all of it.",
+                 logs and artifacts below /api/v4/projects, and what GitLab has no shape for below /api/cistern/v1/projects; \
+                 /openapi.json lists all of it.",
             ),
             Self::OnlyReads => {
                 f.write_str("405 Method Not Allowed: Cistern is a cache and can only be read. Use GET or HEAD.")

@@ -19,7 +19,7 @@ use super::query::Query;
 use super::view::View;
 use super::{listing, reply};
 use crate::access::FileRight;
-use crate::domain::{Document, JobId, JobPhase, Piece, Reason};
+use crate::domain::{Document, JobId, Piece};
 use crate::store::{JobRow, ProjectJobFilter, Slice};
 
 /// Whether a log can still change: `settled` or `live` (design, section 4.4).
@@ -162,7 +162,7 @@ pub(super) async fn trace(
         let state = match row.log.piece {
             Piece::Whole => (X_CISTERN_LOG, "settled"),
             Piece::Live | Piece::Partial => (X_CISTERN_LOG, "live"),
-            piece => (REASON, reason(&row, piece).as_str()),
+            _ => (REASON, row.log_absence().as_str()),
         };
         let head = |response: &mut HttpResponseBuilder| {
             as_text(response);
@@ -208,15 +208,7 @@ pub(super) async fn held_archive(view: &View, path: &(String, String)) -> Result
     if row.archive.blob.is_some() {
         return Ok((right, held));
     }
-    Err(match reason(row, row.archive.piece) {
-        // Nothing is missing from a job that made none.
-        Piece::Missing | Piece::Absent(Reason::Expired)
-            if row.archive.piece == Piece::Missing && listed_archive(&row.document.text).is_none() =>
-        {
-            Problem::NotFound
-        }
-        piece => Problem::NotHeld(piece),
-    })
+    Err(Problem::NotHeld(row.archive_absence()))
 }
 
 async fn find(view: &View, path: &(String, String), part: JobPart) -> Result<Held<JobRow>, Problem> {
@@ -229,17 +221,6 @@ fn as_text(response: &mut HttpResponseBuilder) {
     response
         .insert_header((CONTENT_TYPE, "text/plain; charset=utf-8"))
         .insert_header((CONTENT_SECURITY_POLICY, "sandbox; default-src 'none'"));
-}
-
-/// Nothing is missing from a job that has not ended, what GitLab deleted with its pipeline will not come, and what has no bytes
-/// is not held, whatever its slot says.
-pub(super) fn reason(row: &JobRow, piece: Piece) -> Piece {
-    match piece {
-        _ if row.gone && !piece.is_final() => Piece::Absent(Reason::Expired),
-        Piece::Absent(_) => piece,
-        _ if row.status.job_phase() != JobPhase::Ended => Piece::Absent(Reason::NotFinished),
-        _ => Piece::Missing,
-    }
 }
 
 /// Returns the name of the archive that a job's document lists.

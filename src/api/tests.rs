@@ -322,7 +322,7 @@ async fn archives_are_served_as_files_or_say_why_not() {
     assert_eq!((gone.status, gone.header("x-cistern-reason")), (404, Some("expired")));
     assert_eq!(gone.json(), json!({ "message": "404 Not found" }));
     let none = cistern.get("/api/v4/projects/7/jobs/52/artifacts").await;
-    assert_eq!((none.status, none.header("x-cistern-reason")), (404, None), "it never had one");
+    assert_eq!((none.status, none.header("x-cistern-reason")), (404, Some("no_archive")), "it never had one");
     cistern.stop().await;
 }
 

@@ -53,6 +53,8 @@ pub enum Verb {
     /// Compare the cache with GitLab and list every gap
     Verify(Verify),
     /// Look at configuration, store and GitLab, and say what has to be done; changes nothing
+    ///
+    /// A problem (✗) keeps something from working and ends with 1; warnings (!) and what cannot be known (?) end with 0.
     Check(Check),
     /// Make, list, test and repair GitLab's webhooks to this service
     #[command(subcommand)]
@@ -106,6 +108,7 @@ impl Verb {
     pub fn needs(&self) -> Needs {
         match self {
             Self::Serve | Self::Backfill(_) | Self::Verify(_) | Self::Check(_) => Needs::Gitlab,
+            Self::Hooks(HooksVerb::List(_) | HooksVerb::Failed(_)) => Needs::Listing,
             Self::Hooks(_) => Needs::Hooks,
             Self::Work(_) | Self::Prune(_) | Self::Forget(_) | Self::Stats(_) => Needs::Nothing,
             Self::Completions(_) | Self::Openapi | Self::Healthcheck(_) | Self::Demo(_) => Needs::Nothing,

@@ -93,6 +93,12 @@ impl Row {
     fn in_words(&self) -> String {
         let Self { subject, forgotten, changed, removed } = self;
         match (forgotten, changed) {
+            (true, true) if *removed == Removed::default() => {
+                format!("✓ {subject} was not cached; it will not be, before --undo\n")
+            }
+            (true, false) if *removed == Removed::default() => {
+                format!("– {subject} was forgotten before; it is not cached again before --undo\n")
+            }
             (true, _) => {
                 let Removed { pipelines, jobs, blobs, bytes } = removed;
                 let bytes = progress::size(*bytes);

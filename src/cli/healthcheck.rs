@@ -6,6 +6,7 @@ use super::Exit;
 use super::args::Healthcheck;
 use crate::config::Config;
 use crate::loopback;
+use crate::progress::tell;
 
 /// Asks `/readyz`; done when it is answered with 200.
 pub(super) async fn run(config: &Config, args: Healthcheck) -> Exit {
@@ -14,7 +15,7 @@ pub(super) async fn run(config: &Config, args: Healthcheck) -> Exit {
         Some(url) => match url.socket_addrs(|| None) {
             Ok(addresses) if url.scheme() == "http" && !addresses.is_empty() => (addresses[0], url.path().to_owned()),
             _ => {
-                eprintln!("cistern: --url has to be http:// and name a host that is known");
+                tell("cistern: --url has to be http:// and name a host that is known");
                 return Exit::Usage;
             }
         },
@@ -22,11 +23,11 @@ pub(super) async fn run(config: &Config, args: Healthcheck) -> Exit {
     match loopback::send(address, "GET", &path, &[], b"").await {
         Ok(answer) if answer.status == 200 => Exit::Done,
         Ok(answer) => {
-            eprintln!("cistern: {address}{path} answers {}", answer.status);
+            tell(format_args!("cistern: {address}{path} answers {}", answer.status));
             Exit::Incomplete
         }
         Err(error) => {
-            eprintln!("cistern: {address}{path} does not answer: {error}");
+            tell(format_args!("cistern: {address}{path} does not answer: {error}"));
             Exit::CouldNotRun
         }
     }

@@ -9,11 +9,12 @@ use tokio_util::sync::CancellationToken;
 use super::Exit;
 use super::args::Output;
 use super::named::Named;
-use super::run::{answer, could_not_run};
+use super::run::{answer, could_not_ask, could_not_run};
 use super::signals::unless_interrupted;
 use crate::config::{Config, ProjectRef, parse_duration};
 use crate::gitlab::{Class, Error, Gitlab, Kind, Trigger};
 use crate::hooks::{Hooks, Outcome, Place, Rotation};
+use crate::progress::tell;
 
 /// What to do with webhooks.
 #[derive(Debug, Clone, PartialEq, Subcommand)]
@@ -137,7 +138,7 @@ pub(super) async fn run(config: &Config, verb: HooksVerb) -> Exit {
         // One after the other: nobody waits for it, and GitLab has better things to do.
         (Ok(gitlab), Ok(hooks)) => (Gitlab::new(crate::gitlab::Config { calls: 1, ..gitlab }), hooks),
         (Err(mistakes), _) | (_, Err(mistakes)) => {
-            eprintln!("{mistakes}");
+            tell(mistakes);
             return Exit::Usage;
         }
     };
@@ -148,24 +149,24 @@ pub(super) async fn run(config: &Config, verb: HooksVerb) -> Exit {
     let named = Named::new(verb.asked().places.projects.clone());
     let places = match places(config, &gitlab, &named, &verb.asked().places).await {
         Ok(places) => places,
-        Err(error) => return could_not_run(&error),
+        Err(error) => return could_not_ask(config, &error),
     };
     let hooks = Hooks::new(gitlab, wanted);
-    named.judge(carry_out(&hooks, &places, verb).await)
+    named.judge(carry_out(config, &hooks, &places, verb).await)
 }
 
-async fn carry_out(hooks: &Hooks, places: &[Place], verb: HooksVerb) -> Exit {
-    let output = verb.asked().output;
+async fn carry_out(config: &Config, hooks: &Hooks, places: &[Place], verb: HooksVerb) -> Exit {
+    let to = (config, verb.asked().output);
     match verb {
         HooksVerb::Ensure(args) => {
             let mut out = Vec::new();
             let ended = watched(hooks.ensure(places, !args.without_job_events, args.dry_run, &mut out)).await;
-            told(output, &out, ended, |ensured| ensured.outcome != Outcome::Failed)
+            told(to, &out, ended, |ensured| ensured.outcome != Outcome::Failed)
         }
         HooksVerb::List(_) => {
             let mut out = Vec::new();
             let ended = watched(hooks.list(places, &mut out)).await;
-            told(output, &out, ended, |listed| listed.problems.is_empty())
+            told(to, &out, ended, |listed| listed.problems.is_empty())
         }
         HooksVerb::Test(args) => {
             let trigger = match args.event {
@@ -174,17 +175,17 @@ async fn carry_out(hooks: &Hooks, places: &[Place], verb: HooksVerb) -> Exit {
             };
             let mut out = Vec::new();
             let ended = watched(hooks.test(places, trigger, &mut out)).await;
-            told(output, &out, ended, |tested| tested.problem.is_none())
+            told(to, &out, ended, |tested| tested.problem.is_none())
         }
         HooksVerb::Rotate(args) => {
             let mut out = Vec::new();
             let ended = watched(hooks.rotate(places, args.all, &mut out)).await;
-            told(output, &out, ended, |rotated| matches!(rotated.outcome, Rotation::Rotated | Rotation::Already))
+            told(to, &out, ended, |rotated| matches!(rotated.outcome, Rotation::Rotated | Rotation::Already))
         }
         HooksVerb::Failed(args) => {
             let mut out = Vec::new();
             let ended = watched(hooks.failed(places, args.since, args.resend, &mut out)).await;
-            told(output, &out, ended, |missed| !missed.is_open())
+            told(to, &out, ended, |missed| !missed.is_open())
         }
     }
 }
@@ -224,7 +225,7 @@ where
 
 /// Prints what was done and returns how the program ends.
 fn told<T: Serialize + std::fmt::Display>(
-    output: Output,
+    (config, output): (&Config, Output),
     lines: &[T],
     ended: Result<(), Result<Early, Exit>>,
     is_good: impl Fn(&T) -> bool,
@@ -234,17 +235,17 @@ fn told<T: Serialize + std::fmt::Display>(
         Ok(()) if lines.iter().all(is_good) => Exit::Done,
         Ok(()) => Exit::Incomplete,
         Err(Ok(Early::Unfit(sentence))) => {
-            eprintln!("cistern: {sentence}");
+            tell(format_args!("cistern: {sentence}"));
             Exit::Usage
         }
         Err(Ok(Early::Gitlab(error))) => {
             if matches!(error.kind, Kind::HooksTokenRefused(_)) {
-                eprintln!("cistern: gitlab.hooks_token needs scope api and role Maintainer (of a group: Owner)");
+                tell("cistern: gitlab.hooks_token needs scope api and role Maintainer (of a group: Owner)");
             }
-            could_not_run(&error)
+            could_not_ask(config, &error)
         }
         Err(Err(exit)) => {
-            eprintln!("cistern: interrupted; what is told above was done, and running it again goes on from there");
+            tell("cistern: interrupted; what is told above was done, and running it again goes on from there");
             exit
         }
     }

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::Exit;
 use crate::config::{ProjectRef, Selection};
+use crate::progress::tell;
 use crate::reconcile::Only;
 
 /// The named projects, and which of them were met. Without any name, all projects are meant.
@@ -51,7 +52,9 @@ impl Named {
         let mut judged = exit;
         for name in self.0.iter().filter(|name| !name.met.load(Ordering::Relaxed)) {
             let project = &name.project;
-            eprintln!("cistern: no project {project}: the token is no member of one, or projects.* leaves it out");
+            tell(format_args!(
+                "cistern: no project {project}: the token is no member of one, or projects.* leaves it out"
+            ));
             judged = Exit::Incomplete;
         }
         judged

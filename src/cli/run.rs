@@ -1,6 +1,6 @@
 //! From a verb to its end: configuration, logging, the work, the exit code.
 
-use std::io::{ErrorKind, IsTerminal, Write};
+use std::io::IsTerminal;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -12,12 +12,12 @@ use super::{Exit, check, completions, forget, healthcheck, hooks, prune, read, s
 use crate::api::openapi;
 use crate::app::{self, Engine, Listeners, OpenError, Service};
 use crate::config::{Config, Flags, Parallel, Surroundings};
-use crate::demo;
-use crate::progress::{self, Progress, Summary};
+use crate::progress::{self, Progress, Summary, say, tell};
 use crate::reconcile::{Extent, PassError};
 use crate::scratch::Scratch;
 use crate::store::Place;
 use crate::telemetry::{self, AboveBars, Format};
+use crate::{demo, gitlab};
 
 /// Runs a verb to its end. Answers go to stdout, everything else to stderr.
 pub async fn run(cli: Cli, around: &Surroundings) -> Exit {
@@ -33,7 +33,7 @@ pub async fn run(cli: Cli, around: &Surroundings) -> Exit {
     let config = match Config::load(&cli.flags, around, cli.verb.needs()) {
         Ok(config) => config,
         Err(mistakes) => {
-            eprintln!("{mistakes}");
+            tell(mistakes);
             return Exit::Usage;
         }
     };
@@ -133,9 +133,9 @@ async fn backfill(mut config: Config, args: Backfill) -> Exit {
     progress.finish();
     running.stop(if ended.is_ok() { Duration::from_secs(5) } else { Duration::from_secs(1) }).await;
     match ended {
-        Ok(result) => result.unwrap_or_else(|error: PassError| could_not_run(&error)),
+        Ok(result) => result.unwrap_or_else(|error| could_not_pass(&config, &error)),
         Err(exit) => {
-            eprintln!("cistern: interrupted; what was cached stays, the next run goes on from there");
+            tell("cistern: interrupted; what was cached stays, the next run goes on from there");
             exit
         }
     }
@@ -202,7 +202,7 @@ pub(super) fn log(config: &Config, bars: Option<indicatif::MultiProgress>) -> Re
         None => telemetry::init_with(format, &config.log.level, color, std::io::stderr, traces),
     };
     done.map_err(|error| {
-        eprintln!("cistern: could not {error}");
+        tell(format_args!("cistern: could not {error}"));
         Exit::Usage
     })
 }
@@ -213,37 +213,48 @@ pub(super) fn answer<T: serde::Serialize>(output: Output, value: &T, in_words: i
         Output::Text => say(&in_words()),
         Output::Json => match serde_json::to_string_pretty(value) {
             Ok(json) => say(&(json + "\n")),
-            Err(error) => eprintln!("cistern: could not write the answer: {error}"),
+            Err(error) => tell(format_args!("cistern: could not write the answer: {error}")),
         },
-    }
-}
-
-/// Writes to stdout; who reads no further has read enough.
-fn say(text: &str) {
-    let mut out = std::io::stdout().lock();
-    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
-    if let Err(error) = written.or_else(|error| match error.kind() {
-        ErrorKind::BrokenPipe => Ok(()),
-        _ => Err(error),
-    }) {
-        eprintln!("cistern: could not write the answer: {error}");
     }
 }
 
 pub(super) fn could_not_open(error: &OpenError) -> Exit {
     if let OpenError::Config(mistakes) = error {
-        eprintln!("{mistakes}");
+        tell(mistakes);
         return Exit::Usage;
     }
     could_not_run(error)
 }
 
-/// Says what went wrong.
-pub(super) fn tell(error: &dyn std::error::Error) {
-    eprintln!("cistern: {error}");
+/// As [`could_not_run`], for what sweeps.
+pub(super) fn could_not_pass(config: &Config, error: &PassError) -> Exit {
+    match error {
+        PassError::Gitlab(error) => could_not_ask(config, error),
+        error => could_not_run(error),
+    }
+}
+
+/// As [`could_not_run`], for what GitLab did not answer.
+pub(super) fn could_not_ask(config: &Config, error: &gitlab::Error) -> Exit {
+    tell(format_args!("cistern: {}", unanswered(config, error)));
+    Exit::CouldNotRun
+}
+
+/// Says what GitLab did not answer, where it was asked, and what to look at.
+pub(super) fn unanswered(config: &Config, error: &gitlab::Error) -> String {
+    let advice = match error.kind {
+        gitlab::Kind::Unavailable(_) => {
+            ": see that gitlab.url is right, that GitLab runs and that this machine reaches it"
+        }
+        gitlab::Kind::TokenRefused(_) => ": put a token of scope read_api into gitlab.token",
+        _ => "",
+    };
+    // It holds no user, password or query: the configuration refuses those.
+    let address = config.gitlab.as_ref().map(|gitlab| format!(" (asked at {})", gitlab.url)).unwrap_or_default();
+    format!("{error}{address}{advice}")
 }
 
 pub(super) fn could_not_run(error: &dyn std::error::Error) -> Exit {
-    tell(error);
+    tell(format_args!("cistern: {error}"));
     Exit::CouldNotRun
 }

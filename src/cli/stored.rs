@@ -1,6 +1,7 @@
 //! The verbs that only need the store: opening it, finding projects in it, closing it.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 
 use tokio_util::sync::CancellationToken;
 
@@ -9,7 +10,8 @@ use super::run::{could_not_run, log};
 use super::signals::unless_interrupted;
 use crate::config::{Config, ProjectRef};
 use crate::domain::{Project, ProjectId};
-use crate::store::{Error, Slice, Store};
+use crate::progress::tell;
+use crate::store::{Error, Place, Slice, Store};
 
 /// Projects read at a time.
 const PROJECTS: u64 = 500;
@@ -31,6 +33,28 @@ pub(super) enum Trouble {
     Refused(String),
 }
 
+/// Why there is no store to look into.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NotOpened {
+    /// There is no such file.
+    #[error("{} does not exist: name the store with --store-url; `cistern serve` or `cistern backfill` makes one", .0.display())]
+    Missing(PathBuf),
+    /// There is one, but it cannot be used.
+    #[error(transparent)]
+    Store(#[from] Error),
+}
+
+/// Opens the store for a verb that is about what is stored, in a process that calls itself `kind`. A file that does not exist is
+/// not made by looking for it: an empty answer out of a wrong directory would pass for a true one.
+pub(super) async fn open(config: &Config, kind: &'static str) -> Result<Store, NotOpened> {
+    if let Place::Sqlite(path) = &config.store.place
+        && !path.exists()
+    {
+        return Err(NotOpened::Missing(std::path::absolute(path).unwrap_or_else(|_| path.clone())));
+    }
+    Ok(Store::open(config.store_for(kind)).await?)
+}
+
 /// Opens the store for a process that calls itself `kind`, runs `work` until it ends or a signal comes, and closes it.
 pub(super) async fn with_store<W, F>(config: &Config, kind: &'static str, work: W) -> Exit
 where
@@ -40,7 +64,7 @@ where
     if let Err(exit) = log(config, None) {
         return exit;
     }
-    let store = match Store::open(config.store_for(kind)).await {
+    let store = match open(config, kind).await {
         Ok(store) => store,
         Err(error) => return could_not_run(&error),
     };
@@ -52,7 +76,7 @@ where
         Ok(Ok(exit)) | Err(exit) => exit,
         Ok(Err(trouble @ (Trouble::Store(_) | Trouble::Busy(_)))) => could_not_run(&trouble),
         Ok(Err(trouble)) => {
-            eprintln!("cistern: {trouble}");
+            tell(format_args!("cistern: {trouble}"));
             Exit::Incomplete
         }
     }

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::Exit;
 use super::args::Verify;
 use super::named::Named;
-use super::run::{answer, could_not_open, could_not_run, log, look_elsewhere};
+use super::run::{answer, could_not_open, could_not_pass, could_not_run, log, look_elsewhere};
 use super::signals::unless_interrupted;
 use super::stored::resolve;
 use crate::app::Engine;
@@ -57,7 +57,7 @@ pub(super) async fn run(mut config: Config, args: Verify) -> Exit {
             }
             named.judge(if verified.is_clean() { Exit::Done } else { Exit::Incomplete })
         }
-        Ok(Err(error)) => could_not_run(&error),
+        Ok(Err(error)) => could_not_pass(&config, &error),
         Err(exit) => exit,
     }
 }

@@ -58,7 +58,9 @@ pub enum Needs {
     Nothing,
     /// GitLab: `gitlab.url` and `gitlab.token`.
     Gitlab,
-    /// GitLab and what manages webhooks: `gitlab.hooks_token`, `server.public_url` and a secret for the webhooks.
+    /// GitLab and what tells this service's webhooks from others: `gitlab.hooks_token` and `server.public_url`.
+    Listing,
+    /// The same, and a secret for the webhooks.
     Hooks,
 }
 
@@ -185,13 +187,14 @@ impl Config {
         let scale = reader.required(&keys::SCHEDULE_SCALE, parse_scale);
         let log = Log::read(reader);
         let traces = traces::read(reader);
-        if needs == Needs::Hooks {
+        if matches!(needs, Needs::Listing | Needs::Hooks) {
             for key in [&keys::GITLAB_HOOKS_TOKEN, &keys::SERVER_PUBLIC_URL] {
                 if !reader.is_given(key) {
                     reader.missing(key);
                 }
             }
-            if !reader.is_given(&keys::WEBHOOK_TOKENS) && !reader.is_given(&keys::WEBHOOK_SIGNING_TOKENS) {
+            let secret = needs == Needs::Hooks;
+            if secret && !reader.is_given(&keys::WEBHOOK_TOKENS) && !reader.is_given(&keys::WEBHOOK_SIGNING_TOKENS) {
                 reader.missing(&keys::WEBHOOK_SIGNING_TOKENS);
             }
         }

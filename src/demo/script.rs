@@ -10,8 +10,8 @@ use super::webhooks;
 use crate::app::{Engine, Listeners, Service};
 use crate::config::{Config, Flags, Needs, Parallel, Surroundings};
 use crate::domain::{JobId, PipelineId, ProjectId};
-use crate::progress::{Progress, Summary};
-use crate::reconcile::{Extent, Only};
+use crate::progress::{Progress, Summary, say, tell};
+use crate::reconcile::{Extent, Only, Report};
 use crate::scratch::Scratch;
 
 /// The data set's seed: every demo shows the same data.
@@ -55,7 +55,7 @@ pub async fn run(options: &Options, progress: &Progress, stop: &CancellationToke
         () = stop.cancelled() => return Ok(false),
     };
     if !options.exit {
-        eprintln!("\nCtrl-C ends it.");
+        tell("\nCtrl-C ends it.");
         stop.cancelled().await;
     }
     service.stop().await;
@@ -73,19 +73,22 @@ struct Staged {
 /// Shows everything up to the summary.
 async fn stage(options: &Options, progress: &Progress, scratch: &Scratch) -> Result<Staged, Trouble> {
     let fake = start(options, options.projects, options.pipelines)?;
-    eprintln!("A made-up GitLab listens on {} and takes {:?} for each call.", fake.url(), options.latency);
-    eprintln!("Backfill of {} projects × {} pipelines × {} jobs:\n", options.projects, options.pipelines, options.jobs);
+    tell(format_args!("A made-up GitLab listens on {} and takes {:?} for each call.", fake.url(), options.latency));
+    tell(format_args!(
+        "Backfill of {} projects × {} pipelines × {} jobs:\n",
+        options.projects, options.pipelines, options.jobs
+    ));
     progress.begin();
     let parallel = backfill(configure(&fake, scratch, "demo.db", &options.settings)?, progress).await?;
     progress.finish();
-    eprint!("{}", parallel.in_words());
+    tell(parallel.in_words().trim_end());
 
     let config = configure(&fake, scratch, "demo.db", &options.settings)?;
     let listeners = Listeners::bind(&config)?;
     let engine = Engine::open(&config, "serve", Progress::silent().observer()).await?;
     let store = engine.store.clone();
     let service = Service::start(&config, engine, listeners).await?;
-    eprintln!("\nThe service listens on {}. GitLab now sends signed webhooks:\n", service.address());
+    tell(format_args!("\nThe service listens on {}. GitLab now sends signed webhooks:\n", service.address()));
     let cached = webhooks::play(&fake, &store, service.address()).await?;
 
     let small = start(options, 1, SEQUENTIAL_PIPELINES.min(options.pipelines))?;
@@ -93,9 +96,9 @@ async fn stage(options: &Options, progress: &Progress, scratch: &Scratch) -> Res
     one_by_one.limits.parallel = Parallel::SEQUENTIAL;
     let sequential = backfill(one_by_one, &Progress::silent()).await?;
     small.stop().await?;
-    print!("{}", compare(&parallel, &sequential));
+    say(&compare(&parallel, &sequential));
     let sample = fake.with(|world| sample(world)).ok_or("the made-up GitLab has no job")?;
-    print!("{}", where_to_read(service.address(), service.admin_address(), sample));
+    say(&where_to_read(service.address(), service.admin_address(), sample));
     Ok(Staged { fake, service, all_well: cached && parallel.pass.is_clean() })
 }
 
@@ -138,12 +141,14 @@ fn configure(fake: &FakeGitlab, scratch: &Scratch, store: &str, over: &Flags) ->
 /// The summary of section 1 beside the same with all limits at 1.
 fn compare(parallel: &Summary, sequential: &Summary) -> String {
     let calls = |summary: &Summary| summary.gitlab_calls + summary.pass.storage_calls;
+    let Summary { gitlab_calls, pass: Report { storage_calls, .. }, .. } = parallel;
     let (all, part) = (calls(parallel), calls(sequential));
     let scaled = if part == 0 { 0.0 } else { sequential.seconds / part as f64 * all as f64 };
     let faster = if parallel.seconds > 0.0 { scaled / parallel.seconds } else { 0.0 };
     format!(
         "\nParallel    {}\
-         Sequential  {:.1} s for the same {all} calls, scaled from {part} calls ({} of {} pipelines) that took {:.2} s one at a time\n\
+         Sequential  {:.1} s for the same {gitlab_calls} calls and {storage_calls} downloads from GitLab's storage, scaled from {part} \
+         of them ({} of {} pipelines) that took {:.2} s one at a time\n\
          Speed-up    {faster:.1} ×\n",
         parallel.in_words(),
         scaled,
@@ -169,7 +174,7 @@ fn where_to_read(
 ) -> String {
     let base = format!("http://{address}/api/v4/projects");
     format!(
-        "\nRead it, without a call to GitLab:\n\
+        "\nRead it; what is final costs no call to GitLab, a list one when it is older than api.max_age (30 s):\n\
          \x20 curl {base}\n\
          \x20 curl {base}/{project}/pipelines\n\
          \x20 curl {base}/{project}/pipelines/{pipeline}/jobs\n\

@@ -7,6 +7,7 @@ use super::fake::{Archive, Delivery, FakeGitlab, JobSpec, PipelineSpec};
 use super::script::{Trouble, since};
 use crate::domain::{JobId, JobKey, Piece, PipelineId, PipelineKey, ProjectId};
 use crate::loopback;
+use crate::progress::tell;
 use crate::store::Store;
 use crate::webhook::PATH;
 
@@ -52,10 +53,14 @@ pub(super) async fn play(fake: &FakeGitlab, store: &Store, address: SocketAddr) 
         world.finish_job(again, "success");
     });
     play.ended(project, again, "retried job").await?;
-    // Twice the same delivery, as a project hook and a group hook send it.
+    // Twice the same delivery, as a project hook and a group hook send it. What it is about has been taken up already, so that
+    // it may have changed since: it is accepted and looked at again.
     let twice = fake.job_event(again);
-    play.send("duplicate", twice.clone(), 202).await?;
-    play.send("duplicate", twice, 202).await?;
+    play.send("the same event again", twice.clone(), 202).await?;
+    play.send("and again", twice, 202).await?;
+    tell(
+        "  (coalesced: what it asks for is waited for already; accepted: that had begun, so GitLab is asked once more)",
+    );
     // A child pipeline, by its Pipeline Hook alone.
     let child = fake.with(|world| world.add_child_pipeline(pipeline, "child", PipelineSpec::default()));
     let contract = fake.with(|world| world.add_job(child, spec("contract")));
@@ -95,7 +100,7 @@ impl Play<'_> {
         let body = String::from_utf8_lossy(&answer.body);
         let well = answer.status == expected;
         self.all_well &= well;
-        eprintln!("{} {what}: {} {}", if well { "→" } else { "✗" }, answer.status, body.trim());
+        tell(format_args!("{} {what}: {} {}", if well { "→" } else { "✗" }, answer.status, body.trim()));
         Ok(())
     }
 
@@ -106,13 +111,13 @@ impl Play<'_> {
                 && matches!(row.log.piece, Piece::Live | Piece::Whole)
                 && row.archive.piece == Piece::Whole
             {
-                eprintln!("  ✓ job {} ({}) cached after {}", key.job, row.name, since(began));
+                tell(format_args!("  ✓ job {} ({}) cached after {}", key.job, row.name, since(began)));
                 return Ok(());
             }
             tokio::time::sleep(LOOK_EVERY).await;
         }
         self.all_well = false;
-        eprintln!("  ✗ job {} not cached within {PATIENCE:?}", key.job);
+        tell(format_args!("  ✗ job {} not cached within {PATIENCE:?}", key.job));
         Ok(())
     }
 
@@ -121,7 +126,7 @@ impl Play<'_> {
         let began = Instant::now();
         while began.elapsed() < PATIENCE {
             if let Some(row) = self.store.job(key).await? {
-                eprintln!("  ✓ job {} ({}) known as {} after {}", key.job, row.name, row.status, since(began));
+                tell(format_args!("  ✓ job {} ({}) known as {} after {}", key.job, row.name, row.status, since(began)));
                 return Ok(());
             }
             tokio::time::sleep(LOOK_EVERY).await;

@@ -16,6 +16,8 @@ pub enum Reason {
     NotFinished,
     /// It ended without a log.
     NoLog,
+    /// It ended without an archive; told to readers only, as nothing lacks that could be stored.
+    NoArchive,
     /// Somebody erased it in GitLab; our copy went too.
     Erased,
     /// It expired in GitLab before we could fetch it.
@@ -34,9 +36,10 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in the order of the documentation.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::NotFinished,
         Self::NoLog,
+        Self::NoArchive,
         Self::Erased,
         Self::Expired,
         Self::Forbidden,
@@ -51,6 +54,7 @@ impl Reason {
         match self {
             Self::NotFinished => "not_finished",
             Self::NoLog => "no_log",
+            Self::NoArchive => "no_archive",
             Self::Erased => "erased",
             Self::Expired => "expired",
             Self::Forbidden => "forbidden",

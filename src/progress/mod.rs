@@ -1,5 +1,7 @@
-//! What a person sees of a backfill: bars on a terminal, one line per unit elsewhere, on stderr.
+//! What a person sees of a backfill: bars on a terminal, one line per unit elsewhere, on stderr; and how words reach a person
+//! at all.
 
+mod speak;
 mod summary;
 
 use std::fmt;
@@ -10,6 +12,7 @@ use std::time::Duration;
 
 use indicatif::{DecimalBytes, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
+pub use speak::{say, tell};
 pub use summary::Summary;
 
 use crate::ingest::{Observer, Unit, UnitOutcome};
@@ -132,7 +135,7 @@ impl Progress {
             View::Silent => {}
             View::Lines => {
                 if let Some(line) = line(unit) {
-                    eprintln!("{line}");
+                    tell(line);
                 }
             }
             View::Bars { bars, pieces, pipelines } => match &unit.outcome {

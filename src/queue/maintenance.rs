@@ -84,7 +84,7 @@ impl Queue {
         self.write_marks().await?;
         let adopted = self.inner.store.adopt().await?;
         if adopted > 0 {
-            tracing::info!(entries = adopted, "took over the journal entries of processes that ended");
+            tracing::info!(entries = adopted, "took over what processes that ended had left to do");
             self.inner.spilled.unknown();
             // Who leaves entries may leave marks with them.
             self.inner.marked.notify_one();

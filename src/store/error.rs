@@ -27,6 +27,16 @@ pub enum Kind {
     Closed,
 }
 
+impl Kind {
+    /// Names the place that is away; the other kinds name it themselves.
+    pub(super) fn at(self, place: &impl std::fmt::Display) -> Self {
+        match self {
+            Self::Away(why) => Self::Away(format!("{place}: {why}")),
+            other => other,
+        }
+    }
+}
+
 impl Error {
     /// Makes an error of an operation and its kind.
     pub fn new(operation: &'static str, kind: Kind) -> Self {

@@ -20,6 +20,7 @@ mod rows;
 mod share;
 mod slots;
 mod sqlite;
+mod told;
 mod verdicts;
 
 use std::path::PathBuf;

@@ -215,6 +215,7 @@ fn log_rank(record: &LogRecord) -> (u8, u64) {
         Piece::Absent(Reason::Pruned) => 11,
         Piece::Absent(Reason::Erased) => 12,
         Piece::Absent(Reason::Forgotten) => 13,
+        Piece::Absent(Reason::NoArchive) => 14,
     };
     (rank, if record.piece.is_held() { record.delivered() } else { 0 })
 }
@@ -233,6 +234,7 @@ fn archive_rank(piece: Piece) -> u8 {
         Piece::Absent(Reason::Pruned) => 9,
         Piece::Absent(Reason::Erased) => 10,
         Piece::Absent(Reason::Forgotten) => 11,
+        Piece::Absent(Reason::NoArchive) => 12,
     }
 }
 

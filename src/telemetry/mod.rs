@@ -66,7 +66,8 @@ where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
     let filter = EnvFilter::try_new(directives(level))?;
-    let lines = tracing_subscriber::fmt::layer().with_writer(writer);
+    // A writer that fails is no reason to panic over its error, which is what telling it on a closed stderr would be.
+    let lines = tracing_subscriber::fmt::layer().with_writer(writer).log_internal_errors(false);
     let lines: Box<dyn Layer<Registered> + Send + Sync> = match format {
         Format::Text => lines.with_ansi(color).with_target(false).with_filter(filter).boxed(),
         Format::Json => lines.fmt_fields(JsonFields::new()).event_format(json::Flat).with_filter(filter).boxed(),

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::access::FileRight;
 use crate::api::answer::Problem;
 use crate::api::freshness::JobPart;
-use crate::api::jobs::{X_CISTERN_LOG, reason};
+use crate::api::jobs::X_CISTERN_LOG;
 use crate::api::listing::CREDENTIALS;
 use crate::api::openapi::{Answer, Kind, Operation, parameter, shapes};
 use crate::api::provenance::Held;
@@ -27,7 +27,11 @@ pub(in crate::api) const PART: Operation = Operation {
             what is asked for is read. Lines and bytes are those that the job wrote. HTML is a fragment for a `<pre>`: escaped, \
             with colours as classes.",
     parameters: &[&[
-        parameter("tail", Kind::Number(0, u64::MAX), "So many of the last lines."),
+        parameter(
+            "tail",
+            Kind::Number(0, u64::MAX),
+            "So many of the last lines; as text what nobody sees after the last line break is none.",
+        ),
         parameter("head", Kind::Number(0, u64::MAX), "So many of the first lines."),
         parameter("lines", Kind::Text, "These lines, as in `1-100` or `50-`; the first one is line 1."),
         parameter("bytes", Kind::Text, "These bytes, as in `0-1023` or `1024-`; the first one is byte 0."),
@@ -148,7 +152,7 @@ async fn find(view: &View, path: &(String, String)) -> Result<(FileRight, Held<J
     let held = view.job(project, &path.1, JobPart::Log).await?;
     // One that is whole and has no bytes is empty.
     if held.row.log.blob.is_none() && held.row.log.piece != Piece::Whole {
-        return Err(Problem::NotHeld(reason(&held.row, held.row.log.piece)));
+        return Err(Problem::NotHeld(held.row.log_absence()));
     }
     Ok((right, held))
 }

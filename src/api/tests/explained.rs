@@ -15,7 +15,7 @@ async fn what_gitlab_deleted_with_its_pipeline_has_expired() {
     let expected = [
         ("jobs/50/trace", 200, Some("expired")),
         ("jobs/50/artifacts", 404, Some("expired")),
-        ("jobs/52/artifacts", 404, None),
+        ("jobs/52/artifacts", 404, Some("no_archive")),
         ("pipelines/5/test_report", 404, Some("expired")),
     ];
     for (path, status, reason) in expected {

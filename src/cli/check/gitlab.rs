@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{hooks, roles};
+use crate::cli::run::unanswered;
 use crate::config::Config;
 use crate::domain::{Finding, Timestamp};
 use crate::gitlab::{Class, Gitlab, Instance, Kind, OwnToken, TokenFacts};
@@ -30,7 +31,7 @@ pub(super) async fn findings(config: &Config) -> Vec<Finding> {
     let (began, before) = (Instant::now(), Timestamp::now());
     let mut findings = match gitlab.instance(Class::Reader).await {
         Ok(instance) => vec![version(&instance, began.elapsed()), clock(instance.as_of, before, Timestamp::now())],
-        Err(error) => return vec![Finding::problem("gitlab", error.to_string())],
+        Err(error) => return vec![Finding::problem("gitlab", unanswered(config, &error))],
     };
     findings.extend(token(&gitlab, OwnToken::Reading).await);
     let projects = roles::findings(config, &gitlab, &mut findings).await;

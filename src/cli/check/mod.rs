@@ -23,7 +23,7 @@ pub(super) async fn findings(config: &Config) -> Vec<Finding> {
     findings
 }
 
-/// Returns how the program ends after these findings.
+/// Returns how the program ends after these findings: a warning is for a person to judge, a problem keeps something from working.
 pub(super) fn judge(findings: &[Finding]) -> Exit {
     let bad = findings.iter().any(|finding| finding.verdict == Verdict::Problem);
     if bad { Exit::Incomplete } else { Exit::Done }

@@ -23,6 +23,19 @@ pub struct Where {
     pub token_file: Option<std::path::PathBuf>,
 }
 
+impl Where {
+    /// Returns what is asked for, in words.
+    pub(super) fn log_in_words(&self) -> String {
+        format!("the log of job {}", self.job)
+    }
+
+    /// As [`Self::log_in_words`], of the archive or of one file of it.
+    pub(super) fn archive_in_words(&self, path: Option<&str>) -> String {
+        let of = path.map(|path| format!("{} in ", path.escape_debug())).unwrap_or_default();
+        format!("{of}the archive of job {}", self.job)
+    }
+}
+
 /// What becomes of colours and other control sequences.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Ansi {

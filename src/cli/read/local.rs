@@ -1,15 +1,16 @@
 //! Reading from the local store, also beside a running `serve`.
 
 use bytes::Bytes;
-use futures_util::stream;
+use futures_util::{TryStreamExt, stream};
 
 use super::args::Where;
 use super::{Problem, show};
+use crate::cli::stored::open;
 use crate::config::{Config, ProjectRef};
-use crate::domain::{JobKey, Piece, ProjectId};
+use crate::domain::{JobKey, Piece, ProjectId, Reason, Subject};
 use crate::log::Request;
 use crate::parts::{ArchiveReader, LogReader};
-use crate::store::{JobRow, Place, Slice, Store};
+use crate::store::{JobRow, Slice, Store};
 
 /// Projects looked through at once to find a job's.
 const PAGE: u64 = 1_000;
@@ -19,56 +20,51 @@ const NODES: u64 = 1_000_000;
 
 /// Shows part of a log.
 pub(super) async fn log(config: &Config, place: &Where, parameters: &[(&'static str, String)]) -> Result<(), Problem> {
-    let request = Request::parse(parameters.iter().map(|(key, value)| (*key, value.as_str())))?;
-    let store = open(config).await?;
-    let row = find(&store, place).await?;
+    let request = Request::parse(parameters.iter().map(|(key, value)| (*key, value.as_str())))
+        .map_err(|error| Problem::Usage(error.to_string()))?;
+    let what = place.log_in_words();
+    let store = open(config, "read").await?;
+    let row = find(&store, place, &what).await?;
     if row.log.blob.is_none() && row.log.piece != Piece::Whole {
-        return Err(Problem::NotHeld { what: "log", why: row.log.piece.as_str() });
+        return Err(not_held(&what, row.log_absence()));
     }
-    let reading = LogReader::new(&store, &row.log).read(request).await?;
-    let shown = show(reading.into_stream()).await;
+    let of_part = |error| Problem::of_part(&what, error);
+    let reading = LogReader::new(&store, &row.log).read(request).await.map_err(of_part)?;
+    let shown = show(reading.into_stream().map_err(of_part)).await;
     store.close().await?;
     shown
 }
 
 /// Lists an archive, or shows one file of it.
 pub(super) async fn artifacts(config: &Config, place: &Where, path: Option<&str>) -> Result<(), Problem> {
-    let store = open(config).await?;
-    let row = find(&store, place).await?;
+    let store = open(config, "read").await?;
+    let what = place.archive_in_words(path);
+    let row = find(&store, place, &what).await?;
     if row.archive.blob.is_none() {
-        return Err(Problem::NotHeld { what: "archive", why: row.archive.piece.as_str() });
+        return Err(not_held(&what, row.archive_absence()));
     }
-    let mut archive = ArchiveReader::open(&store, &row.archive).await?;
+    let of_part = |error| Problem::of_part(&what, error);
+    let mut archive = ArchiveReader::open(&store, &row.archive).await.map_err(of_part)?;
     let shown = match path {
         Some(path) => {
-            let file = archive.file(path, u64::MAX).await?;
+            let file = archive.file(path, u64::MAX).await.map_err(of_part)?;
             let size = file.size();
-            show(file.stream(0..size)?).await
+            show(file.stream(0..size).map_err(of_part)?.map_err(of_part)).await
         }
         None => {
             let tree = archive.directory().tree("", true, 0, NODES);
             let nodes = tree.into_iter().flat_map(|tree| tree.nodes).filter(|node| node.kind == "file");
             let lines: String =
                 nodes.map(|node| format!("{:>12}  {}\n", node.size.unwrap_or(0), node.path.escape_debug())).collect();
-            show(stream::iter([Ok::<_, Problem>(Bytes::from(lines))])).await
+            show(stream::iter([Ok(Bytes::from(lines))])).await
         }
     };
     store.close().await?;
     shown
 }
 
-/// Opens the store; one that does not exist is not made by looking at it.
-async fn open(config: &Config) -> Result<Store, Problem> {
-    if let Place::Sqlite(path) = &config.store.place
-        && !path.exists()
-    {
-        return Err(Problem::NoStore(path.display().to_string()));
-    }
-    Ok(Store::open(config.store_for("read")).await?)
-}
-
 /// Finds the job, in the project that is named or in whichever has it: job ids are those of the whole instance.
-async fn find(store: &Store, place: &Where) -> Result<JobRow, Problem> {
+async fn find(store: &Store, place: &Where, what: &str) -> Result<JobRow, Problem> {
     let job = place.job;
     let in_project = async |project: ProjectId| Ok::<_, Problem>(store.job(JobKey { project, job }).await?);
     let found = match &place.project {
@@ -95,5 +91,28 @@ async fn find(store: &Store, place: &Where) -> Result<JobRow, Problem> {
             found
         }
     };
-    found.ok_or(Problem::NoJob(job))
+    match found {
+        Some(row) => Ok(row),
+        None if is_forgotten(store, place).await? => Err(not_held(what, Piece::Absent(Reason::Forgotten))),
+        None => Err(Problem::NoJob(job)),
+    }
+}
+
+/// Returns whether there is a tombstone of the job; without its project only one of the job itself can be told from others.
+async fn is_forgotten(store: &Store, place: &Where) -> Result<bool, Problem> {
+    let project = match &place.project {
+        Some(ProjectRef::Id(id)) => Some(*id),
+        Some(ProjectRef::Path(path)) => store.project_by_path(path.clone()).await?.map(|(id, _)| id),
+        None => None,
+    };
+    let Some(project) = project else {
+        let tombstones = store.all_forgotten().await?;
+        return Ok(tombstones.iter().any(|(subject, _)| matches!(subject, Subject::Job(key) if key.job == place.job)));
+    };
+    let job = Subject::Job(JobKey { project, job: place.job });
+    Ok(store.forgotten(vec![job]).await?.contains(&job))
+}
+
+fn not_held(what: &str, why: Piece) -> Problem {
+    Problem::NotHeld { what: what.to_owned(), why: why.as_str().to_owned() }
 }

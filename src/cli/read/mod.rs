@@ -13,29 +13,44 @@ pub use args::{Ansi, ArtifactsArgs, LogArgs, Where};
 
 use super::Exit;
 use super::signals::unless_interrupted;
+use super::stored::NotOpened;
 use crate::config::Config;
 use crate::domain::JobId;
-use crate::{log, parts, store};
+use crate::progress::tell;
+use crate::{parts, store};
 
 /// Why there is nothing to show.
 #[derive(Debug, thiserror::Error)]
 enum Problem {
     #[error("{0}")]
-    Usage(#[from] log::BadRequest),
+    Usage(String),
     #[error("job {0} is not cached here: ask with the store.url of a Cistern that caches its project, or with --url")]
     NoJob(JobId),
-    #[error("its {what} is not held: {why}")]
-    NotHeld { what: &'static str, why: &'static str },
-    #[error("{0} does not exist: name the store with --store-url")]
-    NoStore(String),
+    /// For this reason, as `X-Cistern-Reason` tells it.
+    #[error("{what} is not held: {why}")]
+    NotHeld { what: String, why: String },
+    /// Whoever was asked has an answer, and it is no.
+    #[error("{what}: {said}")]
+    Lacks { what: String, said: String },
+    #[error(transparent)]
+    NotOpened(#[from] NotOpened),
     #[error(transparent)]
     Store(#[from] store::Error),
-    #[error(transparent)]
-    Parts(#[from] parts::Error),
+    /// A running Cistern cannot be asked, or does not answer.
     #[error("{0}")]
     Remote(String),
     #[error("write to stdout: {0}")]
     Stdout(io::Error),
+}
+
+impl Problem {
+    /// What is asked for, `what`, is there, but this part of it is not, or cannot be read.
+    fn of_part(what: &str, error: parts::Error) -> Self {
+        match error {
+            parts::Error::Store(error) => Self::Store(error),
+            error => Self::Lacks { what: what.to_owned(), said: error.to_string() },
+        }
+    }
 }
 
 /// Shows part of a log.
@@ -70,22 +85,24 @@ async fn ended(work: impl Future<Output = Result<(), Problem>>) -> Exit {
         // Whoever reads has seen enough, as `head` has.
         Ok(Err(Problem::Stdout(error))) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Done,
         Ok(Err(problem)) => {
-            super::run::tell(&problem);
+            tell(format_args!("cistern: {problem}"));
             match problem {
                 Problem::Usage(_) => Exit::Usage,
-                Problem::NoJob(_) | Problem::NotHeld { .. } => Exit::Incomplete,
-                _ => Exit::CouldNotRun,
+                Problem::NoJob(_) | Problem::NotHeld { .. } | Problem::Lacks { .. } => Exit::Incomplete,
+                Problem::NotOpened(_) | Problem::Store(_) | Problem::Remote(_) | Problem::Stdout(_) => {
+                    Exit::CouldNotRun
+                }
             }
         }
     }
 }
 
 /// Writes to stdout what comes, as it comes.
-async fn show<E: Into<Problem>>(pieces: impl Stream<Item = Result<Bytes, E>>) -> Result<(), Problem> {
+async fn show(pieces: impl Stream<Item = Result<Bytes, Problem>>) -> Result<(), Problem> {
     let mut pieces = Box::pin(pieces);
     let mut out = io::stdout().lock();
     while let Some(piece) = pieces.next().await {
-        out.write_all(&piece.map_err(Into::into)?).map_err(Problem::Stdout)?;
+        out.write_all(&piece?).map_err(Problem::Stdout)?;
     }
     out.flush().map_err(Problem::Stdout)
 }

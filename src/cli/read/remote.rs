@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use reqwest::{Client, Response};
+use reqwest::{Client, Response, StatusCode};
 use serde::Deserialize;
 use url::Url;
 
@@ -23,7 +23,8 @@ const CONNECT: Duration = Duration::from_secs(10);
 pub(super) async fn log(url: &Url, place: &Where, parameters: &[(&'static str, String)]) -> Result<(), Problem> {
     let query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(parameters).finish();
     let path = format!("cistern/v1/projects/{}/jobs/{}/log?{query}", project(place), place.job);
-    show(ask(url, place, &path).await?.bytes_stream().map_err(broken)).await
+    let answer = ask(url, place, &path, place.log_in_words()).await?;
+    show(answer.bytes_stream().map_err(|error| broken(url, error))).await
 }
 
 /// Shows a log for as long as its job runs.
@@ -33,7 +34,8 @@ pub(super) async fn follow(url: &Url, place: &Where) -> Result<(), Problem> {
         text: Option<String>,
     }
     let path = format!("cistern/v1/projects/{}/jobs/{}/log/follow", project(place), place.job);
-    let events = ask(url, place, &path).await?.bytes_stream().map_err(broken);
+    let events = ask(url, place, &path, place.log_in_words()).await?.bytes_stream();
+    let events = events.map_err(|error| broken(url, error));
     // Events are one line of JSON each; a line may come in pieces.
     let texts = stream::try_unfold((Box::pin(events), Vec::new()), |(mut events, mut held)| async move {
         loop {
@@ -57,9 +59,10 @@ pub(super) async fn follow(url: &Url, place: &Where) -> Result<(), Problem> {
 /// Lists an archive, or shows one file of it.
 pub(super) async fn artifacts(url: &Url, place: &Where, path: Option<&str>) -> Result<(), Problem> {
     let base = format!("v4/projects/{}/jobs/{}/artifacts", project(place), place.job);
+    let what = place.archive_in_words(path);
     if let Some(path) = path {
-        let answer = ask(url, place, &format!("{base}/{}", utf8_percent_encode(path, PATH))).await?;
-        return show(answer.bytes_stream().map_err(broken)).await;
+        let answer = ask(url, place, &format!("{base}/{}", utf8_percent_encode(path, PATH)), what).await?;
+        return show(answer.bytes_stream().map_err(|error| broken(url, error))).await;
     }
     #[derive(Deserialize)]
     struct Node {
@@ -69,15 +72,16 @@ pub(super) async fn artifacts(url: &Url, place: &Where, path: Option<&str>) -> R
         r#type: String,
     }
     for page in 1_u32.. {
-        let answer = ask(url, place, &format!("{base}/tree?recursive=true&per_page=100&page={page}")).await?;
-        let body = answer.bytes().await.map_err(broken)?;
-        let nodes: Vec<Node> = serde_json::from_slice(&body).map_err(|error| Problem::Remote(error.to_string()))?;
+        let path = format!("{base}/tree?recursive=true&per_page=100&page={page}");
+        let body = ask(url, place, &path, what.clone()).await?.bytes().await.map_err(|error| broken(url, error))?;
+        let nodes: Vec<Node> = serde_json::from_slice(&body)
+            .map_err(|error| Problem::Remote(format!("{} does not answer as a Cistern does: {error}", shown(url))))?;
         if nodes.is_empty() {
             break;
         }
         let files = nodes.iter().filter(|node| node.r#type == "file");
         let lines: String = files.map(|node| format!("{:>12}  {}\n", node.size, node.path.escape_debug())).collect();
-        show(stream::iter([Ok::<_, Problem>(Bytes::from(lines))])).await?;
+        show(stream::iter([Ok(Bytes::from(lines))])).await?;
     }
     Ok(())
 }
@@ -91,16 +95,11 @@ fn project(place: &Where) -> String {
     }
 }
 
-/// Asks, and returns the answer unless it says why not.
-async fn ask(url: &Url, place: &Where, path: &str) -> Result<Response, Problem> {
-    #[derive(Deserialize)]
-    struct Said {
-        message: Option<String>,
-        error: Option<String>,
-    }
+/// Asks for `what`, and returns the answer unless it says why not.
+async fn ask(url: &Url, place: &Where, path: &str, what: String) -> Result<Response, Problem> {
     // A token goes to this address and no other.
     let client = Client::builder().connect_timeout(CONNECT).redirect(reqwest::redirect::Policy::none()).build();
-    let client = client.map_err(broken)?;
+    let client = client.map_err(|error| broken(url, error))?;
     let mut request = client.get(format!("{}/api/{path}", url.as_str().trim_end_matches('/')));
     if let Some(file) = &place.token_file {
         let token = std::fs::read_to_string(file)
@@ -110,26 +109,45 @@ async fn ask(url: &Url, place: &Where, path: &str) -> Result<Response, Problem> 
         token.set_sensitive(true);
         request = request.header("PRIVATE-TOKEN", token);
     }
-    let answer = request.send().await.map_err(broken)?;
-    let status = answer.status();
-    if status.is_success() {
-        return Ok(answer);
+    let answer = request.send().await.map_err(|error| broken(url, error))?;
+    if answer.status().is_success() { Ok(answer) } else { Err(refusal(url, what, answer).await) }
+}
+
+/// Says what an answer means that is none.
+async fn refusal(url: &Url, what: String, answer: Response) -> Problem {
+    #[derive(Deserialize)]
+    struct Said {
+        message: Option<String>,
+        error: Option<String>,
     }
+    let status = answer.status();
     let why = answer.headers().get("x-cistern-reason").and_then(|why| why.to_str().ok()).map(str::to_owned);
     let said: Option<Said> = answer.bytes().await.ok().and_then(|body| serde_json::from_slice(&body).ok());
     let said = said.and_then(|said| said.message.or(said.error)).unwrap_or_else(|| status.to_string());
-    Err(Problem::Remote(match why {
-        Some(why) => format!("{said} ({why})"),
-        None => said,
-    }))
+    match (status, why) {
+        (StatusCode::NOT_FOUND, Some(why)) => Problem::NotHeld { what, why },
+        (StatusCode::NOT_FOUND | StatusCode::UNSUPPORTED_MEDIA_TYPE | StatusCode::UNPROCESSABLE_ENTITY, _) => {
+            Problem::Lacks { what, said: format!("{said}, says {}", shown(url)) }
+        }
+        (StatusCode::BAD_REQUEST, _) => Problem::Usage(said),
+        (StatusCode::UNAUTHORIZED, _) => {
+            Problem::Remote(format!("{} says {said}: give a token that it lets read with --token-file", shown(url)))
+        }
+        _ => Problem::Remote(format!("{what}: {} says {said}", shown(url))),
+    }
 }
 
-/// Names the cause, which the library keeps behind its own words.
-fn broken(error: reqwest::Error) -> Problem {
+/// Names the address and the cause, which the library keeps behind its own words.
+fn broken(url: &Url, error: reqwest::Error) -> Problem {
+    let advice =
+        if error.is_connect() { ": name the server.listen of a running `cistern serve` with --url" } else { "" };
     let error = error.without_url();
     let cause = std::iter::successors(std::error::Error::source(&error), |error| error.source()).last();
-    Problem::Remote(match cause {
-        Some(cause) => format!("{error}: {cause}"),
-        None => error.to_string(),
-    })
+    let cause = cause.map(|cause| format!(": {cause}")).unwrap_or_default();
+    Problem::Remote(format!("{} does not answer ({error}{cause}){advice}", shown(url)))
+}
+
+/// Returns an address without what may be secret in it.
+fn shown(url: &Url) -> String {
+    format!("{}{}", url.origin().ascii_serialization(), url.path().trim_end_matches('/'))
 }

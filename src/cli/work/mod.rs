@@ -17,6 +17,7 @@ use super::run::answer;
 use super::stored::{Trouble, resolve, with_store};
 use crate::config::Config;
 use crate::domain::{ProjectId, Timestamp};
+use crate::progress::tell;
 use crate::store::{Change, Entry, EntryId, Failure, Store, Waiting, WorkFilter, WorkOwner};
 use crate::work::{Cause, Lane, Target};
 
@@ -159,7 +160,7 @@ impl Item {
         };
         let _ = write!(text, "  {}", self.target.in_words());
         if let (Some(cause), Some(due)) = (self.cause, self.due) {
-            let _ = write!(text, "  {}, due {due}", word(cause));
+            let _ = write!(text, "  because {}, due {due}", because(cause));
         }
         let _ = write!(text, "  {} attempts", self.attempts);
         if self.owner == Some(WorkOwner::Nobody) {
@@ -173,15 +174,16 @@ impl Item {
     }
 }
 
-fn word(cause: Cause) -> &'static str {
+/// Each word that `--cause` takes stands in its sentence.
+fn because(cause: Cause) -> &'static str {
     match cause {
-        Cause::Ended => "ended",
-        Cause::Changed => "changed",
-        Cause::Planned => "planned",
-        Cause::Look => "look",
-        Cause::Full => "full",
-        Cause::Fetch => "fetch",
-        Cause::Read => "read",
+        Cause::Ended => "an event said that it ended",
+        Cause::Changed => "an event said that it changed",
+        Cause::Planned => "a pass planned it: it was missing",
+        Cause::Look => "it takes another look: it may not be final",
+        Cause::Full => "a full pass or a person asked for it",
+        Cause::Fetch => "a reader had it fetched",
+        Cause::Read => "a reader wanted to read it",
     }
 }
 
@@ -190,7 +192,7 @@ pub(super) async fn run(config: &Config, work: Work) -> Exit {
     if let Work::Retry(args) | Work::Drop(args) = &work
         && args.which.is_all() != args.all
     {
-        eprintln!("cistern: say which work by --project, --kind, --state or --cause, or --all for all of it");
+        tell("cistern: say which work by --project, --kind, --state or --cause, or --all for all of it");
         return Exit::Usage;
     }
     let journal = config.limits.journal as u64;

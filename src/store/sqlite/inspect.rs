@@ -38,6 +38,11 @@ fn content(path: &Path) -> Finding {
         .map_err(|error| schema::explain(path, error))
         .and_then(|connection| schema::check_ours(&connection, path));
     match version {
+        // As a full disk leaves it.
+        Ok(0) => Finding::warning(
+            "store",
+            format!("{} is empty: the start that made it could not go on; the next one fills it", path.display()),
+        ),
         Ok(version) => {
             let size = std::fs::metadata(path).map_or(0, |file| file.len());
             let (shown, sqlite) = (path.display(), rusqlite::version());

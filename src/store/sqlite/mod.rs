@@ -79,6 +79,7 @@ impl Sqlite {
     pub(super) async fn open(path: PathBuf, config: &Config) -> Result<Self, Error> {
         const OPERATION: &str = "open the store";
         let readers = readers::pool(&path, config);
+        let shown = path.display().to_string();
         let cache = readers::cache(config);
         let serves = config.kind == "serve";
         let opened = tokio::task::spawn_blocking(move || {
@@ -109,7 +110,7 @@ impl Sqlite {
             serve_lock: Mutex::new(serve_lock),
         };
         let store = Self { inner: Arc::new(inner) };
-        store.heartbeat(0, 0, 0).await.map_err(|error| Error::new(OPERATION, error.kind))?;
+        store.heartbeat(0, 0, 0).await.map_err(|error| Error::new(OPERATION, error.kind.at(&shown)))?;
         Ok(store)
     }
 
@@ -144,12 +145,13 @@ fn lock(path: &Path) -> Result<File, Kind> {
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
     let name = PathBuf::from(name);
-    let file = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&name)
-        .map_err(|error| Kind::Unusable(format!("{} cannot be opened: {error}", name.display())))?;
+    let file = OpenOptions::new().create(true).truncate(false).write(true).open(&name).map_err(|error| {
+        Kind::Unusable(format!(
+            "{} cannot be opened for writing ({error}): run this as the user to whom its directory belongs, or set \
+                 store.url to a file elsewhere",
+            name.display()
+        ))
+    })?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(Kind::Unusable(format!(

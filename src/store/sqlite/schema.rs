@@ -186,8 +186,9 @@ pub(super) fn explain(path: &Path, error: rusqlite::Error) -> Kind {
              no longer has) and start again, which fills a new one"
         )),
         Some(ErrorCode::CannotOpen | ErrorCode::PermissionDenied | ErrorCode::ReadOnly) => Kind::Unusable(format!(
-            "{path} cannot be opened for writing: check that the file and its directory belong to this user"
+            "{path} cannot be opened for writing, which SQLite needs to do even to read it: run this as the user to whom the \
+             file and its directory belong, or set store.url to a file elsewhere"
         )),
-        _ => Trouble::from(error).into_kind(),
+        _ => Trouble::from(error).into_kind().at(&path),
     }
 }

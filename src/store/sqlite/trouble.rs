@@ -46,7 +46,9 @@ impl Trouble {
     /// Returns why a transaction did not happen, in few words.
     pub(super) fn reason(&self) -> String {
         match self {
-            Self::Sql(error) if error.sqlite_error_code() == Some(ErrorCode::DiskFull) => "the disk is full".to_owned(),
+            Self::Sql(error) if error.sqlite_error_code() == Some(ErrorCode::DiskFull) => {
+                "the disk is full: make room".to_owned()
+            }
             other => other.to_string(),
         }
     }

@@ -162,9 +162,9 @@ pub(super) const BANS: &[Ban] = &[
     ban("sleep(", SLEEPERS, "wait for the thing itself: rig::until, a channel, a notification"),
     // Who prints, reads the environment, ends the process.
     ban("println!", &["tests/it/architecture/mod.rs", "benches/"], "stdout carries a verb's one answer"),
-    ban("print!", &["src/demo/script.rs"], "it panics when nobody reads on: a verb answers by cli::run"),
-    ban("eprintln!", SPEAKERS, "log with tracing"),
-    ban("eprint!", &["src/demo/script.rs"], "log with tracing"),
+    ban("print!", &[], "it panics when nobody reads on: progress::say"),
+    ban("eprintln!", &["src/main.rs"], "it panics when nobody reads on: log with tracing, or progress::tell"),
+    ban("eprint!", &[], "it panics when nobody reads on: progress::tell"),
     ban_outside_tests(
         "std::env::",
         &["src/config/surroundings.rs", "src/main.rs"],
@@ -227,9 +227,6 @@ pub(super) const BANS: &[Ban] = &[
 
 /// Who may wait for time to pass.
 const SLEEPERS: &[&str] = &["src/", "tests/it/rig/", "benches/"];
-
-/// Who speaks to the person at the terminal.
-const SPEAKERS: &[&str] = &["src/main.rs", "src/cli/", "src/progress/", "src/demo/script.rs", "src/demo/webhooks.rs"];
 
 /// Names that say nothing about what is inside.
 pub(super) const EMPTY_NAMES: &[&str] =

@@ -138,3 +138,15 @@ async fn a_gitlab_that_is_away_or_refuses_the_token_leaves_the_rest_looked_at() 
     let (findings, code) = check(&rig).await;
     assert!(code == 1 && has(&about(&findings, "gitlab"), "problem", "cannot connect"), "{findings}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_warning_alone_ends_with_0_and_the_help_says_so() {
+    let mut world = World::new();
+    world.add_project("group/app");
+    let rig = Rig::new(world).set("webhook.signing_tokens", "");
+    let (findings, code) = check(&rig).await;
+    assert!(has(&about(&findings, "configuration"), "warning", "every webhook is refused"), "{findings}");
+    assert_eq!(code, 0, "{findings}");
+    let help = Process::start(&rig, "cistern.db", &["check", "--help"]).ended().await;
+    assert!(help.stdout.contains("(✗) keeps something from working and ends with 1; warnings (!)"), "{}", help.stdout);
+}

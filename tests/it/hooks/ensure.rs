@@ -141,3 +141,18 @@ async fn without_the_means_it_says_which_settings_are_needed() {
     .await;
     assert!(ended.code == Some(1) && ended.stdout.contains("Maintainer"), "{ended:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_only_reads_needs_no_secret_of_the_webhooks() {
+    let (world, ..) = world();
+    let rig = crate::rig::Rig::with(world, options())
+        .set("gitlab.hooks_token", super::MANAGER)
+        .set("server.public_url", "http://127.0.0.1:9")
+        .set("webhook.signing_tokens", "");
+    let listed = run(&rig, &["list"]).await;
+    assert!(listed.code == Some(1) && listed.stdout.contains("group/app: "), "{listed:?}");
+    let failed = run(&rig, &["failed"]).await;
+    assert_eq!((failed.code, failed.stdout.as_str()), (Some(0), ""), "{failed:?}");
+    let ensured = run(&rig, &["ensure"]).await;
+    assert!(ensured.code == Some(2) && ensured.stderr.contains("SIGNING_TOKENS"), "{ensured:?}");
+}

@@ -124,6 +124,33 @@ async fn a_running_serve_fetches_a_project_again_and_readers_do_not_wait_for_it(
     }
 }
 
+async fn what_was_not_cached_is_said_to_be_not_and_is_not_fetched(engine: Engine) {
+    let mut world = World::new();
+    let (_, pipeline, jobs) = finished(&mut world, "group/app", 1);
+    let rig = Rig::new(world).on(engine);
+    assert_eq!(run(&rig, &["backfill"]).await.code, Some(0));
+    let late = rig.fake.with(|world| {
+        let late = world.add_job(pipeline, JobSpec::new("late"));
+        finish(world, &vec![late]);
+        late
+    });
+    let forget = |job: JobId| {
+        let rig = &rig;
+        async move { run(rig, &["forget", "--project", "group/app", "--job", &job.to_string()]).await }
+    };
+    for (job, words) in [
+        (late, "was not cached; it will not be, before --undo"),
+        (late, "was forgotten before; it is not cached again before --undo"),
+        (jobs[0], "1 jobs and 1 files of"),
+    ] {
+        let ended = forget(job).await;
+        assert!(ended.code == Some(0) && ended.stdout.contains(words), "{ended:?}");
+    }
+    rig.fake.reset_counters();
+    assert_eq!(run(&rig, &["backfill"]).await.code, Some(0));
+    assert_eq!(rig.fake.requests().of(cistern::demo::fake::Endpoint::Trace), 0, "neither is fetched");
+}
+
 async fn a_project_is_forgotten_with_everything_and_every_blob(engine: Engine) {
     let mut world = World::new();
     finished(&mut world, "group/app", 3);
@@ -144,5 +171,6 @@ on_both! {
     a_job_is_gone_at_once_beside_a_running_serve_and_nothing_brings_it_back;
     it_comes_back_when_that_is_undone;
     a_running_serve_fetches_a_project_again_and_readers_do_not_wait_for_it;
+    what_was_not_cached_is_said_to_be_not_and_is_not_fetched;
     a_project_is_forgotten_with_everything_and_every_blob;
 }

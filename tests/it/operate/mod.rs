@@ -1,6 +1,7 @@
 //! The verbs by which people look after a cache, run as people run them: the real program, on both stores, alone and beside a
 //! running `serve`.
 
+mod absent;
 mod forget;
 mod masking;
 mod prune;

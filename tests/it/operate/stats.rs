@@ -2,6 +2,8 @@
 
 use std::process::{Command, Stdio};
 
+use cistern::store::Store;
+
 use super::*;
 use crate::rig::Engine;
 
@@ -12,6 +14,8 @@ async fn what_is_stored_is_told_by_kind_project_and_day(engine: Engine) {
     let job = world.add_job(pipeline, JobSpec::new("zip").archive(archive([7; 974])));
     finish(&mut world, &vec![job]);
     let rig = Rig::new(world).on(engine);
+    let made = Store::open(rig.config(STORE).store_for("test")).await.expect("a store");
+    made.close().await.expect("closed");
     let empty = json(&rig, 0, &["stats"]).await;
     assert_eq!((&empty["total"]["count"], &empty["projects"]), (&0.into(), &Value::Array(vec![])));
 

@@ -76,6 +76,9 @@ async fn an_entry_is_only_given_up_when_no_process_owns_it(engine: Engine) {
 
     let listed = json(&rig, 0, &["work", "list", "--cause", "look"]).await;
     assert_eq!((&listed["waiting"], &listed["items"][0]["owner"]), (&1.into(), &"process".into()));
+    assert_eq!(listed["items"][0]["cause"], "look");
+    let text = run(&rig, &["work", "list"]).await.stdout;
+    assert!(text.contains("because it takes another look: it may not be final, due "), "{text}");
     let refused = json(&rig, 1, &["work", "drop", "--all"]).await;
     assert_eq!((&refused["changed"], refused["untouched"].as_array().map(Vec::len)), (&0.into(), Some(1)));
     let text = run(&rig, &["work", "drop", "--all"]).await;

@@ -73,3 +73,21 @@ async fn a_disk_that_fills_up_during_the_fetch_loses_nothing() {
     server.until_cached(&rig, JobKey { project, job }).await;
     eventually(async || server.status().await["queue"]["journal"] == 0).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_that_finds_no_room_names_the_file_and_leaves_nothing_that_passes_for_a_store() {
+    let rig = Rig::new(World::new()).on(Engine::Sqlite);
+    let path = rig.directory.path().join("cistern.db");
+    // Room for one page: the database's first, and not for the log of what is written to it.
+    let little = r#"trap "" XFSZ; ulimit -f 8"#;
+    for verb in ["serve", "backfill"] {
+        let ended = Process::start_after(&rig, "cistern.db", little, &[verb]).ended().await;
+        assert_eq!(ended.code, Some(3), "{ended:?}");
+        let named = format!("cistern: open the store: the store is away ({}: ", path.display());
+        assert!(ended.stderr.contains(&named), "{}", ended.stderr);
+    }
+    let checked = Process::start(&rig, "cistern.db", &["check"]).ended().await;
+    let warned = format!("! store: {} is empty: the start that made it could not go on", path.display());
+    assert!(checked.stdout.contains(&warned), "{checked:?}");
+    assert_eq!(Process::start(&rig, "cistern.db", &["backfill"]).ended().await.code, Some(0), "the next one fills it");
+}

@@ -8,6 +8,7 @@ mod reading;
 mod refusals;
 mod rotation;
 mod stopping;
+mod unread;
 
 use std::io::Read;
 use std::net::SocketAddr;

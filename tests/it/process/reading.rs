@@ -45,25 +45,72 @@ async fn a_log_and_a_file_are_the_same_from_the_store_and_from_a_running_service
     let followed = run(&rig, &[&["log", job.as_str(), "--follow"][..], &remote[..]].concat()).await;
     assert!(followed.code == Some(0) && followed.stdout.ends_with("line 500\x1b[0m\n"), "{}", followed.stderr);
 
+    let here = [&[][..], &remote[..]];
     for (arguments, code, words) in [
-        (&["log", "999999"][..], 1, "not cached here"),
-        (&["log", &job, "--section", "none"], 3, "no section"),
-        (&["log", &job, "--grep", "("], 2, "grep"),
-        (&["log", "abc"], 2, "whole number"),
-        (&["log", &job, "--follow"], 2, "--url"),
-        (&["artifacts", &job, "none.txt"], 3, "no such file"),
+        (&["log", "999999"][..], 1, ["not cached here", "the log of job 999999: 404 Not found"]),
+        (&["log", &job, "--section", "none"], 1, ["the log has no section of this name"; 2]),
+        (&["log", &job, "--grep", "("], 2, ["grep"; 2]),
+        (&["artifacts", "999999"], 1, ["not cached here", "the archive of job 999999: 404 Not found"]),
+        (&["artifacts", &job, "out/none.txt"], 1, ["out/none.txt in the archive of job"; 2]),
+        (&["artifacts", &job, "none.txt"], 1, ["the archive has no such file"; 2]),
+    ] {
+        for (place, words) in here.iter().zip(words) {
+            let arguments = [arguments, *place].concat();
+            let ended = run(&rig, &arguments).await;
+            let told = ended.code == Some(code) && ended.stderr.contains(words);
+            assert!(told, "{arguments:?} {:?} {}", ended.code, ended.stderr);
+        }
+    }
+    for (arguments, words) in [
+        (&["log", "abc"][..], "whole number"),
+        (&["log", &job, "--follow"], "--url"),
+        (&["log", &job, "--url", &url], "--project"),
     ] {
         let ended = run(&rig, arguments).await;
         assert!(
-            ended.code == Some(code) && ended.stderr.contains(words),
+            ended.code == Some(2) && ended.stderr.contains(words),
             "{arguments:?} {:?} {}",
             ended.code,
             ended.stderr
         );
+    }
+    let secret = "http://me:s3cret@127.0.0.1:1/base?token=s3cret";
+    for verb in ["log", "artifacts"] {
+        let ended = run(&rig, &[verb, &job, "--project", "7", "--url", secret]).await;
+        let told = ended.stderr.contains("http://127.0.0.1:1/base does not answer") && ended.stderr.contains("--url");
+        assert!(ended.code == Some(3) && told && !ended.stderr.contains("s3cret"), "{ended:?}");
     }
     let missing =
         Process::start(&rig, "elsewhere.db", &["log", &job, "--store-url", "sqlite:no-such.db"]).ended().await;
     assert!(missing.code == Some(3) && missing.stderr.contains("does not exist"), "{}", missing.stderr);
     server.process.signal("TERM");
     assert_eq!(server.process.ended().await.code, Some(143));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_colour_that_is_reset_after_the_last_line_is_no_line() {
+    let mut world = World::new();
+    let project = world.add_project("group/app");
+    let pipeline = world.add_pipeline(project, PipelineSpec::default());
+    let [open, closed] = ["first\n\x1b[32;1mJob succeeded\n\x1b[0;m", "first\nlast\n"].map(|text| {
+        let job = world.add_job(pipeline, JobSpec::new("unit").log(Log::bytes(text.as_bytes().to_vec())));
+        world.start_job(job);
+        world.finish_job(job, "success");
+        world.archive_trace(job);
+        job.to_string()
+    });
+    let rig = Rig::with(world, Options::default());
+    assert!(rig.backfill(STORE).await.is_clean());
+    for (arguments, expected) in [
+        (&["log", &open, "--tail", "1"][..], "Job succeeded\n"),
+        (&["log", &open, "--tail", "1", "--ansi", "keep"], "\x1b[32;1mJob succeeded\n\x1b[0;m"),
+        (&["log", &open, "--tail", "2"], "first\nJob succeeded\n"),
+        (&["log", &open, "--tail", "0"], ""),
+        (&["log", &closed, "--tail", "1"], "last\n"),
+    ] {
+        let ended = run(&rig, arguments).await;
+        assert_eq!((ended.code, ended.stdout.as_str()), (Some(0), expected), "{arguments:?} {}", ended.stderr);
+    }
+    let counted = run(&rig, &["log", &open, "--tail", "1", "--json"]).await;
+    assert_eq!(counted.stdout.lines().count(), 1, "a program counts what there is: {}", counted.stdout);
 }

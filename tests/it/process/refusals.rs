@@ -48,7 +48,10 @@ async fn a_gitlab_that_cannot_be_reached_is_told_with_exit_code_3() {
     for arguments in [&["backfill"][..], &["backfill", "--dry-run"], &["verify"]] {
         let ended = run(&rig, arguments).await;
         assert_eq!(ended.code, Some(3), "{ended:?}");
-        assert!(ended.stderr.contains("cannot connect"), "{}", ended.stderr);
+        let last = ended.stderr.lines().last().unwrap_or_default();
+        assert!(last.starts_with("cistern: ") && last.contains("cannot connect"), "{}", ended.stderr);
+        let advice = last.contains(&format!("(asked at http://{closed}/)")) && last.contains("gitlab.url is right");
+        assert!(advice, "{}", ended.stderr);
         let warnings: Vec<&str> = ended.stderr.lines().filter(|line| line.contains("cannot reach GitLab")).collect();
         assert!(warnings.len() == 1 && warnings[0].contains(&format!("http://{closed}")), "{}", ended.stderr);
     }
@@ -138,4 +141,24 @@ async fn healthcheck_exits_with_0_when_it_is_answered_and_with_3_when_nobody_lis
     let ended = check(format!("http://{address}/readyz")).await;
     assert_eq!(ended.code, Some(3));
     assert!(ended.stderr.contains("does not answer"), "{}", ended.stderr);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_cannot_be_written_is_named_with_what_to_do() {
+    let rig = Rig::new(World::new()).on(Engine::Sqlite);
+    let path = rig.directory.path().join("cistern.db");
+    std::fs::create_dir(rig.directory.path().join("cistern.db.lock")).expect("made");
+    let ended = run(&rig, &["serve"]).await;
+    assert_eq!(ended.code, Some(3), "{ended:?}");
+    let told =
+        ended.stderr.contains("cistern.db.lock cannot be opened for writing") && ended.stderr.contains("run this as");
+    assert!(told, "{}", ended.stderr);
+
+    // A file cannot be made where the directory is gone.
+    std::os::unix::fs::symlink(rig.directory.path().join("gone/cistern.db"), &path).expect("made");
+    let ended = run(&rig, &["backfill"]).await;
+    assert_eq!(ended.code, Some(3), "{ended:?}");
+    let told =
+        ended.stderr.contains("cistern.db cannot be opened for writing, which SQLite needs to do even to read it");
+    assert!(told, "{}", ended.stderr);
 }

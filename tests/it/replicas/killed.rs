@@ -55,7 +55,10 @@ async fn what_a_killed_replica_had_accepted_is_cached_by_the_other_within_two_le
     let accepted: Vec<JobKey> = accepted.into_iter().map(|(job, _)| job).collect();
     until_all_cached(&rig, &servers[0], &accepted, killed + 2 * LEASE + HEARTBEAT).await;
     assert_eq!(rig.fake.requests().of(Endpoint::PipelineJobs), 0, "the jobs were found by a pass");
-    assert!(servers[0].process.log().contains("took over the journal entries"), "it had no work of the dead one left");
+    assert!(
+        servers[0].process.log().contains("took over what processes that ended"),
+        "it had no work of the dead one left"
+    );
     let behind = rig.behind(STORE).await;
     eventually(async || behind.entries().await == 0).await;
     assert_eq!(behind.failures().await, 0);
