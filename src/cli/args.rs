@@ -60,11 +60,25 @@ pub enum Verb {
     #[command(subcommand)]
     Hooks(HooksVerb),
     /// Show, hurry or give up what waits, runs and failed
+    ///
+    /// What a process that lives has in hand is its own: `retry` adds an entry beside it, as an event would, and never touches what
+    /// runs; `drop` leaves it alone, lists it and ends with 1. A running serve takes what is to be tried again within seconds.
     #[command(subcommand)]
     Work(Work),
     /// Remove what retention.* does not keep
+    ///
+    /// Everything is kept for ever until retention.* says otherwise; then serve prunes at its start and every hour, one replica at
+    /// a time. A log's and an archive's age counts from the end of their job, a report's and a pipeline's from the pipeline's last
+    /// change. What went has the reason `pruned`, is not fetched again and is no gap; what is too old when it is first seen is not
+    /// fetched at all. A pipeline that retention.documents removed is gone without a trace. Room is given back 10 minutes later:
+    /// SQLite's file shrinks, MongoDB uses it again.
     Prune(Prune),
     /// Remove a project, pipeline or job from the cache at once and keep it from coming back
+    ///
+    /// Our copy goes with all its bytes (in SQLite they are overwritten; backups are yours to care for) and leaves a tombstone:
+    /// readers get 404 with the reason `forgotten`, and no event, pass or reader brings it back before --undo, after which a running
+    /// serve, or the next backfill, fetches it again. A forgotten job's test cases stay in its pipeline's report: forget the pipeline
+    /// for those.
     Forget(Forget),
     /// Show what is stored, by kind and project, and how it grows
     Stats(Stats),
