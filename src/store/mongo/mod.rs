@@ -11,6 +11,7 @@
 mod apply;
 mod blobs;
 mod calls;
+mod counts;
 mod diagnose;
 mod documents;
 mod facts;
@@ -23,6 +24,7 @@ mod journal;
 mod kept;
 mod leases;
 mod listings;
+mod lists;
 mod pieces;
 mod pipelines;
 mod processes;

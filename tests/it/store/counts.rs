@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use cistern::domain::Subject;
 use cistern::store::PipelineScope;
+use serde_json::Value;
 
 use super::*;
 
@@ -37,10 +38,14 @@ async fn counts_are_those_of_what_is_stored_whatever_was_written(engine: Engine)
         for ref_ in [None, Some("main".to_owned()), Some("topic".to_owned()), Some("none".to_owned())] {
             for status in [None, Some("failed".to_owned()), Some("running".to_owned())] {
                 for scope in [None, Some(PipelineScope::Finished), Some(PipelineScope::Running)] {
-                    list(&rig, PipelineFilter { ref_: ref_.clone(), status: status.clone(), scope, ..any() }).await;
+                    for source in [None, Some("push".to_owned()), Some("parent_pipeline".to_owned())] {
+                        let (ref_, status) = (ref_.clone(), status.clone());
+                        list(&rig, PipelineFilter { ref_, status, scope, source, ..any() }).await;
+                    }
                 }
             }
         }
+        latest_of_each_ref(&rig).await;
         let documents = rig.store.documents().await.expect("counted").remove(&PROJECT).unwrap_or_default();
         assert_eq!((documents.pipelines, documents.jobs), (children + plain, expected.values().sum()));
     }
@@ -57,18 +62,51 @@ async fn list(rig: &Rig, filter: PipelineFilter) -> u64 {
     page.total
 }
 
+/// Lists the latest of each branch and of each tag, and holds them against all pipelines. What ran for a tag is named by it.
+async fn latest_of_each_ref(rig: &Rig) {
+    let all = rig.store.pipelines(PROJECT, any(), ALL).await.expect("listed");
+    let (mut branches, mut tags) = (BTreeMap::new(), BTreeMap::new());
+    for document in all.rows.iter().rev() {
+        let json: Value = serde_json::from_str(&document.text).expect("JSON");
+        let ref_ = json["ref"].as_str().expect("a ref").to_owned();
+        match (json["name"] == "tag", ref_.starts_with("refs/")) {
+            (true, _) => drop(tags.insert(ref_, json["id"].clone())),
+            (false, false) => drop(branches.insert(ref_, json["id"].clone())),
+            (false, true) => {}
+        }
+    }
+    for (scope, latest) in [(PipelineScope::Branches, branches), (PipelineScope::Tags, tags)] {
+        let page = rig.store.pipelines(PROJECT, PipelineFilter { scope: Some(scope), ..any() }, ALL).await;
+        let page = page.expect("listed");
+        let ids = page.rows.iter().map(|document| {
+            let json: Value = serde_json::from_str(&document.text).expect("JSON");
+            (json["ref"].as_str().expect("a ref").to_owned(), json["id"].clone())
+        });
+        assert_eq!(ids.collect::<BTreeMap<_, _>>(), latest, "{scope:?}");
+        assert_eq!(page.total, latest.len() as u64, "{scope:?}");
+    }
+}
+
 /// Writes or removes something.
 async fn write(rig: &Rig, random: &mut fastrand::Rng, step: i64) {
     let status = *random.choice(&["success", "failed", "running"]).expect("some");
     let pipeline = random.u64(PIPELINES);
     let job = JobKey { project: PROJECT, job: JobId(random.u64(700..740)) };
     let mut document = pipeline_json(pipeline, status, 100 + step);
-    document["ref"] = (*random.choice(&["main", "topic"]).expect("some")).into();
+    document["ref"] = (*random.choice(&["main", "topic", "v1", "refs/merge-requests/1/head"]).expect("some")).into();
+    // Of the even ones nothing tells, as in GitLab's lists.
+    let tag = !pipeline.is_multiple_of(2) && random.bool();
+    document["name"] = if tag { "tag" } else { "branch" }.into();
     document["source"] = (*random.choice(&["push", "parent_pipeline"]).expect("some")).into();
     match random.u8(0..10) {
         0..4 => {
-            let change = Pipeline::parse(PROJECT, &raw(&document), at(step)).expect("a pipeline");
-            rig.store.apply(vec![Change::Pipeline(change)]).await.expect("stored");
+            let change = if pipeline.is_multiple_of(2) {
+                Pipeline::parse(PROJECT, &raw(&document), at(step))
+            } else {
+                document["tag"] = tag.into();
+                Pipeline::parse_detail(PROJECT, &raw(&document), at(step))
+            };
+            rig.store.apply(vec![Change::Pipeline(change.expect("a pipeline"))]).await.expect("stored");
         }
         4..7 => {
             let mut json = job_json(job.job.0, "build", status);
