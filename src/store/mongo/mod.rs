@@ -37,6 +37,7 @@ mod schema;
 mod space;
 mod states;
 mod sweep;
+mod tallies;
 mod trouble;
 mod values;
 mod verdicts;

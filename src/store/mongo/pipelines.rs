@@ -1,7 +1,6 @@
-//! Reading pipelines, their trigger jobs and their reports' states.
+//! Reading pipelines and their trigger jobs.
 
 use mongodb::bson::{Document as Filter, doc};
-use serde::Deserialize;
 
 use super::Mongo;
 use super::blobs;
@@ -9,13 +8,13 @@ use super::documents::PipelineDocument;
 use super::jobs::Text;
 use super::query::Query;
 use super::reach::Collections;
-use super::schema::{BRIDGES, PIPELINES, PIPELINES_BY_REPORT};
+use super::schema::{BRIDGES, PIPELINES};
 use super::trouble::Trouble;
-use super::values::{integer, natural};
+use super::values::integer;
 use super::{counts, lists};
-use crate::domain::{Document, Piece, PipelineKey, ProjectId, Status};
+use crate::domain::{Document, PipelineKey, ProjectId};
 use crate::store::metrics::Operation;
-use crate::store::{Error, Page, PipelineFilter, PipelineOrder, PipelineRow, PipelineTally, Slice};
+use crate::store::{Error, Page, PipelineFilter, PipelineOrder, PipelineRow, Slice};
 
 impl Mongo {
     pub(in crate::store) async fn pipelines(
@@ -69,31 +68,6 @@ impl Mongo {
         })
         .await
     }
-}
-
-/// Counts a project's pipelines by the state of their reports.
-pub(super) async fn tally(collections: &Collections, project: i64) -> Result<Vec<PipelineTally>, Trouble> {
-    #[derive(Deserialize)]
-    struct State {
-        status: Box<str>,
-        report: Box<str>,
-    }
-    #[derive(Deserialize)]
-    struct Tally {
-        #[serde(rename = "_id")]
-        state: State,
-        count: i64,
-    }
-    let state = doc! { "status": "$status", "report": "$report.piece" };
-    let stages =
-        [doc! { "$match": { "project": project } }, doc! { "$group": { "_id": state, "count": { "$sum": 1_i64 } } }];
-    let found = collections.aggregated::<Tally>(PIPELINES, stages, Some(PIPELINES_BY_REPORT)).await?;
-    let tally = |Tally { state, count }| PipelineTally {
-        status: Status(state.status),
-        report: Piece::from_word(&state.report),
-        count: natural(count),
-    };
-    Ok(found.into_iter().map(tally).collect())
 }
 
 /// Reads some rows of a list while it is counted as far as lists are counted.

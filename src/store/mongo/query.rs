@@ -42,6 +42,12 @@ impl Query {
         self
     }
 
+    /// Only from this key of the index on, and before the other one.
+    pub(super) fn between(mut self, from: Document, before: Document) -> Self {
+        (self.options.min, self.options.max) = (Some(from), Some(before));
+        self
+    }
+
     pub(super) fn skip(mut self, rows: u64) -> Self {
         self.options.skip = Some(rows);
         self

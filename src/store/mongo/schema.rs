@@ -63,8 +63,10 @@ pub(super) const PIPELINES_OPEN: &str = "pipelines_open";
 pub(super) const JOBS_OF_PIPELINE: &str = "jobs_of_pipeline";
 /// The jobs of a project, newest first.
 pub(super) const JOBS_BY_ID: &str = "jobs_by_id";
-/// The jobs of each status, newest first, with all that is counted of them.
+/// The jobs of each status, newest first, with all that earlier versions count of them.
 pub(super) const JOBS_BY_STATUS: &str = "jobs_by_status";
+/// What is counted of jobs.
+pub(super) const JOBS_BY_STATE: &str = "jobs_by_state";
 /// Jobs that need something.
 pub(super) const JOBS_OPEN: &str = "jobs_open";
 
@@ -213,11 +215,15 @@ const INDEXES: [Declared; 8] = [
         let by_status = doc! {
             "project": 1, "status": 1, "_id": -1, "started": 1, "archived": 1, "log.piece": 1, "archive.piece": 1,
         };
+        let by_state = doc! {
+            "project": 1, "status": 1, "started": 1, "archived": 1, "log.piece": 1, "archive.piece": 1,
+        };
         let of_pipeline = doc! { "project": 1, "pipeline": 1, "name": 1, "_id": 1, "status": 1, "junit": 1 };
         vec![
             index(JOBS_OF_PIPELINE, of_pipeline),
             index(JOBS_BY_ID, doc! { "project": 1, "_id": -1 }),
             index(JOBS_BY_STATUS, by_status),
+            index(JOBS_BY_STATE, by_state),
             partial(JOBS_OPEN, doc! { "project": 1, "pipeline": 1, "_id": 1 }, doc! { "open": { "$gt": 0 } }),
         ]
     }),
