@@ -7,16 +7,15 @@ use serde::Deserialize;
 
 use super::Mongo;
 use super::documents::JobDocument;
-use super::pipelines;
 use super::query::Query;
 use super::reach::Collections;
 use super::schema::{JOBS, JOBS_BY_ID, JOBS_BY_STATUS, JOBS_OF_PIPELINE};
 use super::states;
 use super::trouble::Trouble;
-use super::values::{integer, natural, time};
-use crate::domain::{Document, JobKey, Piece, PipelineKey, ProjectId, Status};
+use super::values::{integer, time};
+use crate::domain::{Document, JobKey, PipelineKey, ProjectId};
 use crate::store::metrics::Operation;
-use crate::store::{Error, JobFilter, JobRow, JobTally, Page, PipelineTally, ProjectJobFilter, Slice};
+use crate::store::{Error, JobFilter, JobRow, Page, ProjectJobFilter, Slice};
 
 /// What a list of jobs is made of: all of it is in one index.
 #[derive(Debug, Deserialize)]
@@ -94,49 +93,6 @@ impl Mongo {
             let found = found.skip(slice.offset).limit(integer(slice.limit + 1));
             let found: Vec<Text> = collections.rows(JOBS, found).await?;
             Ok(Page::uncounted(found.into_iter().map(Text::document).collect(), slice))
-        })
-        .await
-    }
-
-    pub(in crate::store) async fn tallies(
-        &self,
-        project: ProjectId,
-    ) -> Result<(Vec<JobTally>, Vec<PipelineTally>), Error> {
-        #[derive(Deserialize)]
-        struct State {
-            status: Box<str>,
-            started: bool,
-            archived: bool,
-            log: Box<str>,
-            archive: Box<str>,
-        }
-        #[derive(Deserialize)]
-        struct Counted {
-            #[serde(rename = "_id")]
-            state: State,
-            count: i64,
-        }
-        self.read(Operation("tallies", "count a project's pieces"), |collections| async move {
-            let state = doc! {
-                "status": "$status", "started": "$started", "archived": "$archived", "log": "$log.piece",
-                "archive": "$archive.piece",
-            };
-            let one = doc! { "$sum": 1_i64 };
-            let stages = [
-                doc! { "$match": { "project": integer(project.0) } },
-                doc! { "$group": { "_id": state, "count": one } },
-            ];
-            let jobs = collections.aggregated::<Counted>(JOBS, stages, Some(JOBS_BY_STATUS));
-            let (jobs, pipelines) = tokio::try_join!(jobs, pipelines::tally(&collections, integer(project.0)))?;
-            let tally = |Counted { state, count }| JobTally {
-                status: Status(state.status),
-                log_expected: state.started,
-                log: Piece::from_word(&state.log),
-                archive_expected: state.archived,
-                archive: Piece::from_word(&state.archive),
-                count: natural(count),
-            };
-            Ok((jobs.into_iter().map(tally).collect(), pipelines))
         })
         .await
     }

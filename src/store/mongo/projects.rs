@@ -6,6 +6,7 @@ use mongodb::bson::{Document as Filter, doc};
 use serde::Deserialize;
 
 use super::Mongo;
+use super::counts::count;
 use super::jobs::Text;
 use super::pipelines::page;
 use super::query::Query;
@@ -26,7 +27,8 @@ struct Facts {
 impl Mongo {
     pub(in crate::store) async fn projects(&self, slice: Slice) -> Result<Page<(ProjectId, Document)>, Error> {
         self.read(Operation("projects", "list projects"), |collections| async move {
-            page(&collections, PROJECTS, Filter::new(), doc! { "_id": 1 }, None, slice).await
+            let count = count(&collections, PROJECTS, Filter::new(), None);
+            page(&collections, PROJECTS, Query::of(Filter::new()).sort(doc! { "_id": 1 }), count, slice).await
         })
         .await
         .map(|Page { rows, total }| Page { rows: rows.into_iter().map(project).collect(), total })

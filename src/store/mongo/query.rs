@@ -4,12 +4,13 @@ use std::marker::PhantomData;
 
 use mongodb::Cursor;
 use mongodb::action::Action;
-use mongodb::bson::{Document, RawDeserializer, RawDocument, RawDocumentBuf};
+use mongodb::bson::{Bson, Document, RawDeserializer, RawDocument, RawDocumentBuf, doc};
 use mongodb::options::{FindOptions, Hint};
 use serde::de::DeserializeOwned;
 
 use super::reach::Collections;
 use super::trouble::Trouble;
+use super::values::{integer, natural};
 
 /// A question to one collection.
 #[derive(Debug, Clone)]
@@ -38,6 +39,12 @@ impl Query {
     /// By this index, which was made for it: the planner's own choice depends on what it has seen before.
     pub(super) fn index(mut self, name: &str) -> Self {
         self.options.hint = Some(Hint::Name(name.to_owned()));
+        self
+    }
+
+    /// Only from this key of the index on, and before the other one.
+    pub(super) fn between(mut self, from: Document, before: Document) -> Self {
+        (self.options.min, self.options.max) = (Some(from), Some(before));
         self
     }
 
@@ -107,6 +114,23 @@ impl Collections {
     pub(super) async fn cursor<T: DeserializeOwned>(&self, name: &str, query: Query) -> Result<Rows<T>, Trouble> {
         let Query { filter, options } = query;
         Ok(Rows::of(self.of(name).find(filter).with_options(options).await?))
+    }
+
+    /// Counts documents with equal values, at most so many: by the keys of an index that begins with these fields.
+    pub(super) async fn counted(&self, name: &str, equal: Document, index: &str, most: u64) -> Result<u64, Trouble> {
+        // The driver's own count is an aggregation, which looks into each key once it has a limit.
+        let command = doc! { "count": name, "query": equal, "hint": index, "limit": integer(most) };
+        let asked = async || Ok::<_, Trouble>(self.database.run_command(command.clone()).await?);
+        let answer = match asked().await {
+            // The driver repeats its own reads.
+            Err(trouble) if trouble.may_pass() => asked().await?,
+            answer => answer?,
+        };
+        match answer.get("n") {
+            Some(Bson::Int32(count)) => Ok(natural(i64::from(*count))),
+            Some(Bson::Int64(count)) => Ok(natural(*count)),
+            _ => Err(Trouble::Unreadable("count")),
+        }
     }
 
     /// Returns what an aggregation answers.

@@ -47,6 +47,14 @@ pub(super) const PIPELINES_BY_SHA: &str = "pipelines_by_sha";
 pub(super) const PIPELINES_BY_SOURCE: &str = "pipelines_by_source";
 /// Pipelines of each name, newest first.
 pub(super) const PIPELINES_BY_NAME: &str = "pipelines_by_name";
+/// Pipelines of each status of a ref, newest first.
+pub(super) const PIPELINES_BY_REF_AND_STATUS: &str = "pipelines_by_ref_and_status";
+/// Pipelines of each source and status of a ref, newest first.
+pub(super) const PIPELINES_BY_SOURCE_AND_STATUS: &str = "pipelines_by_source_and_status";
+/// Pipelines of each source of a ref, newest first, with all that finding the latest of each ref asks.
+pub(super) const PIPELINES_OF_REFS: &str = "pipelines_of_refs";
+/// Pipelines of tags.
+pub(super) const PIPELINES_OF_TAGS: &str = "pipelines_of_tags";
 /// What is counted of pipelines.
 pub(super) const PIPELINES_BY_REPORT: &str = "pipelines_by_report";
 /// Pipelines that need something.
@@ -55,8 +63,10 @@ pub(super) const PIPELINES_OPEN: &str = "pipelines_open";
 pub(super) const JOBS_OF_PIPELINE: &str = "jobs_of_pipeline";
 /// The jobs of a project, newest first.
 pub(super) const JOBS_BY_ID: &str = "jobs_by_id";
-/// The jobs of each status, newest first, with all that is counted of them.
+/// The jobs of each status, newest first, with all that earlier versions count of them.
 pub(super) const JOBS_BY_STATUS: &str = "jobs_by_status";
+/// What is counted of jobs.
+pub(super) const JOBS_BY_STATE: &str = "jobs_by_state";
 /// Jobs that need something.
 pub(super) const JOBS_OPEN: &str = "jobs_open";
 
@@ -185,6 +195,17 @@ const INDEXES: [Declared; 8] = [
             ),
             index(PIPELINES_BY_SHA, doc! { "project": 1, "sha": 1, "_id": 1 }),
             index(PIPELINES_BY_SOURCE, doc! { "project": 1, "source": 1, "_id": 1, "status": 1, "created_at": 1 }),
+            index(
+                PIPELINES_BY_REF_AND_STATUS,
+                doc! { "project": 1, "ref": 1, "status": 1, "_id": 1, "source": 1, "created_at": 1 },
+            ),
+            index(PIPELINES_BY_SOURCE_AND_STATUS, doc! { "project": 1, "source": 1, "status": 1, "ref": 1, "_id": 1 }),
+            index(PIPELINES_OF_REFS, doc! { "project": 1, "source": 1, "ref": 1, "_id": -1, "tag": 1 }),
+            partial(
+                PIPELINES_OF_TAGS,
+                doc! { "project": 1, "ref": 1, "_id": 1, "source": 1, "tag": 1 },
+                doc! { "tag": true },
+            ),
             index(PIPELINES_BY_NAME, doc! { "project": 1, "name": 1, "_id": 1 }),
             index(PIPELINES_BY_REPORT, doc! { "project": 1, "status": 1, "report.piece": 1 }),
             partial(PIPELINES_OPEN, doc! { "project": 1, "_id": 1 }, doc! { "open": { "$gt": 0 } }),
@@ -194,11 +215,15 @@ const INDEXES: [Declared; 8] = [
         let by_status = doc! {
             "project": 1, "status": 1, "_id": -1, "started": 1, "archived": 1, "log.piece": 1, "archive.piece": 1,
         };
+        let by_state = doc! {
+            "project": 1, "status": 1, "started": 1, "archived": 1, "log.piece": 1, "archive.piece": 1,
+        };
         let of_pipeline = doc! { "project": 1, "pipeline": 1, "name": 1, "_id": 1, "status": 1, "junit": 1 };
         vec![
             index(JOBS_OF_PIPELINE, of_pipeline),
             index(JOBS_BY_ID, doc! { "project": 1, "_id": -1 }),
             index(JOBS_BY_STATUS, by_status),
+            index(JOBS_BY_STATE, by_state),
             partial(JOBS_OPEN, doc! { "project": 1, "pipeline": 1, "_id": 1 }, doc! { "open": { "$gt": 0 } }),
         ]
     }),

@@ -1,5 +1,6 @@
 //! A database of MongoDB: what is refused, what other programs can read of it, and what crashes and races leave behind.
 
+use cistern::store::{PipelineOrder, PipelineScope};
 use mongodb::bson::{DateTime, Document, doc};
 use mongodb::{Client, Database};
 use secrecy::ExposeSecret;
@@ -177,4 +178,74 @@ async fn the_tls_options_of_the_url_are_obeyed() {
     }
     let error = open("&tls=true&tlsCAFile=/nowhere.pem".to_owned()).await.expect_err("no such file");
     assert!(error.to_string().contains("TLS options of store.url cannot be used"), "{error}");
+}
+
+#[tokio::test]
+async fn long_lists_are_counted_by_keys_and_the_latest_of_each_branch_is_found_from_ref_to_ref() {
+    let rig = Rig::new(Engine::Mongo).await;
+    // An earlier version wrote them, without these indexes: the next start makes them.
+    let database = database(&rig.place).await;
+    for name in ["by_ref_and_status", "by_source_and_status", "of_refs", "of_tags"] {
+        collection(&database, "pipelines").drop_index(format!("pipelines_{name}")).await.expect("dropped");
+    }
+    let store = rig.open(Duration::from_secs(30)).await;
+    let pipelines = (100..400).map(|id| Change::Pipeline(pipeline(id, "success", 1)));
+    store.apply(pipelines.collect()).await.expect("stored");
+    database.run_command(doc! { "profile": 2 }).await.expect("watched");
+    let any = PipelineFilter::default;
+    let some = |text: &str| Some(text.to_owned());
+    let finished = Some(PipelineScope::Finished);
+    // Every second one is of `topic`, every fifth of those is a child pipeline.
+    for (filter, total) in [
+        (any(), 270),
+        (PipelineFilter { status: some("success"), ..any() }, 270),
+        (PipelineFilter { scope: finished, ..any() }, 270),
+        (PipelineFilter { ref_: some("topic"), ..any() }, 120),
+        (PipelineFilter { ref_: some("topic"), status: some("success"), ..any() }, 120),
+        (PipelineFilter { ref_: some("topic"), scope: finished, ..any() }, 120),
+        (PipelineFilter { source: some("push"), ..any() }, 270),
+        (PipelineFilter { source: some("parent_pipeline"), ref_: some("topic"), ..any() }, 30),
+        (PipelineFilter { source: some("parent_pipeline"), scope: finished, ..any() }, 30),
+        (PipelineFilter { order: PipelineOrder::UpdatedAt, ..any() }, 270),
+        (PipelineFilter { scope: Some(PipelineScope::Branches), ..any() }, 2),
+        (PipelineFilter { scope: Some(PipelineScope::Tags), ..any() }, 0),
+    ] {
+        let page = store.pipelines(PROJECT, filter.clone(), Slice { offset: 0, limit: 20 }).await.expect("listed");
+        assert_eq!(page.total, total, "{filter:?}");
+    }
+    let counts = counted_by_keys(&database, "pipelines").await;
+    assert!(counts > 20, "{counts} counts");
+}
+
+#[tokio::test]
+async fn the_jobs_of_a_large_project_are_counted_by_keys() {
+    let rig = Rig::new(Engine::Mongo).await;
+    for first in [1000, 2000, 3000] {
+        let jobs = (first..first + 1000).map(|id| Change::Job(parse_job(job_json(id, "build", "success"), 1)));
+        rig.store.apply(jobs.collect()).await.expect("stored");
+    }
+    let database = database(&rig.place).await;
+    database.run_command(doc! { "profile": 2 }).await.expect("watched");
+    let (jobs, pipelines) = rig.store.tallies(PROJECT).await.expect("counted");
+    assert_eq!((jobs.len(), jobs[0].count, pipelines.len()), (1, 3000, 0));
+    assert_eq!(counted_by_keys(&database, "jobs").await, 2, "whether they are many, and how many are in the one state");
+}
+
+/// Makes sure that what was watched counted keys without looking into them, and looked at few others; returns how many counts
+/// there were.
+async fn counted_by_keys(database: &Database, name: &str) -> usize {
+    let of = doc! { "ns": format!("{}.{name}", database.name()) };
+    let mut watched = collection(database, "system.profile").find(of).await.expect("read");
+    let mut counts = 0;
+    while watched.advance().await.expect("read") {
+        let seen: Document = watched.deserialize_current().expect("a document");
+        let command = seen.get_document("command").expect("a command");
+        if command.contains_key("count") {
+            assert!(seen.get_str("planSummary").is_ok_and(|plan| plan.starts_with("COUNT_SCAN")), "{seen}");
+            counts += 1;
+        } else if command.contains_key("aggregate") || command.contains_key("min") {
+            assert!(seen.get_i32("keysExamined").is_ok_and(|keys| keys < 10), "{seen}");
+        }
+    }
+    counts
 }
