@@ -39,14 +39,6 @@ pub(super) struct Escapes {
     overlong: bool,
 }
 
-/// Returns whether a whole line has control sequences only, so that nobody sees anything of it: runners end a log with the colour
-/// being reset after the last line break.
-pub fn shows_nothing(line: &[u8]) -> bool {
-    let mut shows = false;
-    Escapes::default().push(line, &mut |token| shows |= !matches!(token, Token::Csi(..) | Token::Control(b'\r')));
-    !shows
-}
-
 impl Escapes {
     /// Takes a piece and tells its tokens.
     pub(super) fn push(&mut self, input: &[u8], each: &mut impl FnMut(Token<'_>)) {

@@ -13,7 +13,7 @@ pub struct LineIndex {
     /// Line breaks in all.
     pub(super) breaks: u64,
     /// Something follows the last line break.
-    pub open_end: bool,
+    pub(super) open_end: bool,
 }
 
 impl LineIndex {

@@ -24,7 +24,6 @@ mod timestamps;
 mod utf8;
 
 pub use errors::{Failure, FailureFinder, OUTPUT_LINES, Quote, Verdict};
-pub use escape::shows_nothing;
 pub use grep::{BadPattern, Found, Grep, GrepOptions, MAX_CONTEXT, MAX_PATTERN_BYTES, Search};
 pub use index::{Index, Indexer, MAX_INDEX_BYTES};
 pub use json::JsonLines;

@@ -7,7 +7,7 @@ use super::Error;
 use super::frames::Frames;
 use super::reading::Reading;
 use crate::domain::LogRecord;
-use crate::log::{Ansi, Timestamps, shows_nothing};
+use crate::log::{Ansi, Timestamps};
 use crate::log::{Failure, FailureFinder, Format, Index, Indexer, LineSplitter, Part, Request, Sections};
 use crate::store::{FRAME_BYTES, Store};
 
@@ -92,10 +92,6 @@ impl LogReader {
         let spans = match &request.part {
             // Where it begins in a line does not matter to who wants nothing but bytes.
             Part::Bytes(bytes) if plain => vec![Span { bytes: clip(bytes, self.size()), line: 1, within: false }],
-            // A person counts the lines that can be seen; a program all that there are.
-            Part::Tail(count @ 1..) if request.format == Format::Text && self.ends_unseen().await? => {
-                self.spans(&Part::Tail(count.saturating_add(1))).await?
-            }
             part => self.spans(part).await?,
         };
         let sections = match request.format {
@@ -103,22 +99,6 @@ impl LogReader {
             Format::Text => Sections::default(),
         };
         Ok(Reading::new(self.frames, spans, request, sections))
-    }
-
-    /// Returns whether nothing can be seen of what follows the last line break.
-    async fn ends_unseen(&mut self) -> Result<bool, Error> {
-        const LONGEST: u64 = 64;
-        let index = self.index().await?;
-        if !index.lines.open_end {
-            return Ok(false);
-        }
-        let end = self.offset_of(index.lines.lines()).await?..self.size();
-        let length = end.end.saturating_sub(end.start);
-        if !(1..=LONGEST).contains(&length) {
-            return Ok(false);
-        }
-        let piece = self.frames.piece(end).await?;
-        Ok(piece.len() as u64 == length && shows_nothing(&piece))
     }
 
     /// Finds the bytes of a part.

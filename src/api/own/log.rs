@@ -27,11 +27,7 @@ pub(in crate::api) const PART: Operation = Operation {
             what is asked for is read. Lines and bytes are those that the job wrote. HTML is a fragment for a `<pre>`: escaped, \
             with colours as classes.",
     parameters: &[&[
-        parameter(
-            "tail",
-            Kind::Number(0, u64::MAX),
-            "So many of the last lines; as text what nobody sees after the last line break is none.",
-        ),
+        parameter("tail", Kind::Number(0, u64::MAX), "So many of the last lines."),
         parameter("head", Kind::Number(0, u64::MAX), "So many of the first lines."),
         parameter("lines", Kind::Text, "These lines, as in `1-100` or `50-`; the first one is line 1."),
         parameter("bytes", Kind::Text, "These bytes, as in `0-1023` or `1024-`; the first one is byte 0."),

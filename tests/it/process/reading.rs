@@ -86,31 +86,3 @@ async fn a_log_and_a_file_are_the_same_from_the_store_and_from_a_running_service
     server.process.signal("TERM");
     assert_eq!(server.process.ended().await.code, Some(143));
 }
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_colour_that_is_reset_after_the_last_line_is_no_line() {
-    let mut world = World::new();
-    let project = world.add_project("group/app");
-    let pipeline = world.add_pipeline(project, PipelineSpec::default());
-    let [open, closed] = ["first\n\x1b[32;1mJob succeeded\n\x1b[0;m", "first\nlast\n"].map(|text| {
-        let job = world.add_job(pipeline, JobSpec::new("unit").log(Log::bytes(text.as_bytes().to_vec())));
-        world.start_job(job);
-        world.finish_job(job, "success");
-        world.archive_trace(job);
-        job.to_string()
-    });
-    let rig = Rig::with(world, Options::default());
-    assert!(rig.backfill(STORE).await.is_clean());
-    for (arguments, expected) in [
-        (&["log", &open, "--tail", "1"][..], "Job succeeded\n"),
-        (&["log", &open, "--tail", "1", "--ansi", "keep"], "\x1b[32;1mJob succeeded\n\x1b[0;m"),
-        (&["log", &open, "--tail", "2"], "first\nJob succeeded\n"),
-        (&["log", &open, "--tail", "0"], ""),
-        (&["log", &closed, "--tail", "1"], "last\n"),
-    ] {
-        let ended = run(&rig, arguments).await;
-        assert_eq!((ended.code, ended.stdout.as_str()), (Some(0), expected), "{arguments:?} {}", ended.stderr);
-    }
-    let counted = run(&rig, &["log", &open, "--tail", "1", "--json"]).await;
-    assert_eq!(counted.stdout.lines().count(), 1, "a program counts what there is: {}", counted.stdout);
-}
