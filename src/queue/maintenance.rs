@@ -75,8 +75,12 @@ impl Queue {
     /// One beat: the heartbeat, and for a worker marks, adoption and refill.
     pub async fn beat(&self, share: &dyn Share, role: Role) -> Result<(), Error> {
         let asked = Instant::now();
-        let granted = self.inner.store.heartbeat(share.held(), share.wanted(), share.total()).await?;
-        share.granted(granted);
+        let held = share.held();
+        share.granted(self.inner.store.heartbeat(held, share.wanted(), share.total()).await?);
+        if share.held() < held {
+            // What it gave up is free for others only when that is written.
+            share.granted(self.inner.store.heartbeat(share.held(), share.wanted(), share.total()).await?);
+        }
         *self.inner.renewed.lock().unwrap_or_else(PoisonError::into_inner) = Some(asked);
         if role == Role::Observer {
             return Ok(());
