@@ -33,9 +33,13 @@ impl Workers {
         let ran = self.ingest.run(&task).await;
         self.note_slow(&lease, began.elapsed());
         let (part, trouble) = match ran {
-            Ok(Found { facts, follow, units, trouble }) => {
+            Ok(Found { facts, follow, units, in_hand, trouble }) => {
                 let ingest = self.ingest.clone();
-                let committed: Box<dyn FnOnce() + Send> = Box::new(move || ingest.tell(&units));
+                // It lives until the commit has ended, whether it is called then or not.
+                let committed: Box<dyn FnOnce() + Send> = Box::new(move || {
+                    drop(in_hand);
+                    ingest.tell(&units);
+                });
                 (Part { facts, follow, committed: Some(committed) }, trouble)
             }
             Err(trouble) => (Part::default(), Some(trouble)),

@@ -7,12 +7,13 @@ use cistern::archive::Location;
 use cistern::demo::fake::{
     Archive, ArtifactDelivery, Endpoint, Fault, FaultKind, JobSpec, Options, PipelineSpec, World,
 };
-use cistern::domain::{JobId, Piece, ProjectId, Reason};
+use cistern::domain::{JobId, JobKey, Piece, ProjectId, Reason};
 use cistern::parts::ArchiveReader;
+use cistern::store::CHUNK_BYTES;
 use futures_util::TryStreamExt;
 use sha2::{Digest, Sha256};
 
-use crate::rig::{Rig, until};
+use crate::rig::{Engine, Rig, eventually, on_both, until};
 
 const STORE: &str = "cistern.db";
 
@@ -192,4 +193,40 @@ async fn an_archive_is_stored_with_the_place_of_its_directory() {
         assert_eq!(content.concat().len() as u64, size);
         view.close().await;
     }
+}
+
+async fn an_archive_whose_publication_fails_leaves_nothing_behind(engine: Engine) {
+    let mut world = World::new();
+    let project = world.add_project("group/app");
+    let options = Options { artifacts: ArtifactDelivery::Direct, ..Options::default() };
+    let rig = Rig::with(world, options).on(engine).set("schedule.scale", "0.001");
+    let serving = rig.serve(STORE).await;
+    let behind = rig.behind(STORE).await;
+    behind.refuse_archives().await;
+    let job = rig.fake.with(|world| {
+        let pipeline = world.add_pipeline(project, PipelineSpec::default());
+        let job = world.add_job(pipeline, JobSpec::new("unit").archive(large()));
+        world.finish_job(job, "success");
+        world.archive_trace(job);
+        job
+    });
+    serving.deliver(&rig.fake.job_event(job).expect("an event")).await;
+    until(|| rig.fake.requests().of(Endpoint::Artifacts) >= 3).await;
+    behind.accept_all().await;
+    let key = JobKey { project, job };
+    let state = async || serving.store.job(key).await.expect("read").map(|row| row.archive.piece);
+    eventually(async || state().await == Some(Piece::Whole)).await;
+    until(|| serving.queue.is_empty()).await;
+    serving.store.sweep_blobs().await.expect("swept");
+    // One that a document was about to point to may have readers.
+    behind.age_replaced_blobs().await;
+    serving.store.sweep_blobs().await.expect("swept");
+    assert_eq!(behind.blobs().await, 2, "the log and the archive");
+    let archive = rig.fake.with(|world| world.archive(job)).expect("an archive");
+    assert_eq!(behind.chunks().await, 1 + archive.len().div_ceil(CHUNK_BYTES) as u64);
+    serving.stop().await;
+}
+
+on_both! {
+    an_archive_whose_publication_fails_leaves_nothing_behind;
 }
