@@ -260,16 +260,15 @@ impl State {
         waiters
     }
 
-    /// Puts a target back, due at `due`. With `keep_waiters` those who wait go on waiting, otherwise they are returned.
+    /// Puts a target back with what is left to claim. With `keep_waiters` those who wait go on waiting, otherwise they are
+    /// returned.
     pub(super) fn put_back(
         &mut self,
         target: Target,
-        (due, attempts): (Timestamp, u32),
-        entries: Vec<EntryId>,
+        mut claim: Claim,
         keep_waiters: bool,
     ) -> Vec<oneshot::Sender<Done>> {
         let Some(mut item) = self.items.remove(&target) else { return Vec::new() };
-        let mut claim = Claim { due, attempts, entries, ..item.claim };
         let waiters = std::mem::take(&mut item.waiters);
         let (mut kept, told) = if keep_waiters { (waiters, Vec::new()) } else { (Vec::new(), waiters) };
         if let Some(next) = item.next.take() {

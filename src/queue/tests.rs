@@ -89,7 +89,7 @@ impl Model {
     fn put_back(&mut self, later: i64) {
         if let Some(taken) = self.running.pop() {
             let due = Timestamp::from_millis(self.now + later);
-            self.state.put_back(taken.target, (due, taken.claim.attempts), taken.claim.entries, false);
+            self.state.put_back(taken.target, Claim { due, ..taken.claim }, false);
         }
     }
 

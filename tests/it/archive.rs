@@ -76,17 +76,20 @@ async fn what_is_not_whole_is_never_published_and_heals() {
         (FaultKind::HtmlStatus(403), Endpoint::Storage),
         (FaultKind::LoginPage, Endpoint::Storage),
         (FaultKind::LoginPage, Endpoint::Artifacts),
-        // Another size than GitLab lists, and a good beginning.
-        (FaultKind::Shortened { percent: 70 }, Endpoint::Storage),
-        (FaultKind::NotFound, Endpoint::Artifacts),
     ];
+    // Another size than GitLab lists, and a good beginning; and what GitLab lists and does not have. They fail for good.
+    let contradictions =
+        [(FaultKind::Shortened { percent: 70 }, Endpoint::Storage), (FaultKind::NotFound, Endpoint::Artifacts)];
+    let faults = faults.map(|fault| (fault, (1, 0), Piece::Missing)).into_iter();
+    let contradictions = contradictions.map(|fault| (fault, (0, 1), Piece::Absent(Reason::Failed)));
+    let faults: Vec<_> = faults.chain(contradictions).collect();
     for archive in [small(), large()] {
-        for (kind, endpoint) in &faults {
+        for ((kind, endpoint), counts, without) in &faults {
             let (rig, project, job) = one_job(archive.clone(), ArtifactDelivery::Redirect);
             rig.fake.inject(Fault::new(kind.clone()).on(*endpoint));
             let report = rig.backfill(STORE).await;
-            assert_eq!((report.postponed, report.failed), (1, 0), "{kind:?}: {:?}", report.failures);
-            assert_eq!(piece(&rig, project, job).await, (Piece::Missing, None), "{kind:?}");
+            assert_eq!((report.postponed, report.failed), *counts, "{kind:?}: {:?}", report.failures);
+            assert_eq!(piece(&rig, project, job).await, (*without, None), "{kind:?}");
             let view = rig.view(STORE).await;
             assert_eq!(view.job(project, job).await.log.piece, Piece::Whole, "the log is cached all the same");
             view.close().await;
@@ -101,18 +104,19 @@ async fn what_is_not_whole_is_never_published_and_heals() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_zip_is_not_published() {
     let (rig, project, job) = one_job(Archive::bytes(b"<html>sign in</html>".to_vec()), ArtifactDelivery::Direct);
+    let failed = (Piece::Absent(Reason::Failed), None);
     let report = rig.backfill(STORE).await;
-    assert_eq!(report.postponed, 1);
+    assert_eq!((report.postponed, report.failed), (0, 1));
     assert!(report.failures[0].problem.contains("zip"), "{:?}", report.failures);
-    assert_eq!(piece(&rig, project, job).await, (Piece::Missing, None));
+    assert_eq!(piece(&rig, project, job).await, failed);
     // As large as GitLab lists, and with a zip's beginning: only its end is another's.
     let (whole, _, job) = one_job(small(), ArtifactDelivery::Direct);
     let mut torn = whole.fake.with(|world| world.archive(job)).expect("an archive").to_vec();
     let length = torn.len();
     torn[length - 10..].fill(0xff);
     let (rig, project, job) = one_job(Archive::bytes(torn), ArtifactDelivery::Direct);
-    assert_eq!(rig.backfill(STORE).await.postponed, 1);
-    assert_eq!(piece(&rig, project, job).await, (Piece::Missing, None));
+    assert_eq!(rig.backfill(STORE).await.failed, 1);
+    assert_eq!(piece(&rig, project, job).await, failed);
     let empty = Archive::zip([]).expect("a zip");
     let (rig, project, job) = one_job(empty, ArtifactDelivery::Direct);
     assert!(rig.backfill(STORE).await.is_clean());
