@@ -246,9 +246,10 @@ impl Lease {
         self.ended = true;
         let (target, inner) = (self.taken.target, &self.queue.inner);
         let claim = Claim { due, ..self.taken.claim.clone() };
+        let outcome = if claim.entries.is_empty() { Outcome::Unrecorded(problem) } else { Outcome::Postponed(problem) };
         let told = self.queue.state().put_back(target, claim, keep_waiters);
         for waiter in told {
-            let _ = waiter.send(Done { outcome: Outcome::Postponed(problem.clone()), follow: Vec::new() });
+            let _ = waiter.send(Done { outcome: outcome.clone(), follow: Vec::new() });
         }
         // What has to wait can wait in the journal.
         inner.space.notify_waiters();

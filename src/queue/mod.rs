@@ -70,6 +70,8 @@ pub enum Outcome {
     Gone,
     /// It waits in the journal for another try.
     Postponed(String),
+    /// It was interrupted and is recorded nowhere: whoever asked for it has to ask again.
+    Unrecorded(String),
     /// It failed for good.
     Failed(String),
 }
