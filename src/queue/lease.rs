@@ -247,7 +247,14 @@ impl Lease {
         let (target, inner) = (self.taken.target, &self.queue.inner);
         let claim = Claim { due, ..self.taken.claim.clone() };
         let outcome = if claim.entries.is_empty() { Outcome::Unrecorded(problem) } else { Outcome::Postponed(problem) };
-        let told = self.queue.state().put_back(target, claim, keep_waiters);
+        let told = {
+            let mut state = self.queue.state();
+            let told = state.put_back(target, claim, keep_waiters);
+            if !state.has(target) {
+                inner.spilled.note(due);
+            }
+            told
+        };
         for waiter in told {
             let _ = waiter.send(Done { outcome: outcome.clone(), follow: Vec::new() });
         }
