@@ -143,7 +143,7 @@ fn verdict(outcome: &Outcome) -> Verdict {
     match outcome {
         Outcome::Stored => Verdict::Answered,
         Outcome::Gone | Outcome::Failed(_) => Verdict::Refused,
-        Outcome::Postponed(_) => Verdict::Unreachable,
+        Outcome::Postponed(_) | Outcome::Unrecorded(_) => Verdict::Unreachable,
     }
 }
 

@@ -58,7 +58,8 @@ pub struct Engine {
     /// What removes old things.
     pub retention: Retention,
     ingest: Ingest,
-    calls: usize,
+    /// GitLab calls in flight: of this process at most, and of the deployment.
+    calls: (usize, usize),
     lease: Duration,
 }
 
@@ -135,7 +136,7 @@ impl Engine {
             selection,
             retention,
             ingest,
-            calls: parallel.api_calls,
+            calls: (parallel.api_calls, config.limits.deployment_calls),
             lease: config.store.lease,
         })
     }

@@ -18,7 +18,10 @@ const TOLD_AFTER: u32 = 4;
 pub(super) struct Permits {
     gitlab: Gitlab,
     queue: Queue,
+    /// What the whole deployment has.
     total: u32,
+    /// What this process uses at most.
+    most: usize,
     /// How long a grant holds without another one.
     valid: Duration,
     allowed: AtomicU32,
@@ -27,13 +30,14 @@ pub(super) struct Permits {
 }
 
 impl Permits {
-    /// Nothing is allowed before the first heartbeat has been answered.
-    pub(super) fn new(gitlab: Gitlab, queue: Queue, total: usize, lease: Duration) -> Self {
+    /// Of the deployment's `total` this process uses no more than `most`. Nothing is allowed before the first heartbeat has been answered.
+    pub(super) fn new(gitlab: Gitlab, queue: Queue, (most, total): (usize, usize), lease: Duration) -> Self {
         gitlab.set_share(0, 0, Duration::ZERO);
         Self {
             gitlab,
             queue,
             total: u32::try_from(total).unwrap_or(u32::MAX),
+            most,
             valid: lease + VALID_AFTER_LEASE,
             allowed: AtomicU32::new(0),
             without: AtomicU32::new(0),
@@ -53,7 +57,7 @@ impl Share for Permits {
 
     fn wanted(&self) -> u32 {
         let calls = self.gitlab.in_flight() + self.gitlab.waiting();
-        u32::try_from(self.queue.due_targets().max(calls)).unwrap_or(u32::MAX)
+        u32::try_from(self.queue.due_targets().max(calls).min(self.most)).unwrap_or(u32::MAX)
     }
 
     fn granted(&self, permits: u32) {

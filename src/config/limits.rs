@@ -12,6 +12,8 @@ use super::reader::{Reader, parse_count};
 pub struct Limits {
     /// How much happens at once.
     pub parallel: Parallel,
+    /// `limits.api_calls` as it was set: what the processes of the deployment share, however few of them this one uses.
+    pub deployment_calls: usize,
     /// `limits.requests_per_minute`: `None` follows GitLab's own headers only.
     pub requests_per_minute: Option<u32>,
     /// `limits.queue`: targets in memory.
@@ -33,7 +35,7 @@ pub struct Parallel {
     pub pipelines: usize,
     /// `limits.jobs`: jobs of one pipeline.
     pub jobs: usize,
-    /// `limits.api_calls`: GitLab calls in flight, of the whole deployment.
+    /// `limits.api_calls`: GitLab calls in flight of this process, if the others leave it so many.
     pub api_calls: usize,
     /// `limits.store_ops`: store operations in flight.
     pub store_ops: usize,
@@ -89,6 +91,7 @@ impl Limits {
         let webhook_bytes = reader.size(&LIMITS_WEBHOOK_BYTES);
         Some(Self {
             parallel: parallel?,
+            deployment_calls: parallel?.api_calls,
             requests_per_minute: requests_per_minute?,
             queue: queue?,
             journal: journal?,

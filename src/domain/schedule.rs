@@ -19,7 +19,8 @@ pub struct Schedule {
     pub report_again: Duration,
     /// How often a report is fetched at most for one set of attempts.
     pub report_looks: u32,
-    /// When GitLab is asked again about something an event announced and GitLab does not know yet (replica lag).
+    /// When GitLab is asked again about something an event announced and GitLab does not know yet (replica lag), or whose
+    /// answer contradicts what GitLab lists.
     pub not_ended_retries: [Duration; 4],
     /// The longest first wait after a failure; doubles with each attempt.
     pub backoff_base: Duration,

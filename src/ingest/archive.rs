@@ -3,7 +3,7 @@
 use bytes::{Buf, Bytes, BytesMut};
 use sha2::{Digest, Sha256};
 
-use super::blob::BlobWriter;
+use super::blob::{BlobWriter, Streamed};
 use super::{Ingest, Trouble, Unit, UnitOutcome};
 use crate::archive::{Location, Refused, TAIL_BYTES};
 use crate::domain::{ArchiveFile, ArchiveRecord, Job, Piece, Reason};
@@ -15,24 +15,24 @@ use crate::work::Target;
 const ZIP_STARTS: [&[u8]; 2] = [b"PK\x03\x04", b"PK\x05\x06"];
 
 impl Ingest {
-    /// Fetches the archive that a job's document lists.
+    /// Fetches the archive that a job's document lists. What was streamed is held until its publication has ended.
     pub(super) async fn archive(
         &self,
         class: Class,
         job: &Job,
         listed: &ArchiveFile,
-    ) -> Result<(Vec<Change>, Unit), Trouble> {
+    ) -> Result<(Vec<Change>, Unit, Option<Streamed>), Trouble> {
         let absent = |reason| ArchiveRecord { piece: Piece::Absent(reason), ..ArchiveRecord::missing() };
         let mut changes = Vec::new();
-        let (record, bytes) = if listed.size > self.config.artifact_size {
-            (absent(Reason::TooLarge), None)
+        let (record, bytes, streamed) = if listed.size > self.config.artifact_size {
+            (absent(Reason::TooLarge), None, None)
         } else {
             match self.gitlab.archive(class, job.key).await {
                 Ok(body) => self.read_archive(body, listed).await?,
-                Err(error) if matches!(error.kind, Kind::Forbidden) => (absent(Reason::Forbidden), None),
+                Err(error) if matches!(error.kind, Kind::Forbidden) => (absent(Reason::Forbidden), None, None),
                 Err(error) if matches!(error.kind, Kind::NotFound) => {
                     let reason = self.why_gone(class, job, &mut changes).await?;
-                    (absent(reason), None)
+                    (absent(reason), None, None)
                 }
                 Err(error) => return Err(error.into()),
             }
@@ -42,17 +42,21 @@ impl Ingest {
             _ => UnitOutcome::Cached { bytes: record.size, count: 0 },
         };
         changes.push(Change::Archive { key: job.key, record, bytes });
-        Ok((changes, self.unit(Target::Job(job.key), "archive", job, outcome)))
+        Ok((changes, self.unit(Target::Job(job.key), "archive", job, outcome), streamed))
     }
 
-    async fn read_archive(&self, body: Body, listed: &ArchiveFile) -> Result<(ArchiveRecord, Option<Bytes>), Trouble> {
+    async fn read_archive(
+        &self,
+        body: Body,
+        listed: &ArchiveFile,
+    ) -> Result<(ArchiveRecord, Option<Bytes>, Option<Streamed>), Trouble> {
         let mut writer = BlobWriter::new(&self.store);
         match copy(body, &mut writer, listed).await {
             Ok((sha256, index)) => {
-                let (blob, bytes) = writer.finish().await?.split();
+                let (blob, bytes, streamed) = writer.finish().await?.split();
                 let record =
                     ArchiveRecord { piece: Piece::Whole, blob, size: listed.size, sha256: Some(sha256), index };
-                Ok((record, bytes))
+                Ok((record, bytes, streamed))
             }
             Err(trouble) => {
                 writer.abandon().await;

@@ -16,9 +16,34 @@ const INLINE_BYTES: usize = 512 * 1024;
 pub(super) struct BlobWriter<'a> {
     store: &'a Store,
     buffer: BytesMut,
-    streamed: Option<(BlobId, u32)>,
+    streamed: Option<Streamed>,
+    /// How many chunks were handed to the store.
+    chunks: u32,
     /// Chunks on their way to the store, at most [`CHUNKS_AT_ONCE`].
     under_way: FuturesUnordered<BoxFuture<'a, Result<(), Error>>>,
+}
+
+/// A streamed blob in this process's hands. Keep it until the commit that publishes the blob has ended, however it ended:
+/// dropping it leaves the blob to the sweep, which removes it unless something points to it by then.
+#[derive(Debug)]
+pub struct Streamed {
+    store: Store,
+    blob: BlobId,
+}
+
+impl Streamed {
+    /// Nothing will publish it: it is removed now, or by the sweep if the store does not answer.
+    pub(super) async fn remove(self) {
+        if let Err(error) = self.store.drop_blob(self.blob).await {
+            tracing::debug!(%error, "left a blob that is not needed to the sweep");
+        }
+    }
+}
+
+impl Drop for Streamed {
+    fn drop(&mut self) {
+        self.store.let_go(self.blob);
+    }
 }
 
 /// A complete blob that nothing points to yet.
@@ -27,23 +52,26 @@ pub(super) enum Complete {
     /// To be written by the transaction that publishes it.
     Inline(Bytes),
     /// Written already.
-    Streamed(BlobId),
+    Streamed(Streamed),
 }
 
+/// The parts of a publication: the id in the record, the bytes beside it, and what is held until it ends.
+pub(super) type Publication = (Option<BlobId>, Option<Bytes>, Option<Streamed>);
+
 impl Complete {
-    /// Returns the two halves of a publication: the id in the record and the bytes beside it.
-    pub(super) fn split(self) -> (Option<BlobId>, Option<Bytes>) {
+    /// Returns the parts of a publication.
+    pub(super) fn split(self) -> Publication {
         match self {
-            Self::Inline(bytes) if bytes.is_empty() => (None, None),
-            Self::Inline(bytes) => (None, Some(bytes)),
-            Self::Streamed(blob) => (Some(blob), None),
+            Self::Inline(bytes) if bytes.is_empty() => (None, None, None),
+            Self::Inline(bytes) => (None, Some(bytes), None),
+            Self::Streamed(streamed) => (Some(streamed.blob), None, Some(streamed)),
         }
     }
 }
 
 impl<'a> BlobWriter<'a> {
     pub(super) fn new(store: &'a Store) -> Self {
-        Self { store, buffer: BytesMut::new(), streamed: None, under_way: FuturesUnordered::new() }
+        Self { store, buffer: BytesMut::new(), streamed: None, chunks: 0, under_way: FuturesUnordered::new() }
     }
 
     pub(super) async fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
@@ -62,29 +90,26 @@ impl<'a> BlobWriter<'a> {
         while let Some(stored) = self.under_way.next().await {
             stored?;
         }
-        match self.streamed {
-            Some((blob, _)) => Ok(Complete::Streamed(blob)),
-            None => Ok(Complete::Inline(Bytes::new())),
-        }
+        Ok(self.streamed.map_or_else(|| Complete::Inline(Bytes::new()), Complete::Streamed))
     }
 
-    /// Gives up: what was streamed is removed now, or by the sweep if the store does not answer.
+    /// Gives up: what was streamed is removed.
     pub(super) async fn abandon(mut self) {
         self.under_way.clear();
-        if let Some((blob, _)) = self.streamed
-            && let Err(error) = self.store.drop_blob(blob).await
-        {
-            tracing::debug!(%error, "left an unfinished blob to the sweep");
+        if let Some(streamed) = self.streamed {
+            streamed.remove().await;
         }
     }
 
     /// Stores chunks as long as at least `least` bytes wait.
     async fn stream(&mut self, least: usize) -> Result<(), Error> {
-        let (blob, mut number) = match self.streamed {
-            Some(state) => state,
-            None => (self.store.new_blob().await?, 0),
+        let blob = match &self.streamed {
+            Some(streamed) => streamed.blob,
+            None => {
+                let blob = self.store.new_blob().await?;
+                self.streamed.insert(Streamed { store: self.store.clone(), blob }).blob
+            }
         };
-        self.streamed = Some((blob, number));
         while self.buffer.len() >= least {
             let chunk = self.buffer.split_to(self.buffer.len().min(CHUNK_BYTES)).freeze();
             if self.under_way.len() >= CHUNKS_AT_ONCE
@@ -92,9 +117,8 @@ impl<'a> BlobWriter<'a> {
             {
                 stored?;
             }
-            self.under_way.push(Box::pin(self.store.put_chunk(blob, number, chunk)));
-            number += 1;
-            self.streamed = Some((blob, number));
+            self.under_way.push(Box::pin(self.store.put_chunk(blob, self.chunks, chunk)));
+            self.chunks += 1;
         }
         Ok(())
     }

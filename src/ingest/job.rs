@@ -55,7 +55,10 @@ impl Ingest {
         if !job.ended() {
             found.trouble = (task.cause == Cause::Ended).then_some(Trouble::NotYet);
             if task.cause == Cause::Fetch && job.started_at.is_some() {
-                found.facts.extend(self.partial_log(task.class(), &job, &held).await?);
+                let read = self.partial_log(task.class(), &job, &held).await?;
+                let (change, streamed) = read.unzip();
+                found.facts.extend(change);
+                found.in_hand.extend(streamed.flatten());
             }
             return Ok(());
         }
@@ -144,13 +147,14 @@ impl Ingest {
                 Err(trouble) => return Err((trouble, facts)),
             };
             let mut facts = facts;
-            let Look { change, record, unit, inline } = look;
+            let Look { change, record, unit, streamed } = look;
             facts.push(change);
-            if (slow || !inline)
+            if (slow || streamed.is_some())
                 && let Err(error) = self.store.apply(std::mem::take(&mut facts)).await
             {
                 return Err((error.into(), facts));
             }
+            drop(streamed);
             Ok((Some((record, unit)), facts))
         };
         let archive = async {
@@ -176,8 +180,9 @@ impl Ingest {
         }
         match archive {
             Ok(None) => {}
-            Ok(Some((changes, unit))) => {
+            Ok(Some((changes, unit, streamed))) => {
                 found.facts.extend(changes);
+                found.in_hand.extend(streamed);
                 found.units.push(unit);
             }
             Err(trouble) => {

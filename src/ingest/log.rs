@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use bytes::Bytes;
 use zstd::bulk::Compressor;
 
-use super::blob::{BlobWriter, Complete};
+use super::blob::{BlobWriter, Complete, Streamed};
 use super::{Ingest, Task, Trouble, Unit, UnitOutcome};
 use crate::domain::{Job, LogRecord, Piece, Reason, Timestamp, after_look};
 use crate::gitlab::{Body, Class, Kind};
@@ -28,8 +28,8 @@ pub(super) struct Look {
     pub(super) change: Change,
     pub(super) record: LogRecord,
     pub(super) unit: Unit,
-    /// Whether the bytes travel with the change.
-    pub(super) inline: bool,
+    /// What was streamed and is not published yet; `None` where the bytes travel with the change.
+    pub(super) streamed: Option<Streamed>,
 }
 
 /// A log as it was read.
@@ -56,9 +56,9 @@ impl Ingest {
         let too_large = job.trace_size.is_some_and(|size| size > self.config.log_size);
         let read = if too_large { Read::TooLarge } else { self.read_log(task.class(), job).await? };
         let absent = |reason| LogRecord { piece: Piece::Absent(reason), ..LogRecord::missing() };
-        let (mut record, bytes) = match read {
-            Read::TooLarge => (absent(Reason::TooLarge), None),
-            Read::Forbidden => (absent(Reason::Forbidden), None),
+        let (mut record, bytes, streamed) = match read {
+            Read::TooLarge => (absent(Reason::TooLarge), None, None),
+            Read::Forbidden => (absent(Reason::Forbidden), None, None),
             Read::Whole(stored, at) => self.judge(job, held, stored, at).await,
         };
         if task.cause == Cause::Fetch {
@@ -70,8 +70,7 @@ impl Ingest {
             _ => UnitOutcome::Cached { bytes: record.size, count: 0 },
         };
         let unit = self.unit(Target::Job(job.key), "log", job, outcome);
-        let inline = bytes.is_some() || record.blob.is_none();
-        Ok(Look { change: Change::Log { key: job.key, record: record.clone(), bytes }, record, unit, inline })
+        Ok(Look { change: Change::Log { key: job.key, record: record.clone(), bytes }, record, unit, streamed })
     }
 
     /// Reads the log of a running job as far as it goes; `None` when it is too large, or not for our token.
@@ -80,41 +79,50 @@ impl Ingest {
         class: Class,
         job: &Job,
         held: &LogRecord,
-    ) -> Result<Option<Change>, Trouble> {
+    ) -> Result<Option<(Change, Option<Streamed>)>, Trouble> {
         let Read::Whole(stored, at) = self.read_log(class, job).await? else { return Ok(None) };
         let mut record = LogRecord { piece: Piece::Partial, last_look: Some(at), ..LogRecord::missing() };
-        let bytes = self.keep_longer(held, stored, &mut record).await.1;
-        Ok(Some(Change::Log { key: job.key, record, bytes }))
+        let (_, bytes, streamed) = self.keep_longer(held, stored, &mut record).await;
+        Ok(Some((Change::Log { key: job.key, record, bytes }, streamed)))
     }
 
     /// Decides what the look makes of the log, and keeps the held bytes when the look found fewer.
-    async fn judge(&self, job: &Job, held: &LogRecord, stored: Stored, at: Timestamp) -> (LogRecord, Option<Bytes>) {
+    async fn judge(
+        &self,
+        job: &Job,
+        held: &LogRecord,
+        stored: Stored,
+        at: Timestamp,
+    ) -> (LogRecord, Option<Bytes>, Option<Streamed>) {
         let mut record = after_look(job, held, stored.delivered, at, &self.config.schedule);
-        let (newer, bytes) = self.keep_longer(held, stored, &mut record).await;
+        let (newer, bytes, streamed) = self.keep_longer(held, stored, &mut record).await;
         if !newer {
             record.piece = if record.piece.is_final() { Piece::Whole } else { Piece::Live };
         }
-        (record, bytes)
+        (record, bytes, streamed)
     }
 
     /// Lets a record have the bytes of the look, or the held ones when GitLab delivered more for those (law 6). Returns whether
-    /// it has those of the look, and the bytes that travel with the change.
-    async fn keep_longer(&self, held: &LogRecord, stored: Stored, record: &mut LogRecord) -> (bool, Option<Bytes>) {
+    /// it has those of the look, the bytes that travel with the change, and what was streamed.
+    async fn keep_longer(
+        &self,
+        held: &LogRecord,
+        stored: Stored,
+        record: &mut LogRecord,
+    ) -> (bool, Option<Bytes>, Option<Streamed>) {
         let Stored { delivered, size, frames, index, blob } = stored;
         if delivered < held.delivered() {
-            if let Complete::Streamed(unneeded) = blob
-                && let Err(error) = self.store.drop_blob(unneeded).await
-            {
-                tracing::debug!(%error, "left a shorter log to the sweep");
+            if let Complete::Streamed(unneeded) = blob {
+                unneeded.remove().await;
             }
             (record.size, record.fetched, record.blob) = (held.size, held.fetched, held.blob);
             (record.frames, record.index) = (held.frames.clone(), held.index.clone());
-            return (false, None);
+            return (false, None, None);
         }
-        let (blob, bytes) = blob.split();
+        let (blob, bytes, streamed) = blob.split();
         record.fetched = (delivered != size).then_some(delivered);
         (record.size, record.blob, record.frames, record.index) = (size, blob, frames, index);
-        (true, bytes)
+        (true, bytes, streamed)
     }
 
     async fn read_log(&self, class: Class, job: &Job) -> Result<Read, Trouble> {

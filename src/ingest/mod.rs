@@ -23,6 +23,7 @@ mod unit;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+pub use blob::Streamed;
 pub use metrics::Metrics;
 use policy::Treatment;
 pub use policy::{Policy, Selection};
@@ -112,6 +113,8 @@ pub struct Found {
     pub follow: Vec<Work>,
     /// What became of each piece, to be told once the facts are committed.
     pub units: Vec<Unit>,
+    /// What `facts` publish and is in the store already: to be kept until their commit has ended.
+    pub in_hand: Vec<Streamed>,
     /// Pieces it could not get for now or for good; everything else is in `facts` or stored already.
     pub trouble: Option<Trouble>,
 }

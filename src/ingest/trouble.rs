@@ -45,6 +45,8 @@ pub enum Remedy {
     },
     /// Asking again a few times soon, then leaving it to the passes.
     Soon,
+    /// Asking again as often as that, then it fails for good.
+    Perhaps,
     /// The store has to come back first.
     Store,
     /// Nothing: it is gone, and that is an answer.
@@ -57,7 +59,7 @@ impl Remedy {
     /// Returns the word that traces have for it.
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::Later | Self::NotBefore { .. } | Self::Soon => "postponed",
+            Self::Later | Self::NotBefore { .. } | Self::Soon | Self::Perhaps => "postponed",
             Self::Person => "token_refused",
             Self::Store => "store_away",
             Self::Gone => "gone",
@@ -74,7 +76,7 @@ impl Trouble {
             Self::Store(_) => Remedy::Later,
             Self::NotYet => Remedy::Soon,
             Self::Gone => Remedy::Gone,
-            Self::Incomplete(_) => Remedy::Later,
+            Self::Incomplete(_) => Remedy::Perhaps,
             Self::Unreadable(_) | Self::TooMany(_) => Remedy::Nothing,
             Self::Gitlab(error) => match &error.kind {
                 gitlab::Kind::NotFound => Remedy::Gone,
@@ -97,8 +99,17 @@ impl Trouble {
     #[must_use]
     pub fn or(self, other: Option<Self>) -> Self {
         match other {
-            Some(other) if self.remedy() == Remedy::Nothing || self.remedy() == Remedy::Gone => other,
+            Some(other) if self.hope() == 0 || self.hope() < other.hope() => other,
             _ => self,
+        }
+    }
+
+    /// Orders troubles by what may come of trying again.
+    fn hope(&self) -> u8 {
+        match self.remedy() {
+            Remedy::Nothing | Remedy::Gone => 0,
+            Remedy::Perhaps => 1,
+            Remedy::Later | Remedy::Person | Remedy::NotBefore { .. } | Remedy::Soon | Remedy::Store => 2,
         }
     }
 }

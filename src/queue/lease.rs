@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::state::Taken;
+use super::state::{Claim, Taken};
 use super::{Done, Outcome, Queue};
 use crate::domain::{Origin, Pipeline, Timestamp};
 use crate::store::{Change, Entry, EntryId, Error};
@@ -32,6 +32,8 @@ impl Part {
 pub enum Attempt {
     /// It was one of the `patience` attempts after which they are told.
     Counted,
+    /// It was one of them, and whatever comes of the next ones no event waits for them: they are of the backfill lane.
+    Doubtful,
     /// GitLab only asked to wait: it was none.
     Uncounted,
     /// None will help before a person acts: they are told at once.
@@ -120,24 +122,27 @@ impl Lease {
         attempt: Attempt,
         found: Part,
     ) -> Result<(), Error> {
-        let mut entries = self.entries().to_vec();
         let Part { facts: mut changes, follow, committed } = found;
-        if entries.is_empty() {
-            let claim = &self.taken.claim;
-            let mut entry = Entry::new(self.target(), claim.lane, claim.cause, due);
+        let claim = &self.taken.claim;
+        let lane = if attempt == Attempt::Doubtful { Lane::Backfill } else { claim.lane };
+        let mut appended = None;
+        if claim.entries.is_empty() {
+            let mut entry = Entry::new(self.target(), lane, claim.cause, due);
             entry.attempts = claim.attempts;
-            entries.push(entry.id);
+            appended = Some(entry.id);
             changes.push(Change::Append(vec![entry]));
         } else {
-            changes.push(Change::Postpone(entries.clone(), due));
+            changes.push(Change::Postpone(claim.entries.clone(), due, lane));
         }
         self.commit_with(changes, follow).await?;
         Part::commit(committed);
+        self.taken.claim.entries.extend(appended);
+        self.taken.claim.lane = lane;
         if attempt == Attempt::Uncounted {
             self.taken.claim.attempts -= 1;
         }
         let patient = attempt != Attempt::Hopeless && self.attempt() < self.queue.inner.config.patience;
-        self.put_back(due, entries, patient, problem);
+        self.put_back(due, patient, problem);
         Ok(())
     }
 
@@ -192,8 +197,7 @@ impl Lease {
     pub fn release(mut self, wait: Duration, problem: String) {
         self.taken.claim.attempts -= 1;
         let patient = self.attempt() < self.queue.inner.config.patience;
-        let entries = self.entries().to_vec();
-        self.put_back(Timestamp::now().plus(wait), entries, patient, problem);
+        self.put_back(Timestamp::now().plus(wait), patient, problem);
     }
 
     fn entries(&self) -> &[EntryId] {
@@ -238,16 +242,25 @@ impl Lease {
         inner.changed.notify_waiters();
     }
 
-    fn put_back(&mut self, due: Timestamp, entries: Vec<EntryId>, keep_waiters: bool, problem: String) {
+    fn put_back(&mut self, due: Timestamp, keep_waiters: bool, problem: String) {
         self.ended = true;
-        let attempts = self.attempt();
-        let told = self.queue.state().put_back(self.taken.target, (due, attempts), entries, keep_waiters);
+        let (target, inner) = (self.taken.target, &self.queue.inner);
+        let claim = Claim { due, ..self.taken.claim.clone() };
+        let outcome = if claim.entries.is_empty() { Outcome::Unrecorded(problem) } else { Outcome::Postponed(problem) };
+        let told = {
+            let mut state = self.queue.state();
+            let told = state.put_back(target, claim, keep_waiters);
+            if !state.has(target) {
+                inner.spilled.note(due);
+            }
+            told
+        };
         for waiter in told {
-            let _ = waiter.send(Done { outcome: Outcome::Postponed(problem.clone()), follow: Vec::new() });
+            let _ = waiter.send(Done { outcome: outcome.clone(), follow: Vec::new() });
         }
         // What has to wait can wait in the journal.
-        self.queue.inner.space.notify_waiters();
-        self.queue.inner.changed.notify_waiters();
+        inner.space.notify_waiters();
+        inner.changed.notify_waiters();
     }
 }
 
@@ -255,8 +268,7 @@ impl Drop for Lease {
     fn drop(&mut self) {
         if !self.ended {
             let wait = self.queue.inner.config.schedule.backoff(self.attempt());
-            let entries = self.entries().to_vec();
-            self.put_back(Timestamp::now().plus(wait), entries, false, "its worker was interrupted".to_owned());
+            self.put_back(Timestamp::now().plus(wait), false, "its worker was interrupted".to_owned());
         }
     }
 }

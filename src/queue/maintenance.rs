@@ -75,14 +75,18 @@ impl Queue {
     /// One beat: the heartbeat, and for a worker marks, adoption and refill.
     pub async fn beat(&self, share: &dyn Share, role: Role) -> Result<(), Error> {
         let asked = Instant::now();
-        let granted = self.inner.store.heartbeat(share.held(), share.wanted(), share.total()).await?;
-        share.granted(granted);
-        *self.inner.renewed.lock().unwrap_or_else(PoisonError::into_inner) = Some(asked);
+        let held = share.held();
+        share.granted(self.inner.store.heartbeat(held, share.wanted(), share.total()).await?);
+        if share.held() < held {
+            // What it gave up is free for others only when that is written.
+            share.granted(self.inner.store.heartbeat(share.held(), share.wanted(), share.total()).await?);
+        }
+        self.renewed(asked);
         if role == Role::Observer {
             return Ok(());
         }
         self.write_marks().await?;
-        let adopted = self.inner.store.adopt().await?;
+        let adopted = if self.is_settled() { self.inner.store.adopt().await? } else { 0 };
         if adopted > 0 {
             tracing::info!(entries = adopted, "took over what processes that ended had left to do");
             self.inner.spilled.unknown();
@@ -91,6 +95,29 @@ impl Queue {
         }
         self.inner.journal_len.store(self.inner.store.journal_len().await?, Ordering::Relaxed);
         self.refill().await
+    }
+
+    /// Notes a heartbeat that was asked for at this time. If the one before was so long ago that others may have taken this
+    /// process's entries over, none of them counts as its own until the journal says so.
+    fn renewed(&self, asked: Instant) {
+        let inner = &self.inner;
+        let mut heart = inner.heart.lock().unwrap_or_else(PoisonError::into_inner);
+        if heart.renewed.is_some_and(|at| at.elapsed() >= inner.config.lease) {
+            tracing::info!("this process was silent for longer than store.lease: looking which entries it still has");
+            heart.resumed = Some(asked);
+            self.state().disown();
+            inner.spilled.unknown();
+            inner.space.notify_waiters();
+            inner.changed.notify_waiters();
+        }
+        heart.renewed = Some(asked);
+    }
+
+    /// Whether who is silent has had the time to be heard: after an outage of the store everyone was, and nobody died of it.
+    fn is_settled(&self) -> bool {
+        let inner = &self.inner;
+        let heart = inner.heart.lock().unwrap_or_else(PoisonError::into_inner);
+        heart.resumed.is_none_or(|at| at.elapsed() >= inner.config.lease)
     }
 
     /// Writes the marks that hints left while the store was away.
@@ -121,8 +148,12 @@ impl Queue {
             return Ok(());
         }
         inner.spilled.reset();
+        self.state().begin_reading();
         let limit = capacity as u64;
-        let entries = inner.store.entries(limit).await.inspect_err(|_| inner.spilled.unknown())?;
+        let entries = inner.store.entries(limit).await.inspect_err(|_| {
+            inner.spilled.unknown();
+            self.state().end_reading();
+        })?;
         match entries.last() {
             Some(last) if entries.len() as u64 == limit => match last.lane {
                 Lane::Live | Lane::Reader => inner.spilled.unknown(),
@@ -148,6 +179,7 @@ impl Queue {
                 let claim = Claim { entries: vec![entry.id], attempts: entry.attempts, ..Claim::new(&work, now) };
                 self.hold_if_room(&mut state, entry.target, claim);
             }
+            state.end_reading();
         }
         inner.changed.notify_waiters();
         Ok(())

@@ -70,6 +70,8 @@ pub enum Outcome {
     Gone,
     /// It waits in the journal for another try.
     Postponed(String),
+    /// It was interrupted and is recorded nowhere: whoever asked for it has to ask again.
+    Unrecorded(String),
     /// It failed for good.
     Failed(String),
 }
@@ -117,8 +119,14 @@ struct Inner {
     journal_len: AtomicU64,
     /// When the first of this process's entries that may be in the journal only is due.
     spilled: Spilled,
-    /// When this process's store lease was last renewed.
-    renewed: Mutex<Option<Instant>>,
+    heart: Mutex<Heart>,
+}
+
+/// When this process's store lease was last renewed, and when for the first time again after others may have held it for dead.
+#[derive(Debug, Default)]
+struct Heart {
+    renewed: Option<Instant>,
+    resumed: Option<Instant>,
 }
 
 impl Queue {
@@ -136,7 +144,7 @@ impl Queue {
             marked: Notify::new(),
             journal_len: AtomicU64::new(0),
             spilled: Spilled::default(),
-            renewed: Mutex::new(None),
+            heart: Mutex::default(),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -333,7 +341,7 @@ impl Queue {
 
     /// Whether coalescing is safe: another process cannot have taken our entries over.
     fn lease_is_fresh(&self) -> bool {
-        let renewed = *self.inner.renewed.lock().unwrap_or_else(PoisonError::into_inner);
+        let renewed = self.inner.heart.lock().unwrap_or_else(PoisonError::into_inner).renewed;
         renewed.is_some_and(|at| at.elapsed() < self.inner.config.lease / 2)
     }
 

@@ -1,6 +1,6 @@
 //! The queue as a pure state machine: targets, lanes, due times. No IO, no clock, no waiting.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -25,6 +25,8 @@ struct Item {
     /// What arrived while a worker ran it: it will run again for that, because the run may have read GitLab before.
     next: Option<Next>,
     running: bool,
+    /// Its entries may have become another process's while it ran.
+    disowned: bool,
 }
 
 /// The run after the one under way, and who waits for its outcome.
@@ -103,11 +105,13 @@ pub(super) struct State {
     seq: u64,
     /// Nothing is handed out before this time: GitLab or the store asked everyone to wait.
     hold: Option<Timestamp>,
+    /// Entries that ended while the journal is read: what is read may still have them.
+    ended: Option<HashSet<EntryId>>,
 }
 
 impl State {
     pub(super) fn new(capacity: usize) -> Self {
-        Self { items: HashMap::new(), waiting: BTreeSet::new(), capacity, seq: 0, hold: None }
+        Self { items: HashMap::new(), waiting: BTreeSet::new(), capacity, seq: 0, hold: None, ended: None }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -207,12 +211,24 @@ impl State {
         self.of_lane(lane).take(most).count() < most
     }
 
-    /// Returns whether this entry is answered for in memory.
+    /// The journal is about to be read: from now on it is remembered which entries end.
+    pub(super) fn begin_reading(&mut self) {
+        self.ended = Some(HashSet::new());
+    }
+
+    /// What was read is in memory.
+    pub(super) fn end_reading(&mut self) {
+        self.ended = None;
+    }
+
+    /// Returns whether this entry is answered for in memory, or ended since the journal is read.
     pub(super) fn knows(&self, target: Target, entry: EntryId) -> bool {
-        self.items.get(&target).is_some_and(|item| {
-            item.claim.entries.contains(&entry)
-                || item.next.as_ref().is_some_and(|next| next.claim.entries.contains(&entry))
-        })
+        let ended = self.ended.as_ref().is_some_and(|ended| ended.contains(&entry));
+        ended
+            || self.items.get(&target).is_some_and(|item| {
+                item.claim.entries.contains(&entry)
+                    || item.next.as_ref().is_some_and(|next| next.claim.entries.contains(&entry))
+            })
     }
 
     /// Hands out the first due target of a lane.
@@ -254,22 +270,27 @@ impl State {
     pub(super) fn finish(&mut self, target: Target) -> Vec<oneshot::Sender<Done>> {
         let Some(mut item) = self.items.remove(&target) else { return Vec::new() };
         let waiters = std::mem::take(&mut item.waiters);
+        if let Some(ended) = &mut self.ended {
+            ended.extend(item.claim.entries);
+        }
         if let Some(next) = item.next.take() {
             self.insert_again(target, next.claim, next.waiters);
         }
         waiters
     }
 
-    /// Puts a target back, due at `due`. With `keep_waiters` those who wait go on waiting, otherwise they are returned.
+    /// Puts a target back with what is left to claim. With `keep_waiters` those who wait go on waiting, otherwise they are
+    /// returned. One whose entries may be another's is forgotten, unless somebody waits for it: the journal tells whose it is.
     pub(super) fn put_back(
         &mut self,
         target: Target,
-        (due, attempts): (Timestamp, u32),
-        entries: Vec<EntryId>,
+        mut claim: Claim,
         keep_waiters: bool,
     ) -> Vec<oneshot::Sender<Done>> {
         let Some(mut item) = self.items.remove(&target) else { return Vec::new() };
-        let mut claim = Claim { due, attempts, entries, ..item.claim };
+        if item.disowned {
+            claim.entries.clear();
+        }
         let waiters = std::mem::take(&mut item.waiters);
         let (mut kept, told) = if keep_waiters { (waiters, Vec::new()) } else { (Vec::new(), waiters) };
         if let Some(next) = item.next.take() {
@@ -279,15 +300,42 @@ impl State {
             claim.attempts = attempts;
             kept.extend(next.waiters);
         }
-        self.insert_again(target, claim, kept);
+        if !item.disowned || !kept.is_empty() || !claim.entries.is_empty() {
+            self.insert_again(target, claim, kept);
+        }
         told
+    }
+
+    /// The journal may have given every entry that is known here to another process: no hint is merged into one of them any
+    /// more, and what waits and nobody waits for is forgotten. The journal tells what is still this process's.
+    pub(super) fn disown(&mut self) {
+        let Self { items, waiting, .. } = self;
+        items.retain(|target, item| {
+            if item.claim.entries.is_empty() && !item.running {
+                return true;
+            }
+            if item.running {
+                item.disowned |= !item.claim.entries.is_empty();
+                if let Some(next) = &mut item.next {
+                    next.claim.entries.clear();
+                }
+                item.next.take_if(|next| next.waiters.is_empty());
+                return true;
+            }
+            item.claim.entries.clear();
+            let kept = !item.waiters.is_empty();
+            if !kept {
+                waiting.remove(&(item.claim.lane, item.claim.due, item.seq, *target));
+            }
+            kept
+        });
     }
 
     /// Inserts whatever the capacity: what was in memory stays in memory.
     fn insert_again(&mut self, target: Target, claim: Claim, waiters: Vec<oneshot::Sender<Done>>) {
         self.seq += 1;
         self.waiting.insert((claim.lane, claim.due, self.seq, target));
-        self.items.insert(target, Item { claim, seq: self.seq, waiters, next: None, running: false });
+        self.items.insert(target, Item { claim, seq: self.seq, waiters, next: None, running: false, disowned: false });
     }
 
     fn of_lane(&self, lane: Lane) -> impl DoubleEndedIterator<Item = &(Lane, Timestamp, u64, Target)> {

@@ -89,7 +89,7 @@ impl Model {
     fn put_back(&mut self, later: i64) {
         if let Some(taken) = self.running.pop() {
             let due = Timestamp::from_millis(self.now + later);
-            self.state.put_back(taken.target, (due, taken.claim.attempts), taken.claim.entries, false);
+            self.state.put_back(taken.target, Claim { due, ..taken.claim }, false);
         }
     }
 
@@ -148,4 +148,49 @@ fn thousands_of_later_looks_do_not_keep_an_event_out_of_memory() {
     state.insert(event.target, Claim { entries: vec![EntryId::fresh()], ..Claim::new(&event, now) }, None);
     assert_eq!(state.len(), CAPACITY);
     assert_eq!(state.take(Lane::Live, now).map(|taken| taken.target), Some(event.target));
+}
+
+fn recorded(id: u64, lane: Lane, due: i64) -> (Target, EntryId, Claim) {
+    let due = Timestamp::from_millis(due);
+    let entry = EntryId::fresh();
+    let work = Work { due, ..Work::now(target(id), lane, Cause::Ended) };
+    (work.target, entry, Claim { entries: vec![entry], ..Claim::new(&work, due) })
+}
+
+#[test]
+fn what_ends_while_the_journal_is_read_is_not_brought_back() {
+    let mut state = State::new(CAPACITY);
+    let (target, entry, claim) = recorded(1, Lane::Live, 0);
+    state.insert(target, claim, None);
+    state.take(Lane::Live, Timestamp::from_millis(1)).expect("due");
+    state.begin_reading();
+    state.finish(target);
+    assert!(state.knows(target, entry), "what was read may still have it");
+    state.end_reading();
+    assert!(!state.knows(target, entry));
+}
+
+#[test]
+fn no_hint_is_merged_into_an_entry_that_may_be_another_s() {
+    let now = Timestamp::from_millis(1);
+    let mut state = State::new(CAPACITY);
+    let (told, mut outcome) = tokio::sync::oneshot::channel();
+    let (waiting, _, claim) = recorded(1, Lane::Backfill, 0);
+    state.insert(waiting, claim, None);
+    let (waited_for, entry, claim) = recorded(2, Lane::Backfill, 0);
+    state.insert(waited_for, claim, Some(told));
+    let (running, _, claim) = recorded(3, Lane::Live, 0);
+    state.insert(running, claim, None);
+    let taken = state.take(Lane::Live, now).expect("due");
+    state.disown();
+    assert!(!state.has(waiting), "the journal tells whose it is");
+    assert!(state.has(waited_for) && !state.knows(waited_for, entry));
+    assert!(outcome.try_recv().is_err(), "who waits goes on waiting");
+    for target in [waiting, waited_for, running] {
+        let hint = Work { target, ..Work::now(target, Lane::Live, Cause::Ended) };
+        assert!(!state.coalesce(&hint, None, now), "{target:?}");
+    }
+    assert!(state.put_back(running, taken.claim, false).is_empty());
+    assert!(!state.has(running), "it is not put back with another's entries");
+    assert_eq!((state.len(), state.depth(Lane::Backfill).0, state.depth(Lane::Live).0), (1, 1, 0));
 }

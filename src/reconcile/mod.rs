@@ -102,6 +102,9 @@ pub enum PassError {
     /// Another process took the sweeping lease over, because it was not renewed in time.
     #[error("another process took the sweep over")]
     LeaseLost,
+    /// What it planned was not cached and is not in the journal either.
+    #[error("{0} of its items were interrupted before they were recorded; the next pass plans them again")]
+    Unrecorded(u64),
     /// The workers were stopped.
     #[error("interrupted")]
     Interrupted,

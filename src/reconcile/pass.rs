@@ -1,6 +1,7 @@
 //! One pass over all projects, or over some.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -133,8 +134,16 @@ impl Reconciler {
         let (full, start) = self.reach(extent, stored, now);
         let policy = Policy { full, audit_window: self.config.audit_window, audit_every: AUDIT_EVERY, now };
         let places = Semaphore::new(self.config.pipelines);
-        let sweep =
-            Sweep { reconciler: self, project: project.id, policy, start, report, places, seen: Mutex::default() };
+        let sweep = Sweep {
+            reconciler: self,
+            project: project.id,
+            policy,
+            start,
+            report,
+            places,
+            seen: Mutex::default(),
+            unrecorded: AtomicU64::new(0),
+        };
         let swept = sweep.run(stored, lease).await;
         let mut problem = None;
         match swept {
@@ -146,6 +155,7 @@ impl Reconciler {
             Err(PassError::Gitlab(error)) if !matches!(error.kind, Kind::TokenRefused(_)) => {
                 problem = Some(error.to_string());
             }
+            Err(error @ PassError::Unrecorded(_)) => problem = Some(error.to_string()),
             Err(error) => return Err(error),
         }
         let mut report = report.lock().unwrap_or_else(PoisonError::into_inner);

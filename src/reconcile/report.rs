@@ -24,7 +24,7 @@ pub struct Report {
     pub reports: u64,
     /// Things that GitLab no longer had when they were asked for.
     pub gone: u64,
-    /// Items that wait in the journal for another try.
+    /// Items that wait for another try: in the journal, or for the next pass where they are not in it.
     pub postponed: u64,
     /// Items that failed for good.
     pub failed: u64,

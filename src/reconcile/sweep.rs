@@ -1,6 +1,7 @@
 //! One project's part of a pass: both listings, the plan of each page, the work, the watermark.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -34,6 +35,8 @@ pub(super) struct Sweep<'a> {
     pub(super) places: Semaphore,
     /// Pipelines that a listing showed, and when they had been updated.
     pub(super) seen: Mutex<HashMap<PipelineId, Timestamp>>,
+    /// How many of its items are neither cached nor in the journal.
+    pub(super) unrecorded: AtomicU64,
 }
 
 impl Sweep<'_> {
@@ -45,6 +48,11 @@ impl Sweep<'_> {
             tokio::try_join!(self.listing(PipelineSource::Plain), self.listing(PipelineSource::Child))?;
         self.stored().await?;
         self.failed(failed).await?;
+        // Only a next pass from the same start finds them again.
+        let unrecorded = self.unrecorded.load(Ordering::Relaxed);
+        if unrecorded > 0 {
+            return Err(PassError::Unrecorded(unrecorded));
+        }
         let unreadable = plain.malformed + child.malformed;
         if unreadable > 0 {
             let what = format!("pipelines of project {}", self.project);
@@ -137,6 +145,11 @@ impl Sweep<'_> {
         match &done.outcome {
             Outcome::Stored => {}
             Outcome::Gone => report.gone += 1,
+            Outcome::Unrecorded(problem) => {
+                self.unrecorded.fetch_add(1, Ordering::Relaxed);
+                report.postponed += 1;
+                report.note(words(target), problem.clone(), true);
+            }
             Outcome::Postponed(problem) => {
                 report.postponed += 1;
                 report.note(words(target), problem.clone(), true);

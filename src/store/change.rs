@@ -129,8 +129,8 @@ pub enum Change {
     Append(Vec<Entry>),
     /// Notes that a worker starts these entries: raises `attempts`, marks them as running.
     Start(Vec<EntryId>),
-    /// Puts entries back, due at this time and not running.
-    Postpone(Vec<EntryId>, Timestamp),
+    /// Puts entries back, due at this time, of this lane and not running.
+    Postpone(Vec<EntryId>, Timestamp, Lane),
     /// Deletes entries whose work is done, and a former failure of their target.
     Finish(Target, Vec<EntryId>),
     /// Sets a target aside as failed for good and deletes its entries. Pieces of a job that are missing become `failed`.

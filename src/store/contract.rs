@@ -64,6 +64,12 @@ impl Store {
         }
     }
 
+    /// Leaves a blob of this process to the sweep, unless something points to it by then: whoever streamed it works on it no
+    /// longer. Whether it was published need not be known.
+    pub fn let_go(&self, blob: BlobId) {
+        each!(self, store => store.let_go(&[blob.0]));
+    }
+
     /// Registers `store_up`, `store_in_flight` and `store_seconds`.
     pub fn register(&self, registry: &mut Registry) {
         each!(self, store => store.metrics().register(registry));
@@ -221,7 +227,7 @@ contract! {
     /// Returns how much the store takes, and how much room it has left.
     fn space() -> Result<Space, Error>;
 
-    /// Registers a new blob of this process before its first byte.
+    /// Registers a new blob of this process before its first byte; [`Self::let_go`] ends its claim on it.
     fn new_blob() -> Result<BlobId, Error>;
 
     /// Stores chunk `number` (from 0) of a blob; all but the last have [`CHUNK_BYTES`](super::CHUNK_BYTES). `FenceLost` when the blob was swept
@@ -234,7 +240,8 @@ contract! {
     /// Reads one chunk; `None` behind the last.
     fn chunk(blob: BlobId, number: u32) -> Result<Option<Bytes>, Error>;
 
-    /// Removes blobs replaced 10 min ago and unpublished ones whose owner is gone for two leases; returns how many. SQLite then
+    /// Removes blobs replaced 10 min ago and unpublished ones that this process let go of, or whose owner is gone for two
+    /// leases; returns how many. SQLite then
     /// gives free pages back to the file system, keeping a sixteenth of the file for what comes next.
     fn sweep_blobs() -> Result<u64, Error>;
 

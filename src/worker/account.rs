@@ -33,9 +33,13 @@ impl Workers {
         let ran = self.ingest.run(&task).await;
         self.note_slow(&lease, began.elapsed());
         let (part, trouble) = match ran {
-            Ok(Found { facts, follow, units, trouble }) => {
+            Ok(Found { facts, follow, units, in_hand, trouble }) => {
                 let ingest = self.ingest.clone();
-                let committed: Box<dyn FnOnce() + Send> = Box::new(move || ingest.tell(&units));
+                // It lives until the commit has ended, whether it is called then or not.
+                let committed: Box<dyn FnOnce() + Send> = Box::new(move || {
+                    drop(in_hand);
+                    ingest.tell(&units);
+                });
                 (Part { facts, follow, committed: Some(committed) }, trouble)
             }
             Err(trouble) => (Part::default(), Some(trouble)),
@@ -93,10 +97,7 @@ impl Workers {
         }
         match trouble.remedy() {
             Remedy::Gone => lease.finish(Outcome::Gone, part).await,
-            Remedy::Nothing => {
-                tracing::warn!(target = %words, error = %problem, attempt, "set a target aside as failed");
-                lease.fail(problem, part).await
-            }
+            Remedy::Nothing => self.set_aside(lease, problem, part).await,
             remedy @ (Remedy::Later | Remedy::Person) => {
                 let wait = self.config.schedule.backoff(attempt).mul_f64(fastrand::f64());
                 tracing::debug!(target = %words, error = %problem, attempt, "postponed a target");
@@ -111,18 +112,34 @@ impl Workers {
                 let spread = Duration::from_millis(fastrand::u64(0..1000)).mul_f64(self.spread());
                 lease.postpone(until.plus(spread), problem, Attempt::Uncounted, part).await
             }
-            Remedy::Soon => {
-                let at = usize::try_from(attempt).unwrap_or(usize::MAX).saturating_sub(1);
-                match self.config.schedule.not_ended_retries.get(at) {
-                    Some(wait) => lease.postpone(Timestamp::now().plus(*wait), problem, Attempt::Counted, part).await,
-                    None => lease.finish(Outcome::Gone, part).await,
+            Remedy::Perhaps => match self.retry_after(attempt) {
+                Some(wait) => {
+                    tracing::debug!(target = %words, error = %problem, attempt, "postponed a target");
+                    lease.postpone(Timestamp::now().plus(wait), problem, Attempt::Doubtful, part).await
                 }
-            }
+                None => self.set_aside(lease, problem, part).await,
+            },
+            Remedy::Soon => match self.retry_after(attempt) {
+                Some(wait) => lease.postpone(Timestamp::now().plus(wait), problem, Attempt::Counted, part).await,
+                None => lease.finish(Outcome::Gone, part).await,
+            },
             Remedy::Store => {
                 self.store_is_away(lease, &problem);
                 Ok(())
             }
         }
+    }
+
+    async fn set_aside(&self, lease: Lease, problem: String, part: Part) -> Result<(), crate::store::Error> {
+        let (words, attempt) = (lease.target().in_words(), lease.attempt());
+        tracing::warn!(target = %words, error = %problem, attempt, "set a target aside as failed");
+        lease.fail(problem, part).await
+    }
+
+    /// Returns how long to wait after this attempt; `None` when the schedule has no further one.
+    fn retry_after(&self, attempt: u32) -> Option<Duration> {
+        let at = usize::try_from(attempt).unwrap_or(usize::MAX).saturating_sub(1);
+        self.config.schedule.not_ended_retries.get(at).copied()
     }
 
     /// A reader is told at once, and nothing is left behind.
@@ -137,9 +154,12 @@ impl Workers {
         let outcome = match remedy {
             Remedy::Gone => Outcome::Gone,
             Remedy::Nothing => Outcome::Failed(problem),
-            Remedy::Later | Remedy::Person | Remedy::Soon | Remedy::Store | Remedy::NotBefore { .. } => {
-                Outcome::Postponed(problem)
-            }
+            Remedy::Later
+            | Remedy::Person
+            | Remedy::Soon
+            | Remedy::Perhaps
+            | Remedy::Store
+            | Remedy::NotBefore { .. } => Outcome::Postponed(problem),
         };
         match remedy {
             Remedy::NotBefore { until, everyone: true } => self.queue.hold(until),

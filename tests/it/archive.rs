@@ -7,12 +7,13 @@ use cistern::archive::Location;
 use cistern::demo::fake::{
     Archive, ArtifactDelivery, Endpoint, Fault, FaultKind, JobSpec, Options, PipelineSpec, World,
 };
-use cistern::domain::{JobId, Piece, ProjectId, Reason};
+use cistern::domain::{JobId, JobKey, Piece, ProjectId, Reason};
 use cistern::parts::ArchiveReader;
+use cistern::store::CHUNK_BYTES;
 use futures_util::TryStreamExt;
 use sha2::{Digest, Sha256};
 
-use crate::rig::{Rig, until};
+use crate::rig::{Engine, Rig, eventually, on_both, until};
 
 const STORE: &str = "cistern.db";
 
@@ -75,17 +76,20 @@ async fn what_is_not_whole_is_never_published_and_heals() {
         (FaultKind::HtmlStatus(403), Endpoint::Storage),
         (FaultKind::LoginPage, Endpoint::Storage),
         (FaultKind::LoginPage, Endpoint::Artifacts),
-        // Another size than GitLab lists, and a good beginning.
-        (FaultKind::Shortened { percent: 70 }, Endpoint::Storage),
-        (FaultKind::NotFound, Endpoint::Artifacts),
     ];
+    // Another size than GitLab lists, and a good beginning; and what GitLab lists and does not have. They fail for good.
+    let contradictions =
+        [(FaultKind::Shortened { percent: 70 }, Endpoint::Storage), (FaultKind::NotFound, Endpoint::Artifacts)];
+    let faults = faults.map(|fault| (fault, (1, 0), Piece::Missing)).into_iter();
+    let contradictions = contradictions.map(|fault| (fault, (0, 1), Piece::Absent(Reason::Failed)));
+    let faults: Vec<_> = faults.chain(contradictions).collect();
     for archive in [small(), large()] {
-        for (kind, endpoint) in &faults {
+        for ((kind, endpoint), counts, without) in &faults {
             let (rig, project, job) = one_job(archive.clone(), ArtifactDelivery::Redirect);
             rig.fake.inject(Fault::new(kind.clone()).on(*endpoint));
             let report = rig.backfill(STORE).await;
-            assert_eq!((report.postponed, report.failed), (1, 0), "{kind:?}: {:?}", report.failures);
-            assert_eq!(piece(&rig, project, job).await, (Piece::Missing, None), "{kind:?}");
+            assert_eq!((report.postponed, report.failed), *counts, "{kind:?}: {:?}", report.failures);
+            assert_eq!(piece(&rig, project, job).await, (*without, None), "{kind:?}");
             let view = rig.view(STORE).await;
             assert_eq!(view.job(project, job).await.log.piece, Piece::Whole, "the log is cached all the same");
             view.close().await;
@@ -100,18 +104,19 @@ async fn what_is_not_whole_is_never_published_and_heals() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_zip_is_not_published() {
     let (rig, project, job) = one_job(Archive::bytes(b"<html>sign in</html>".to_vec()), ArtifactDelivery::Direct);
+    let failed = (Piece::Absent(Reason::Failed), None);
     let report = rig.backfill(STORE).await;
-    assert_eq!(report.postponed, 1);
+    assert_eq!((report.postponed, report.failed), (0, 1));
     assert!(report.failures[0].problem.contains("zip"), "{:?}", report.failures);
-    assert_eq!(piece(&rig, project, job).await, (Piece::Missing, None));
+    assert_eq!(piece(&rig, project, job).await, failed);
     // As large as GitLab lists, and with a zip's beginning: only its end is another's.
     let (whole, _, job) = one_job(small(), ArtifactDelivery::Direct);
     let mut torn = whole.fake.with(|world| world.archive(job)).expect("an archive").to_vec();
     let length = torn.len();
     torn[length - 10..].fill(0xff);
     let (rig, project, job) = one_job(Archive::bytes(torn), ArtifactDelivery::Direct);
-    assert_eq!(rig.backfill(STORE).await.postponed, 1);
-    assert_eq!(piece(&rig, project, job).await, (Piece::Missing, None));
+    assert_eq!(rig.backfill(STORE).await.failed, 1);
+    assert_eq!(piece(&rig, project, job).await, failed);
     let empty = Archive::zip([]).expect("a zip");
     let (rig, project, job) = one_job(empty, ArtifactDelivery::Direct);
     assert!(rig.backfill(STORE).await.is_clean());
@@ -192,4 +197,40 @@ async fn an_archive_is_stored_with_the_place_of_its_directory() {
         assert_eq!(content.concat().len() as u64, size);
         view.close().await;
     }
+}
+
+async fn an_archive_whose_publication_fails_leaves_nothing_behind(engine: Engine) {
+    let mut world = World::new();
+    let project = world.add_project("group/app");
+    let options = Options { artifacts: ArtifactDelivery::Direct, ..Options::default() };
+    let rig = Rig::with(world, options).on(engine).set("schedule.scale", "0.001");
+    let serving = rig.serve(STORE).await;
+    let behind = rig.behind(STORE).await;
+    behind.refuse_archives().await;
+    let job = rig.fake.with(|world| {
+        let pipeline = world.add_pipeline(project, PipelineSpec::default());
+        let job = world.add_job(pipeline, JobSpec::new("unit").archive(large()));
+        world.finish_job(job, "success");
+        world.archive_trace(job);
+        job
+    });
+    serving.deliver(&rig.fake.job_event(job).expect("an event")).await;
+    until(|| rig.fake.requests().of(Endpoint::Artifacts) >= 3).await;
+    behind.accept_all().await;
+    let key = JobKey { project, job };
+    let state = async || serving.store.job(key).await.expect("read").map(|row| row.archive.piece);
+    eventually(async || state().await == Some(Piece::Whole)).await;
+    until(|| serving.queue.is_empty()).await;
+    serving.store.sweep_blobs().await.expect("swept");
+    // One that a document was about to point to may have readers.
+    behind.age_replaced_blobs().await;
+    serving.store.sweep_blobs().await.expect("swept");
+    assert_eq!(behind.blobs().await, 2, "the log and the archive");
+    let archive = rig.fake.with(|world| world.archive(job)).expect("an archive");
+    assert_eq!(behind.chunks().await, 1 + archive.len().div_ceil(CHUNK_BYTES) as u64);
+    serving.stop().await;
+}
+
+on_both! {
+    an_archive_whose_publication_fails_leaves_nothing_behind;
 }

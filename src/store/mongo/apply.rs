@@ -258,7 +258,7 @@ fn weight(change: &Change) -> usize {
             bytes.as_ref().map_or(0, bytes::Bytes::len)
         }
         Change::Append(entries) => entries.len() * CHANGE_BYTES,
-        Change::Start(ids) | Change::Postpone(ids, _) | Change::Finish(_, ids) => ids.len() * 16,
+        Change::Start(ids) | Change::Postpone(ids, ..) | Change::Finish(_, ids) => ids.len() * 16,
         Change::Fail { entries, .. } => entries.len() * 16,
         Change::JobsListed(..) | Change::Gone(_) => 0,
         Change::Listed(..) | Change::Mark(_) | Change::Unmark(..) => 0,

@@ -188,7 +188,7 @@ impl Mongo {
     }
 
     /// Leaves blobs to the sweep, unless they are published.
-    pub(super) fn let_go(&self, blobs: &[i64]) {
+    pub(in crate::store) fn let_go(&self, blobs: &[i64]) {
         let mut in_hand = self.inner.in_hand.lock().unwrap_or_else(PoisonError::into_inner);
         for blob in blobs {
             in_hand.remove(blob);

@@ -150,7 +150,7 @@ impl Mongo {
 #[derive(Debug, Default)]
 pub(super) struct Ending {
     starts: Vec<i64>,
-    postpones: Vec<(Vec<i64>, DateTime)>,
+    postpones: Vec<(Vec<i64>, DateTime, i32)>,
     finished: Vec<i64>,
     forgotten: Vec<String>,
     failed: Vec<(Target, String, u32)>,
@@ -165,7 +165,7 @@ impl Ending {
         let ids = |entries: &[EntryId]| entries.iter().map(|entry| entry.0).collect::<Vec<_>>();
         match change {
             Change::Start(entries) => self.starts.extend(ids(entries)),
-            Change::Postpone(entries, due) => self.postpones.push((ids(entries), date(*due))),
+            Change::Postpone(entries, due, lane) => self.postpones.push((ids(entries), date(*due), number(*lane))),
             Change::Finish(target, entries) => {
                 self.forget(target);
                 self.finished.extend(ids(entries));
@@ -205,8 +205,9 @@ impl Ending {
             let running = rawdoc! { "$inc": { "attempts": 1_i64 }, "$set": { "running": 1_i64 } };
             updates.push(own(&self.starts, owner, running)?);
         }
-        for (entries, due) in &self.postpones {
-            updates.push(own(entries, owner, rawdoc! { "$set": { "due": *due, "running": 0_i64 } })?);
+        for (entries, due, lane) in &self.postpones {
+            let put_back = rawdoc! { "$set": { "due": *due, "lane": *lane, "running": 0_i64 } };
+            updates.push(own(entries, owner, put_back)?);
         }
         if self.starts.is_empty() || self.postpones.is_empty() {
             collections.update(JOURNAL, updates).await?;
@@ -357,6 +358,13 @@ fn target(kind: &str, project: i64, id: i64) -> Result<Target, Trouble> {
     Target::from_parts(kind, ProjectId(natural(project)), natural(id)).ok_or(Trouble::Unreadable("target"))
 }
 
+fn number(lane: Lane) -> i32 {
+    match lane {
+        Lane::Live => 0,
+        Lane::Reader | Lane::Backfill => 1,
+    }
+}
+
 fn document(owner: i64, entry: &Entry) -> EntryDocument {
     EntryDocument {
         id: entry.id.0,
@@ -364,10 +372,7 @@ fn document(owner: i64, entry: &Entry) -> EntryDocument {
         kind: entry.target.kind().into(),
         project: integer(entry.target.project().0),
         target: integer(entry.target.id()),
-        lane: match entry.lane {
-            Lane::Live => 0,
-            Lane::Reader | Lane::Backfill => 1,
-        },
+        lane: number(entry.lane),
         cause: entry.cause,
         due: date(entry.due),
         attempts: i64::from(entry.attempts),

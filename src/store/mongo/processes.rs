@@ -84,6 +84,7 @@ async fn beat(collections: &Collections, owner: Owner, (held, wanted): (u32, u32
             make(collections).await?;
             continue;
         };
+        let written = list.iter().find(|process| process.id == owner.id).map_or(0, |process| small(process.share));
         // Its blobs are swept after two leases, its entries are taken after one: nobody needs a process after that.
         let mut list: Vec<Process> = list
             .into_iter()
@@ -99,7 +100,7 @@ async fn beat(collections: &Collections, owner: Owner, (held, wanted): (u32, u32
             })
             .collect();
         let own = Claimant { serves: owner.kind == "serve", share: held, wanted };
-        let granted = grant(own, &others, total);
+        let granted = grant(own, written, &others, total);
         list.push(Process {
             id: owner.id,
             kind: owner.kind.into(),

@@ -60,7 +60,9 @@ fn apply(connection: &Connection, owner: Owner, mut changes: Vec<Change>) -> Res
             Change::Bridges(key, document) => facts::bridges(connection, key, &document)?,
             Change::Append(entries) => journal::append(connection, owner.id, &entries)?,
             Change::Start(entries) => journal::start(connection, owner.id, &entries)?,
-            Change::Postpone(entries, due) => journal::postpone(connection, owner.id, &entries, due)?,
+            Change::Postpone(entries, due, lane) => {
+                journal::postpone(connection, owner.id, &entries, (due, lane))?;
+            }
             Change::Finish(target, entries) => journal::finish(connection, owner.id, &target, &entries)?,
             Change::Fail { target, entries, problem, attempts } => {
                 journal::fail(connection, owner.id, (&target, &entries), &problem, attempts, &mut touched)?;
@@ -91,7 +93,7 @@ fn weight(change: &Change) -> usize {
             bytes.as_ref().map_or(0, bytes::Bytes::len)
         }
         Change::Append(entries) => entries.len().saturating_sub(1) * COMMAND_BYTES,
-        Change::Start(ids) | Change::Postpone(ids, _) | Change::Finish(_, ids) => ids.len() * 64,
+        Change::Start(ids) | Change::Postpone(ids, ..) | Change::Finish(_, ids) => ids.len() * 64,
         Change::Fail { entries, .. } => entries.len() * 64,
         Change::JobsListed(..) | Change::Gone(_) => 0,
         Change::Listed(..) | Change::Mark(_) | Change::Unmark(..) => 0,

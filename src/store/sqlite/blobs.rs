@@ -4,6 +4,9 @@
 //! found by a computed key, so that they need no index. Removing goes in steps of at most 1 MiB, so that journal entries
 //! never wait behind it.
 
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
 use bytes::Bytes;
 use deadpool_sqlite::rusqlite::{self, Connection, OptionalExtension, params};
 
@@ -33,15 +36,29 @@ const PAGES_PER_STEP: i64 = 256;
 /// Steps in which one sweep shrinks the file: 256 MiB.
 const STEPS_PER_SWEEP: u32 = 256;
 
+/// Blobs that are worked on. The writer thread takes them in and looks into it, so that neither is early or late.
+pub(super) type InHand = Arc<Mutex<HashSet<i64>>>;
+
 const REMOVE: Operation = Operation("remove_blob", "remove a blob");
 
 impl Sqlite {
     pub(in crate::store) async fn new_blob(&self) -> Result<BlobId, Error> {
         let Owner { id, .. } = self.inner.owner;
+        let in_hand = Arc::clone(&self.inner.in_hand);
         self.write(Operation("new_blob", "register a blob"), Urgency::Bulk, 0, move |connection| {
-            insert(connection, Some(id), 0)
+            let blob = insert(connection, Some(id), 0)?;
+            in_hand.lock().unwrap_or_else(PoisonError::into_inner).insert(blob.0);
+            Ok(blob)
         })
         .await
+    }
+
+    /// Leaves blobs to the sweep, unless they are published.
+    pub(in crate::store) fn let_go(&self, blobs: &[i64]) {
+        let mut in_hand = self.inner.in_hand.lock().unwrap_or_else(PoisonError::into_inner);
+        for blob in blobs {
+            in_hand.remove(blob);
+        }
     }
 
     pub(in crate::store) async fn put_chunk(&self, blob: BlobId, number: u32, bytes: Bytes) -> Result<(), Error> {
@@ -61,6 +78,7 @@ impl Sqlite {
     }
 
     pub(in crate::store) async fn drop_blob(&self, blob: BlobId) -> Result<(), Error> {
+        self.let_go(&[blob.0]);
         let loose = self
             .write(REMOVE, Urgency::Bulk, 0, move |connection| {
                 let marked = connection
@@ -88,9 +106,10 @@ impl Sqlite {
 
     pub(in crate::store) async fn sweep_blobs(&self) -> Result<u64, Error> {
         let own = self.inner.owner.id;
+        let in_hand = Arc::clone(&self.inner.in_hand);
         let doomed = self
             .write(Operation("sweep_blobs", "find loose blobs"), Urgency::Bulk, 0, move |connection| {
-                Ok(doom(connection, own)?)
+                Ok(doom(connection, own, &in_hand)?)
             })
             .await?;
         let mut removed = 0;
@@ -222,8 +241,18 @@ pub(super) fn chunk_key(blob: BlobId, number: u32) -> Result<i64, Trouble> {
 }
 
 /// Finds what can go and marks it, so that nobody can publish or extend it any more.
-fn doom(connection: &Connection, own: i64) -> rusqlite::Result<Vec<BlobId>> {
+fn doom(connection: &Connection, own: i64, in_hand: &InHand) -> rusqlite::Result<Vec<BlobId>> {
     let now = columns::now(connection)?;
+    let unpublished: Vec<i64> = connection
+        .prepare_cached("SELECT id FROM blobs WHERE owner = ?1 AND replaced_at IS NULL")?
+        .query_map([own], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    let mut let_go = connection.prepare_cached("UPDATE blobs SET replaced_at = 0 WHERE id = ?1")?;
+    for blob in unpublished {
+        if !in_hand.lock().unwrap_or_else(PoisonError::into_inner).contains(&blob) {
+            let_go.execute([blob])?;
+        }
+    }
     connection
         .prepare_cached(
             "UPDATE blobs SET replaced_at = 0 WHERE owner IS NOT NULL AND owner <> ?1 AND replaced_at IS NULL

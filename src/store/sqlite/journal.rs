@@ -15,7 +15,7 @@ use crate::domain::{ProjectId, Timestamp};
 use crate::store::change::{DEATHS, POISON};
 use crate::store::metrics::Operation;
 use crate::store::{Entry, EntryId, Error, Failure};
-use crate::work::Target;
+use crate::work::{Lane, Target};
 
 /// Entries that one call of `adopt` takes at most.
 const ADOPTED: i64 = 4000;
@@ -130,11 +130,12 @@ pub(super) fn postpone(
     connection: &Connection,
     owner: i64,
     entries: &[EntryId],
-    due: Timestamp,
+    (due, lane): (Timestamp, Lane),
 ) -> Result<(), Trouble> {
-    let mut statement =
-        connection.prepare_cached("UPDATE journal SET due = ?3, running = 0 WHERE id = ?1 AND owner = ?2")?;
-    entries.iter().try_for_each(|entry| statement.execute([entry.0, owner, due.as_millis()]).map(drop))?;
+    let mut statement = connection
+        .prepare_cached("UPDATE journal SET due = ?3, lane = ?4, running = 0 WHERE id = ?1 AND owner = ?2")?;
+    let (due, lane) = (due.as_millis(), columns::lane(lane));
+    entries.iter().try_for_each(|entry| statement.execute([entry.0, owner, due, lane]).map(drop))?;
     Ok(())
 }
 

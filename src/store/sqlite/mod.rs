@@ -61,6 +61,8 @@ struct Inner {
     writer: Mutex<Option<JoinHandle<()>>>,
     readers: Pool<readers::Manager>,
     permits: Semaphore,
+    /// Blobs that this process is working on, so that its own sweep leaves them alone.
+    in_hand: blobs::InHand,
     metrics: Metrics,
     runtime: tokio::runtime::Handle,
     serve_lock: Mutex<Option<File>>,
@@ -105,6 +107,7 @@ impl Sqlite {
             writer: Mutex::new(Some(writer)),
             readers: readers.map_err(|error| Error::new(OPERATION, Kind::Away(error.to_string())))?,
             permits: Semaphore::new(config.operations.clamp(1, Semaphore::MAX_PERMITS)),
+            in_hand: blobs::InHand::default(),
             metrics: Metrics::new(config.operations),
             runtime: tokio::runtime::Handle::current(),
             serve_lock: Mutex::new(serve_lock),

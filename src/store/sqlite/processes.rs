@@ -1,6 +1,6 @@
 //! The processes on one store: heartbeats, by the database's clock, and each one's share of the permits.
 
-use deadpool_sqlite::rusqlite::{self, Connection, params};
+use deadpool_sqlite::rusqlite::{self, Connection, OptionalExtension, params};
 
 use super::columns::{self, small};
 use super::writer::Urgency;
@@ -40,14 +40,18 @@ fn beat(connection: &Connection, owner: Owner, (held, wanted): (u32, u32), total
         .prepare_cached("DELETE FROM processes WHERE seen + 2 * lease + ?2 < ?1")?
         .execute([now, SILENCE_MILLIS])?;
     let others = connection
-        .prepare_cached("SELECT kind, share, wanted FROM processes WHERE seen + lease + ?2 >= ?1 AND id != ?3")?
+        .prepare_cached("SELECT kind, share, wanted FROM processes WHERE seen + lease + ?2 >= ?1 AND id <> ?3")?
         .query_map([now, SILENCE_MILLIS, owner.id], |row| {
             let serves = row.get::<_, String>(0)? == "serve";
             Ok(Claimant { serves, share: small(row.get(1)?), wanted: small(row.get(2)?) })
         })?
         .collect::<rusqlite::Result<Vec<_>>>()?;
+    let written: Option<i64> = connection
+        .prepare_cached("SELECT share FROM processes WHERE id = ?1")?
+        .query_row([owner.id], |row| row.get(0))
+        .optional()?;
     let own = Claimant { serves: owner.kind == "serve", share: held, wanted };
-    let granted = grant(own, &others, total);
+    let granted = grant(own, written.map_or(0, small), &others, total);
     connection
         .prepare_cached(
             "INSERT INTO processes (id, kind, share, wanted, lease, seen) VALUES (?1, ?2, ?3, ?4, ?5, ?6)

@@ -8,7 +8,7 @@ use cistern::reconcile::Extent;
 use cistern::store::Progress;
 
 use super::{done, world};
-use crate::rig::Rig;
+use crate::rig::{Engine, Rig, on_both};
 
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -74,6 +74,33 @@ async fn a_listing_that_fails_leaves_it_where_it_was() {
     }
     assert!(rig.backfill("cistern.db").await.is_clean());
     assert!(mark(progress(&rig, project).await) > mark(before));
+}
+
+async fn what_is_recorded_nowhere_leaves_it_where_it_was(engine: Engine) {
+    let mut world = world();
+    let project = world.add_project("group/app");
+    done(&mut world, project);
+    let rig = Rig::new(world).on(engine).set("schedule.scale", "0.0001");
+    assert!(rig.backfill("cistern.db").await.is_clean());
+    let before = progress(&rig, project).await;
+    rig.fake.with(|world| done(world, project));
+    // The work of the new pipeline ends, and its end cannot be written down.
+    let behind = rig.behind("cistern.db").await;
+    behind.refuse_pipelines().await;
+    let report = rig.backfill("cistern.db").await;
+    assert_eq!((report.projects_failed, report.failed), (1, 0), "{:?}", report.failures);
+    assert!(report.postponed > 0, "{:?}", report.failures);
+    assert_eq!(behind.entries().await, 0, "the test is about what the journal does not have");
+    assert_eq!(progress(&rig, project).await, before);
+    behind.accept_all().await;
+    let report = rig.pass("cistern.db", Extent::Due).await;
+    assert!(report.is_clean(), "{:?}", report.failures);
+    assert!(mark(progress(&rig, project).await) > mark(before));
+    assert_eq!(cached(&rig).await.len(), 2);
+}
+
+on_both! {
+    what_is_recorded_nowhere_leaves_it_where_it_was;
 }
 
 #[tokio::test(flavor = "multi_thread")]

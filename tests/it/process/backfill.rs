@@ -8,7 +8,7 @@ use cistern::store::Place;
 use serde_json::Value;
 
 use super::{Process, Server};
-use crate::rig::{Rig, until};
+use crate::rig::{Engine, Rig, on_both, until};
 
 /// Projects with pipelines of finished jobs.
 fn world(projects: usize, pipelines: usize, jobs: usize) -> World {
@@ -103,6 +103,27 @@ async fn sequential_means_one_call_at_a_time() {
     let ended = Process::start(&rig, "cistern.db", &["backfill", "--sequential"]).ended().await;
     assert_eq!(ended.code, Some(0), "{ended:?}");
     assert_eq!(rig.fake.max_in_flight(), 1);
+}
+
+async fn sequential_beside_a_serve_that_has_nothing_to_do_ends(engine: Engine) {
+    let rig = Rig::new(world(2, 2, 2)).on(engine);
+    let server = Server::start(&rig, "cistern.db").await;
+    server.until_swept().await;
+    let (project, job) = rig.fake.with(|world| {
+        let project = world.projects()[0];
+        let pipeline = world.add_pipeline(project, PipelineSpec::default());
+        let job = world.add_job(pipeline, JobSpec::new("unit"));
+        world.finish_job(job, "success");
+        world.archive_trace(job);
+        (project, job)
+    });
+    let ended = Process::start(&rig, "cistern.db", &["backfill", "--sequential"]).ended().await;
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    server.until_cached(&rig, JobKey { project, job }).await;
+}
+
+on_both! {
+    sequential_beside_a_serve_that_has_nothing_to_do_ends;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,9 +1,11 @@
 //! Verdicts fail for good, everything else is postponed (design, section 4.2).
 
-use cistern::demo::fake::{Endpoint, Fault, FaultKind};
+use cistern::demo::fake::{Archive, Endpoint, Fault, FaultKind, JobSpec, PipelineSpec};
+use cistern::domain::{JobId, JobKey, Piece, ProjectId, Reason};
+use cistern::work::Lane;
 
 use super::{cached, deliver, empty, job_event, log_of, settled_jobs};
-use crate::rig::{Rig, until};
+use crate::rig::{Rig, Serving, eventually, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn errors_of_the_server_postpone_until_it_recovers() {
@@ -49,6 +51,66 @@ async fn a_verdict_sets_a_job_aside_until_a_new_hint_starts_it_anew() {
     // MongoDB has the facts first and the end of the work a moment later.
     until(|| serving.queue.is_empty()).await;
     assert_eq!(serving.store.failures(None).await.expect("the failures").len(), 0);
+    serving.stop().await;
+}
+
+/// Lets a job end whose archive GitLab lists and cannot find, and tells of it.
+async fn job_whose_archive_is_lost(rig: &Rig, serving: &Serving, project: ProjectId) -> JobId {
+    let job = rig.fake.with(|world| {
+        let pipeline = world.add_pipeline(project, PipelineSpec::default());
+        let archive = Archive::zip([("out.txt", &b"small"[..])]).expect("a zip");
+        let job = world.add_job(pipeline, JobSpec::new("unit").archive(archive));
+        world.finish_job(job, "success");
+        world.archive_trace(job);
+        job
+    });
+    rig.fake.inject(Fault::new(FaultKind::NotFound).on(Endpoint::Artifacts));
+    deliver(serving, &job_event(rig, job)).await;
+    job
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_archive_that_gitlab_lists_and_never_has_fails_for_good_until_a_full_pass() {
+    let (world, project) = empty();
+    let rig = Rig::new(world).set("schedule.scale", "0.001");
+    let serving = rig.serve("cistern.db").await;
+    let job = job_whose_archive_is_lost(&rig, &serving, project).await;
+    cached(&rig, &serving, project, job).await;
+    until(|| serving.queue.is_empty()).await;
+    let failures = serving.store.failures(Some(project)).await.expect("the failures");
+    assert_eq!((failures.len(), failures[0].attempts), (1, 5), "{failures:?}");
+    assert!(failures[0].problem.contains("404"), "{}", failures[0].problem);
+    assert_eq!(rig.fake.requests().of(Endpoint::Artifacts), 5);
+    let archive = async |store: &cistern::store::Store| {
+        store.job(JobKey { project, job }).await.expect("read").expect("its row").archive.piece
+    };
+    assert_eq!(archive(&serving.store).await, Piece::Absent(Reason::Failed));
+    assert_eq!(serving.store.journal_len().await.expect("a count"), 0);
+    serving.stop().await;
+
+    rig.fake.clear_faults();
+    assert!(rig.backfill("cistern.db").await.is_clean());
+    let view = rig.view("cistern.db").await;
+    assert_eq!(archive(&view.store).await, Piece::Whole);
+    view.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_contradicts_gitlab_s_listing_leaves_the_live_lane_after_its_first_try() {
+    let (world, project) = empty();
+    let rig = Rig::new(world);
+    let serving = rig.serve("cistern.db").await;
+    let job = job_whose_archive_is_lost(&rig, &serving, project).await;
+    let lanes = async || {
+        let entries = serving.store.entries(10).await.expect("the journal");
+        entries.into_iter().filter(|entry| entry.target.id() == job.0).map(|entry| (entry.lane, entry.attempts))
+    };
+    eventually(async || lanes().await.eq([(Lane::Backfill, 1)])).await;
+    eventually(async || rig.fake.requests().of(Endpoint::Artifacts) >= 2).await;
+    eventually(async || lanes().await.eq([(Lane::Backfill, 2)])).await;
+    let waits = |lane| serving.queue.depths().0.iter().any(|depth| depth.lane == lane && depth.targets == 1);
+    until(|| waits(Lane::Backfill)).await;
+    assert!(!waits(Lane::Live));
     serving.stop().await;
 }
 

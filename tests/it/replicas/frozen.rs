@@ -10,9 +10,9 @@ use cistern::domain::ProjectId;
 use futures_util::future::join_all;
 use serde_json::Value;
 
-use super::{STORE, ended_jobs, new_pipeline, place, replicas};
-use crate::process::Server;
-use crate::rig::{Behind, Engine, Rig, eventually};
+use super::{STORE, ended_jobs, new_pipeline, place, replicas, replicas_that_only_listen};
+use crate::process::{Server, outcome};
+use crate::rig::{Behind, Engine, Rig, eventually, until};
 
 /// Returns all values that a project's watermark has until `stop`, one after the other.
 async fn watermarks(behind: &Behind, project: ProjectId, stop: &AtomicBool) -> Vec<i64> {
@@ -119,4 +119,35 @@ async fn a_sweeper_that_stands_still_while_it_lists_loses_its_lease_and_undoes_n
     // The rest of the listing is there when it goes on, so that it comes as far as it can.
     let slowly = FaultKind::Drip { piece_bytes: 40, pause: Duration::from_millis(50) };
     freeze_while_sweeping(slowly, Endpoint::Pipelines).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_that_stood_still_leaves_to_the_others_what_they_took_over() {
+    let _machine = place().await;
+    let settings = [("store.lease", "2s"), ("webhook.refresh", "10s")];
+    let (rig, project, servers) = replicas_that_only_listen(2, &settings).await;
+    let pipeline = new_pipeline(&rig, project);
+    rig.fake.with(|world| world.set_pipeline_status(pipeline, "running"));
+    rig.fake.reset_counters();
+    let event = rig.fake.pipeline_event(pipeline).expect("an event");
+    assert_eq!(outcome(&servers[0].deliver(&event).await), "accepted");
+    let asked = || rig.fake.requests().of(Endpoint::Pipeline);
+    servers[0].process.signal("STOP");
+    until(|| servers[1].process.log().contains("took over the journal entries")).await;
+    servers[0].process.signal("CONT");
+    let waiting = async |server: &Server| {
+        let lanes = server.status().await["queue"]["lanes"].take();
+        lanes.as_object().expect("lanes").values().map(|lane| lane["targets"].as_u64().expect("a count")).sum::<u64>()
+    };
+    eventually(async || waiting(&servers[1]).await == 1).await;
+    assert_eq!(asked(), 0, "the machine was too slow: it is due already");
+    until(|| asked() > 0).await;
+    eventually(async || servers[1].status().await["queue"]["journal"] == 0).await;
+    for server in &servers {
+        eventually(async || waiting(server).await == 0 && server.status().await["gitlab"]["in_flight"] == 0).await;
+    }
+    assert_eq!(asked(), 1, "both fetched it");
+    // It goes on as before.
+    assert_eq!(outcome(&servers[0].deliver(&event).await), "accepted");
+    until(|| asked() == 2).await;
 }

@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 use futures_util::{StreamExt, stream};
 use tokio::time::Instant;
 
-use super::{BURST, STORE, place, replicas, until_all_cached};
+use super::{BURST, STORE, ended_jobs, new_pipeline, place, replicas, replicas_that_only_listen, until_all_cached};
 use crate::process::Process;
 use crate::rig::{Engine, Rig, eventually, eventually_by, until};
 
@@ -87,4 +87,22 @@ async fn the_one_that_sweeps_gets_nearly_all_permits_while_the_others_are_idle()
     .await;
     let seen = rig.fake.max_in_flight();
     assert!((16..=20).contains(&seen), "{seen} calls were in flight at once");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_replicas_that_share_one_permit_both_get_their_events_cached() {
+    let _machine = place().await;
+    let (rig, project, servers) = replicas_that_only_listen(2, &[("limits.api_calls", "1")]).await;
+    let pipeline = new_pipeline(&rig, project);
+    for _ in 0..2 {
+        for server in &servers {
+            let jobs = ended_jobs(&rig, pipeline, 5);
+            for job in &jobs {
+                let event = rig.fake.job_event(job.job).expect("an event");
+                assert_eq!(server.deliver(&event).await.status, 202);
+            }
+            until_all_cached(&rig, server, &jobs, Instant::now() + BURST).await;
+        }
+    }
+    assert_eq!(rig.fake.max_in_flight(), 1);
 }

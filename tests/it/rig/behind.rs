@@ -288,6 +288,42 @@ impl Behind {
         kept
     }
 
+    /// Has the database refuse to publish archives, as a full disk does.
+    pub(crate) async fn refuse_archives(&self) {
+        let when = "BEFORE UPDATE ON jobs WHEN new.archive_piece = 'whole'";
+        self.refuse(when, "jobs", doc! { "archive.piece": { "$ne": "whole" } }).await;
+    }
+
+    /// Has the database refuse every pipeline.
+    pub(crate) async fn refuse_pipelines(&self) {
+        self.refuse("BEFORE INSERT ON pipelines", "pipelines", doc! { "_id": { "$lt": 0 } }).await;
+    }
+
+    async fn refuse(&self, when: &str, name: &str, valid: Document) {
+        match self {
+            Self::File(_) => {
+                self.sql(&format!("CREATE TRIGGER refused_{name} {when} BEGIN SELECT RAISE(ABORT, 'refused'); END"));
+            }
+            Self::Database(database) => {
+                database.run_command(doc! { "collMod": name, "validator": valid }).await.expect("refused");
+            }
+        }
+    }
+
+    /// Ends what [`Self::refuse_archives`] or [`Self::refuse_pipelines`] began.
+    pub(crate) async fn accept_all(&self) {
+        match self {
+            Self::File(_) => {
+                self.sql("DROP TRIGGER IF EXISTS refused_jobs; DROP TRIGGER IF EXISTS refused_pipelines");
+            }
+            Self::Database(database) => {
+                for name in ["jobs", "pipelines"] {
+                    database.run_command(doc! { "collMod": name, "validator": {} }).await.expect("accepted");
+                }
+            }
+        }
+    }
+
     /// Runs SQL on a file.
     pub(crate) fn sql(&self, sql: &str) {
         self.connect().execute_batch(sql).expect(sql);

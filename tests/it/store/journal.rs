@@ -11,11 +11,12 @@ async fn the_journal_keeps_working_order_and_forgets_what_is_done(engine: Engine
     assert_eq!(entries, [early.clone(), late.clone(), backfill.clone()]);
     assert_eq!(rig.store.entries(1).await.expect("read"), std::slice::from_ref(&early));
 
-    let changes = vec![Change::Start(vec![early.id, late.id]), Change::Postpone(vec![early.id], at(30))];
+    let changes =
+        vec![Change::Start(vec![early.id, late.id]), Change::Postpone(vec![early.id], at(30), Lane::Backfill)];
     rig.store.apply(changes).await.expect("stored");
     rig.store.apply(vec![Change::Finish(late.target, vec![late.id])]).await.expect("stored");
-    let postponed = Entry { due: at(30), attempts: 1, ..early };
-    assert_eq!(rig.store.entries(10).await.expect("read"), [postponed, backfill]);
+    let postponed = Entry { due: at(30), attempts: 1, lane: Lane::Backfill, ..early };
+    assert_eq!(rig.store.entries(10).await.expect("read"), [backfill, postponed], "it is in the backfill lane now");
     assert_eq!(rig.store.journal_len().await.expect("read"), 2);
 }
 
