@@ -18,6 +18,13 @@ const HEARTBEAT: Duration = Duration::from_secs(1);
 /// Between two sweeps of blobs that nothing points to.
 const BLOB_SWEEP: Duration = Duration::from_secs(60);
 
+/// When this process's store lease was last renewed, and since when, after a silence, it waits for others to be heard.
+#[derive(Debug, Default)]
+pub(super) struct Heart {
+    pub(super) renewed: Option<Instant>,
+    resumed: Option<Instant>,
+}
+
 /// What a process does beside its heartbeat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
@@ -104,7 +111,7 @@ impl Queue {
         let mut heart = inner.heart.lock().unwrap_or_else(PoisonError::into_inner);
         if heart.renewed.is_some_and(|at| at.elapsed() >= inner.config.lease) {
             tracing::info!("this process was silent for longer than store.lease: looking which entries it still has");
-            heart.resumed = Some(asked);
+            heart.resumed.get_or_insert(asked);
             self.state().disown();
             inner.spilled.unknown();
             inner.space.notify_waiters();
@@ -116,8 +123,10 @@ impl Queue {
     /// Whether who is silent has had the time to be heard: after an outage of the store everyone was, and nobody died of it.
     fn is_settled(&self) -> bool {
         let inner = &self.inner;
-        let heart = inner.heart.lock().unwrap_or_else(PoisonError::into_inner);
-        heart.resumed.is_none_or(|at| at.elapsed() >= inner.config.lease)
+        let mut heart = inner.heart.lock().unwrap_or_else(PoisonError::into_inner);
+        // Once it is over, even if this process was silent again meanwhile: the work of the dead does not wait for ever.
+        heart.resumed.take_if(|at| at.elapsed() >= inner.config.lease);
+        heart.resumed.is_none()
     }
 
     /// Writes the marks that hints left while the store was away.

@@ -20,11 +20,12 @@ mod tests;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::{Notify, oneshot};
 
 pub use lease::{Attempt, Lease, Part};
+use maintenance::Heart;
 pub use maintenance::{Role, Share};
 use state::{Claim, State};
 
@@ -120,13 +121,6 @@ struct Inner {
     /// When the first of this process's entries that may be in the journal only is due.
     spilled: Spilled,
     heart: Mutex<Heart>,
-}
-
-/// When this process's store lease was last renewed, and when for the first time again after others may have held it for dead.
-#[derive(Debug, Default)]
-struct Heart {
-    renewed: Option<Instant>,
-    resumed: Option<Instant>,
 }
 
 impl Queue {

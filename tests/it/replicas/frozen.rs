@@ -133,7 +133,7 @@ async fn a_replica_that_stood_still_leaves_to_the_others_what_they_took_over() {
     assert_eq!(outcome(&servers[0].deliver(&event).await), "accepted");
     let asked = || rig.fake.requests().of(Endpoint::Pipeline);
     servers[0].process.signal("STOP");
-    until(|| servers[1].process.log().contains("took over the journal entries")).await;
+    until(|| servers[1].process.log().contains("took over what processes that ended")).await;
     servers[0].process.signal("CONT");
     let waiting = async |server: &Server| {
         let lanes = server.status().await["queue"]["lanes"].take();
