@@ -1,5 +1,6 @@
 //! `serve`: two listeners, the reconciler, and the order in which everything stops (design, section 4.8).
 
+use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -45,11 +46,20 @@ pub struct Listeners {
 impl Listeners {
     /// Binds what the configuration names.
     pub fn bind(config: &Config) -> std::io::Result<Self> {
-        let bind = |address: SocketAddr| {
-            TcpListener::bind(address)
-                .map_err(|error| std::io::Error::new(error.kind(), format!("could not listen on {address}: {error}")))
+        let bind = |key: &str, address: SocketAddr| {
+            TcpListener::bind(address).map_err(|error| {
+                let advice = match error.kind() {
+                    ErrorKind::AddrInUse => "another program has this port: end it, or choose another one",
+                    ErrorKind::PermissionDenied => "ports below 1024 are root's: choose another one",
+                    _ => "choose an address of this machine",
+                };
+                io::Error::new(error.kind(), format!("could not listen on {address} ({key}): {error}; {advice}"))
+            })
         };
-        Ok(Self { main: bind(config.server.listen)?, admin: bind(config.server.admin_listen)? })
+        Ok(Self {
+            main: bind("server.listen", config.server.listen)?,
+            admin: bind("server.admin_listen", config.server.admin_listen)?,
+        })
     }
 }
 

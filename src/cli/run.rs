@@ -21,6 +21,14 @@ use crate::{demo, gitlab};
 
 /// Runs a verb to its end. Answers go to stdout, everything else to stderr.
 pub async fn run(cli: Cli, around: &Surroundings) -> Exit {
+    match verb(cli, around).await {
+        // Whoever reads the answer later has none.
+        Exit::Done | Exit::Incomplete if progress::is_unsaid() => Exit::CouldNotRun,
+        exit => exit,
+    }
+}
+
+async fn verb(cli: Cli, around: &Surroundings) -> Exit {
     // These are the same whatever is configured.
     if cli.verb == Verb::Openapi {
         say(&openapi::text());

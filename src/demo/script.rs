@@ -73,7 +73,12 @@ struct Staged {
 /// Shows everything up to the summary.
 async fn stage(options: &Options, progress: &Progress, scratch: &Scratch) -> Result<Staged, Trouble> {
     let fake = start(options, options.projects, options.pipelines)?;
-    tell(format_args!("A made-up GitLab listens on {} and takes {:?} for each call.", fake.url(), options.latency));
+    tell(format_args!(
+        "A made-up GitLab listens on {} and takes {:?} for each call; its token is {}.",
+        fake.url(),
+        options.latency,
+        fake.token()
+    ));
     tell(format_args!(
         "Backfill of {} projects × {} pipelines × {} jobs:\n",
         options.projects, options.pipelines, options.jobs

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use indicatif::{DecimalBytes, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
-pub use speak::{say, tell};
+pub use speak::{is_unsaid, say, tell};
 pub use summary::Summary;
 
 use crate::ingest::{Observer, Unit, UnitOutcome};

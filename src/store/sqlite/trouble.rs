@@ -37,6 +37,9 @@ impl Trouble {
                 Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
                     Kind::Unusable("the store file is damaged: stop, move it away and start again".to_owned())
                 }
+                _ if is_unreadable(error) => Kind::Unusable(format!(
+                    "a stored value is not readable ({error}): the file is damaged or was changed by another program"
+                )),
                 _ => Kind::Away(self.reason()),
             },
             _ => Kind::Away(self.reason()),
@@ -56,9 +59,22 @@ impl Trouble {
     /// Returns whether it says something about the store and not only about this one operation.
     pub(super) fn means_down(&self) -> bool {
         match self {
-            Self::Sql(error) => error.sqlite_error_code() != Some(ErrorCode::ConstraintViolation),
-            Self::Unreadable(_) | Self::Abandoned(_) => true,
-            Self::FenceLost | Self::NoSuchRow(_) | Self::Panicked => false,
+            Self::Sql(error) => {
+                error.sqlite_error_code() != Some(ErrorCode::ConstraintViolation) && !is_unreadable(error)
+            }
+            Self::Abandoned(_) => true,
+            Self::Unreadable(_) | Self::FenceLost | Self::NoSuchRow(_) | Self::Panicked => false,
         }
     }
+}
+
+/// Returns whether a value was there and not what a version of Cistern writes.
+fn is_unreadable(error: &rusqlite::Error) -> bool {
+    matches!(
+        error,
+        rusqlite::Error::FromSqlConversionFailure(..)
+            | rusqlite::Error::IntegralValueOutOfRange(..)
+            | rusqlite::Error::InvalidColumnType(..)
+            | rusqlite::Error::Utf8Error(..)
+    )
 }

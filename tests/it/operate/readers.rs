@@ -1,5 +1,5 @@
 //! Readers of a cache that reads through: their misses bring back neither what is forgotten nor what is pruned, and show no
-//! secret.
+//! secret; and what is damaged is no other reader's trouble.
 
 use std::time::Duration;
 
@@ -161,7 +161,22 @@ async fn a_running_log_is_masked_and_so_are_its_parts_and_trigger_jobs(engine: E
     assert!(found.iter().all(|(_, bytes)| !bytes.windows(12).any(|window| window == b"cAnArYtOkEn0")));
 }
 
+async fn one_damaged_job_is_told_as_damage_and_is_nobody_else_s_trouble(engine: Engine) {
+    let mut world = World::new();
+    let (project, _, jobs) = finished(&mut world, "group/app", 1);
+    let (kept, ..) = finished(&mut world, "group/kept", 1);
+    let rig = Rig::new(world).on(engine);
+    let server = Server::start(&rig, STORE).await;
+    server.until_cached(&rig, key(project, jobs[0])).await;
+    rig.behind(STORE).await.garble_name(jobs[0]).await;
+    let damaged = reason(server.address(), &format!("/api/v4/projects/{project}/jobs/{}", jobs[0]));
+    assert_eq!(damaged.0, 500);
+    assert_eq!(reason(server.address(), &format!("/api/v4/projects/{kept}/pipelines")).0, 200);
+    assert!(server.metrics().await.contains("cistern_store_up 1"));
+}
+
 on_both! {
+    one_damaged_job_is_told_as_damage_and_is_nobody_else_s_trouble;
     what_is_forgotten_is_not_read_through;
     what_is_pruned_is_not_read_through;
     a_running_log_is_masked_and_so_are_its_parts_and_trigger_jobs;

@@ -31,6 +31,28 @@ fn start(rig: &Rig, arguments: &[&str]) -> Child {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_cannot_be_written_is_none() {
+    let mut world = World::new();
+    world.add_project("group/app");
+    let rig = Rig::new(world);
+    assert!(rig.backfill(STORE).await.is_clean());
+    for arguments in [&["verify", "--output", "json"][..], &["stats"], &["openapi"], &["work", "list"]] {
+        let settings = rig.values(STORE).into_iter().map(|(key, value)| (keys::variable(&key), value));
+        let ended = Command::new("sh")
+            .args(["-c", r#"exec "$0" "$@" >/dev/full"#, env!("CARGO_BIN_EXE_cistern")])
+            .args(arguments)
+            .env_clear()
+            .envs(settings)
+            .current_dir(rig.directory.path())
+            .output()
+            .expect("a process");
+        let said = String::from_utf8_lossy(&ended.stderr);
+        assert_eq!(ended.status.code(), Some(3), "{arguments:?}: {said}");
+        assert!(said.contains("could not write the answer"), "{arguments:?}: {said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_backfill_whose_output_nobody_reads_caches_everything_and_ends_well() {
     let mut world = World::new();
     let project = world.add_project("group/app");

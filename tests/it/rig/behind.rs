@@ -58,6 +58,12 @@ impl Behind {
         self.change(&sql, ("pipelines", pipeline.0), lost).await;
     }
 
+    /// Makes a job's name something that no version writes.
+    pub(crate) async fn garble_name(&self, job: JobId) {
+        let sql = format!("UPDATE jobs SET name = CAST(x'ff' AS TEXT) WHERE id = {job}");
+        self.change(&sql, ("jobs", job.0), doc! { "name": 7 }).await;
+    }
+
     /// Removes a job.
     pub(crate) async fn remove_job(&self, job: JobId) {
         self.remove("jobs", job.0).await;
