@@ -24,10 +24,13 @@ async fn fifty_readers_of_a_path_that_is_not_cached_cost_one_call() {
     let new = rig.fake.with(|world| world.add_project("group/new"));
     let (pipeline, _) = add_job(&rig, new, job_with_log("log\n"), "success");
     rig.fake.reset_counters();
-    for answer in get_at_once(serving.address(), "/api/v4/projects/Group%2Fnew", 50).await {
+    let answers = get_at_once(serving.address(), "/api/v4/projects/Group%2Fnew", 50).await;
+    for answer in &answers {
         assert_eq!((answer.status, answer.json()["id"].as_u64()), (200, Some(new.0)));
-        assert_eq!(answer.source(), "miss");
+        // Who comes when it is there already is lucky.
+        assert!(matches!(answer.source(), "miss" | "hit"), "{}", answer.head);
     }
+    assert!(answers.iter().any(|answer| answer.source() == "miss"));
     assert_eq!(get(serving.address(), "/api/v4/projects/group%2Fnew").await.source(), "hit");
     assert_eq!(rig.fake.requests().total, 1);
     let list = get(serving.address(), "/api/v4/projects/group%2Fnew/pipelines").await;

@@ -71,7 +71,8 @@ async fn of_many_projects_the_newest_are_looked_at_and_nobody_says_that_these_ar
     assert_eq!((newest.header("x-total"), rig.fake.requests().total), ("112", 1));
     serving.stop().await;
     // A pass lists them all.
-    let serving = rig.set("api.max_age", "1h").serve(STORE).await;
+    let rig = rig.set("api.max_age", "1h");
+    let serving = rig.serve(STORE).await;
     let listed = get(serving.address(), ALL).await;
     assert_eq!((listed.source(), complete(&listed), listed.header("x-total")), ("hit", "true", "112"));
     serving.stop().await;
