@@ -15,7 +15,9 @@ async fn deliveries_that_met_nobody_are_found_and_sent_again_once() {
     let (none, code) = hooks(&rig, &["failed"]).await;
     assert_eq!((none, code), (json!([]), 0));
     let address = server.address();
-    drop(server);
+    // In order: the share of the calls of one that was killed returns after a minute and a half only.
+    server.process.signal("TERM");
+    assert_eq!(server.process.ended().await.code, Some(143));
     for _ in 0..3 {
         rig.fake.fire(job).await;
         rig.fake.with(|world| world.set_hook_failures(hook, 0));
