@@ -56,7 +56,7 @@ pub(super) enum Fate {
     Late,
 }
 
-/// What GitLab last served of a job that it deleted.
+/// What GitLab last served of a job that it deleted, before it was erased if it was.
 #[derive(Debug)]
 pub(super) struct Last {
     pub(super) log: Vec<u8>,
@@ -69,7 +69,8 @@ pub(super) struct History {
     projects: Vec<ProjectId>,
     jobs: Vec<JobId>,
     retried: BTreeSet<JobId>,
-    erased: BTreeSet<JobId>,
+    /// Erased jobs, and the log that each had before.
+    erased: BTreeMap<JobId, Vec<u8>>,
     late: Vec<Delivery>,
     pub(super) deleted: BTreeMap<JobId, Last>,
     moves: u32,
@@ -199,7 +200,9 @@ impl History {
             Verb::NewChild => (None, Some(world.add_child_pipeline(pipeline, "child", PipelineSpec::default()))),
             Verb::DeletePipeline => {
                 for job in world.jobs_of(pipeline) {
-                    let log = world.trace(job).map(Vec::from).unwrap_or_default();
+                    // Where nobody learned of an erasure before the pipeline was deleted, nobody ever will.
+                    let erased = self.erased.get(&job).cloned();
+                    let log = erased.or_else(|| world.trace(job).map(Vec::from)).unwrap_or_default();
                     self.deleted.insert(job, Last { log, archive: world.archive(job).map(Vec::from) });
                 }
                 self.jobs.retain(|job| !self.deleted.contains_key(job));
@@ -225,7 +228,7 @@ impl History {
             Verb::Play => matches!(status, "manual" | "skipped"),
             Verb::Retry => ended && !self.retried.contains(&job),
             Verb::WriteLog => status == "running",
-            Verb::Archive | Verb::Erase | Verb::Expire => ended && !self.erased.contains(&job),
+            Verb::Archive | Verb::Erase | Verb::Expire => ended && !self.erased.contains_key(&job),
             _ => false,
         }
     }
@@ -242,7 +245,7 @@ impl History {
             Verb::Archive => world.archive_trace(job),
             Verb::Expire => world.expire_artifacts(job),
             Verb::Erase => {
-                self.erased.insert(job);
+                self.erased.insert(job, world.trace(job).map(Vec::from).unwrap_or_default());
                 world.erase_job(job);
             }
             Verb::Retry => {
