@@ -1,6 +1,7 @@
 //! Lists of what one reader sees.
 
 use std::collections::HashMap;
+use std::time::{Duration, Instant};
 
 use futures_util::future::try_join_all;
 use serde::Deserialize;
@@ -14,6 +15,9 @@ use crate::api::simple;
 use crate::domain::{Document, PipelineSource, ProjectFacts, ProjectId, Timestamp};
 use crate::store::{JobFilter, ListOf, Listing, Page, PipelineFilter, PipelineRow, ProjectJobFilter, Slice};
 use crate::work::{Cause, Target};
+
+/// How long projects are asked about for one list once GitLab does not tell of one: nobody waits for each of them in turn.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Projects that are looked at together to find those that a reader may see.
 const CHECKS: usize = 10;
@@ -117,7 +121,11 @@ impl View {
         }
         // The first one alone: it says whether the reader's token is one.
         let mut step = 1;
+        let began = Instant::now();
         while (seen.len() as u64) < wanted {
+            if unknown.is_some() && began.elapsed() >= PATIENCE {
+                break;
+            }
             let asked: Vec<ProjectId> = left.by_ref().take(step).collect();
             if asked.is_empty() {
                 break;
