@@ -121,7 +121,6 @@ impl Engine {
             pipelines: parallel.pipelines,
             jobs: parallel.jobs,
             tries,
-            lease: config.store.lease,
             schedule: config.schedule.clone(),
         };
         let policy = reconcile::Projects { selected: Arc::clone(&selection), named, masking };
@@ -219,7 +218,6 @@ pub fn retention(config: &Config) -> retention::Config {
         shortest: rules.shortest(),
         size: rules.size,
         ages: Arc::new(move |id, path: &str| rules.ages(id, path)),
-        lease: config.store.lease,
     }
 }
 

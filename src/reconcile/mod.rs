@@ -67,8 +67,6 @@ pub struct Config {
     pub jobs: usize,
     /// How often one question is asked before its project is given up for this pass.
     pub tries: u32,
-    /// How long the store lease lasts without a renewal.
-    pub lease: Duration,
     /// Waiting times after failures.
     pub schedule: Schedule,
 }
@@ -93,15 +91,12 @@ pub enum PassError {
     /// GitLab did not answer the question it needs to go on.
     #[error(transparent)]
     Gitlab(#[from] gitlab::Error),
-    /// The store did not answer, or another process took the lease over.
+    /// The store did not answer, or another process may have the sweeping lease, because it was not renewed in time.
     #[error(transparent)]
     Store(#[from] store::Error),
     /// Another process sweeps.
     #[error("another process is sweeping and did not end in time")]
     LeaseTaken,
-    /// Another process took the sweeping lease over, because it was not renewed in time.
-    #[error("another process took the sweep over")]
-    LeaseLost,
     /// What it planned was not cached and is not in the journal either.
     #[error("{0} of its items were interrupted before they were recorded; the next pass plans them again")]
     Unrecorded(u64),

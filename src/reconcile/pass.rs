@@ -70,7 +70,7 @@ impl Reconciler {
         let lease = self.take_lease(wait).await?;
         let result = tokio::select! {
             result = self.pass_under(extent, only, &lease) => result,
-            lost = self.keep_lease(&lease) => Err(lost),
+            lost = self.store.keep_lease(&lease) => Err(lost.into()),
         };
         let completed = result.is_ok() && matches!(only, Only::All);
         if let Err(error) = self.store.release_lease(&lease, completed).await {
@@ -235,20 +235,6 @@ impl Reconciler {
                 told = true;
             }
             tokio::time::sleep(left.min(Duration::from_secs(1))).await;
-        }
-    }
-
-    /// Renews the lease for as long as it can; returns why it no longer can.
-    pub(super) async fn keep_lease(&self, lease: &Lease) -> PassError {
-        let mut renewed = Instant::now();
-        loop {
-            tokio::time::sleep(self.config.lease / 3).await;
-            match self.store.renew_lease(lease).await {
-                Ok(true) => renewed = Instant::now(),
-                Ok(false) => return PassError::LeaseLost,
-                Err(error) if renewed.elapsed() >= self.config.lease => return error.into(),
-                Err(_) => {}
-            }
         }
     }
 }

@@ -40,8 +40,6 @@ pub struct Config {
     pub shortest: Ages,
     /// How many bytes logs, archives and reports may take as they are stored, together.
     pub size: Option<u64>,
-    /// How long the store lease lasts without a renewal.
-    pub lease: Duration,
 }
 
 /// Why nothing was pruned, or not all.
@@ -131,17 +129,9 @@ impl Retention {
             return Ok(self.work(true).await?);
         }
         let Some(lease) = self.store.take_lease(LEASE).await? else { return Err(PruneError::LeaseTaken) };
-        let kept = async {
-            loop {
-                tokio::time::sleep(self.config.lease / 3).await;
-                if !self.store.renew_lease(&lease).await.unwrap_or(true) {
-                    return;
-                }
-            }
-        };
         let worked = tokio::select! {
             worked = self.work(false) => worked.map_err(PruneError::from),
-            () = kept => Err(PruneError::LeaseTaken),
+            lost = self.store.keep_lease(&lease) => Err(lost.into()),
         };
         if let Err(error) = self.store.release_lease(&lease, worked.is_ok()).await {
             tracing::debug!(%error, "could not give the lease of pruning back; it will expire");

@@ -14,6 +14,7 @@ mod error;
 mod forgetting;
 mod keeping;
 mod kept;
+mod lease;
 mod metrics;
 mod mongo;
 mod rows;
@@ -37,10 +38,11 @@ pub use kept::{
     BlobKind, Documents, Forgotten, KeptBlob, Owner as WorkOwner, PipelineAge, Removed, Room, StoredChunk, Usage,
     Waiting, WorkFilter,
 };
+pub use lease::{Fence, Lease};
 pub use mongo::Mongo;
 pub use rows::{
-    COUNTED, Failure, Fence, Gap, JobFilter, JobRow, JobTally, Lease, ListOf, Listing, Page, PipelineFilter,
-    PipelineOrder, PipelineRow, PipelineScope, PipelineState, PipelineTally, Progress, ProjectJobFilter, Slice, Span,
+    COUNTED, Failure, Gap, JobFilter, JobRow, JobTally, ListOf, Listing, Page, PipelineFilter, PipelineOrder,
+    PipelineRow, PipelineScope, PipelineState, PipelineTally, Progress, ProjectJobFilter, Slice, Span,
 };
 pub use share::{Claimant, Grant, grant};
 pub use sqlite::Sqlite;
@@ -112,12 +114,13 @@ pub struct Space {
 struct Owner {
     id: i64,
     kind: &'static str,
+    lease: Duration,
     lease_millis: i64,
 }
 
 impl Owner {
     fn new(config: &Config) -> Self {
         let lease_millis = i64::try_from(config.lease.as_millis()).unwrap_or(i64::MAX >> 1);
-        Self { id: fastrand::i64(1..), kind: config.kind, lease_millis }
+        Self { id: fastrand::i64(1..), kind: config.kind, lease: config.lease, lease_millis }
     }
 }

@@ -318,16 +318,3 @@ impl Listing {
         *self == Self::whole(self.as_of)
     }
 }
-
-/// Proof of holding a lease: grows each time the lease is taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Fence(pub i64);
-
-/// A lease that this process holds until it is released or not renewed in time.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Lease {
-    /// Its name, for example `reconcile`.
-    pub name: &'static str,
-    /// Its fence.
-    pub fence: Fence,
-}

@@ -141,6 +141,11 @@ impl FakeGitlab {
         self.shared.counters.requests()
     }
 
+    /// Returns how many requests are under way, storage included.
+    pub fn in_flight(&self) -> u64 {
+        self.shared.counters.in_flight()
+    }
+
     /// Returns the highest number of simultaneous requests, storage included, since the start or the last reset.
     pub fn max_in_flight(&self) -> u64 {
         self.shared.counters.max_in_flight()

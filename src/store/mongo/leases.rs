@@ -8,6 +8,7 @@ use mongodb::bson::{DateTime, Document, doc};
 use mongodb::error::{TRANSIENT_TRANSACTION_ERROR, UNKNOWN_TRANSACTION_COMMIT_RESULT};
 use mongodb::options::ReturnDocument;
 use serde::Deserialize;
+use tokio::time::Instant;
 
 use super::Mongo;
 use super::calls::Urgency;
@@ -48,6 +49,7 @@ impl ProgressDocument {
 impl Mongo {
     pub(in crate::store) async fn take_lease(&self, name: &'static str) -> Result<Option<Lease>, Error> {
         let owner = self.inner.owner;
+        let asked = Instant::now();
         self.run(Operation("take_lease", "take a lease"), Urgency::Urgent, |collections| async move {
             let leases = collections.of::<Document>(LEASES);
             let free = doc! { "_id": name, "$expr": { "$lte": ["$expires", "$$NOW"] } };
@@ -67,7 +69,7 @@ impl Mongo {
             }
             let fence =
                 lease.map(|lease| lease.get_i64("fence").map_err(|_| Trouble::Unreadable("lease"))).transpose()?;
-            Ok(fence.map(|fence| Lease { name, fence: Fence(fence) }))
+            Ok(fence.map(|fence| Lease { name, fence: Fence(fence), asked, length: owner.lease }))
         })
         .await
     }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use deadpool_sqlite::rusqlite::{Connection, OptionalExtension, params};
+use tokio::time::Instant;
 
 use super::columns;
 use super::trouble::Trouble;
@@ -13,7 +14,8 @@ use crate::store::{Error, Fence, Lease};
 
 impl Sqlite {
     pub(in crate::store) async fn take_lease(&self, name: &'static str) -> Result<Option<Lease>, Error> {
-        let Owner { id, lease_millis, .. } = self.inner.owner;
+        let Owner { id, lease: length, lease_millis, .. } = self.inner.owner;
+        let asked = Instant::now();
         self.write(Operation("take_lease", "take a lease"), Urgency::Urgent, 0, move |connection| {
             let now = columns::now(connection)?;
             let fence = connection
@@ -24,14 +26,14 @@ impl Sqlite {
                 )?
                 .query_row(params![name, id, now.saturating_add(lease_millis), now], |row| row.get(0))
                 .optional()?;
-            Ok(fence.map(|fence| Lease { name, fence: Fence(fence) }))
+            Ok(fence.map(|fence| Lease { name, fence: Fence(fence), asked, length }))
         })
         .await
     }
 
     pub(in crate::store) async fn renew_lease(&self, lease: &Lease) -> Result<bool, Error> {
         let Owner { id, lease_millis, .. } = self.inner.owner;
-        let Lease { name, fence } = lease.clone();
+        let Lease { name, fence, .. } = *lease;
         self.write(Operation("renew_lease", "renew a lease"), Urgency::Urgent, 0, move |connection| {
             let expires = columns::now(connection)?.saturating_add(lease_millis);
             let renewed = connection
@@ -44,7 +46,7 @@ impl Sqlite {
 
     pub(in crate::store) async fn release_lease(&self, lease: &Lease, completed: bool) -> Result<(), Error> {
         let Owner { id, .. } = self.inner.owner;
-        let Lease { name, fence } = lease.clone();
+        let Lease { name, fence, .. } = *lease;
         self.write(Operation("release_lease", "give a lease back"), Urgency::Urgent, 0, move |connection| {
             let completed = if completed { Some(columns::now(connection)?) } else { None };
             // The row stays, so that the next fence is higher.

