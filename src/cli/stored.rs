@@ -16,6 +16,8 @@ use crate::store::{Error, Place, Slice, Store};
 /// Projects read at a time.
 const PROJECTS: u64 = 500;
 
+const HOW_TO_HAVE_ONE: &str = "name the store with --store-url; `cistern serve` or `cistern backfill` makes one";
+
 /// Why such a verb ends early.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Trouble {
@@ -37,20 +39,24 @@ pub(super) enum Trouble {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum NotOpened {
     /// There is no such file.
-    #[error("{} does not exist: name the store with --store-url; `cistern serve` or `cistern backfill` makes one", .0.display())]
+    #[error("{} does not exist: {}", .0.display(), HOW_TO_HAVE_ONE)]
     Missing(PathBuf),
+    /// The database has none.
+    #[error("the database of store.url holds no store: {HOW_TO_HAVE_ONE}")]
+    Empty,
     /// There is one, but it cannot be used.
     #[error(transparent)]
     Store(#[from] Error),
 }
 
-/// Opens the store for a verb that is about what is stored, in a process that calls itself `kind`. A file that does not exist is
-/// not made by looking for it: an empty answer out of a wrong directory would pass for a true one.
+/// Opens the store for a verb that is about what is stored, in a process that calls itself `kind`. One that does not exist is
+/// not made by looking for it: an empty answer out of a wrong place would pass for a true one.
 pub(super) async fn open(config: &Config, kind: &'static str) -> Result<Store, NotOpened> {
-    if let Place::Sqlite(path) = &config.store.place
-        && !path.exists()
-    {
-        return Err(NotOpened::Missing(std::path::absolute(path).unwrap_or_else(|_| path.clone())));
+    if !Store::exists(&config.store.place).await? {
+        return Err(match &config.store.place {
+            Place::Sqlite(path) => NotOpened::Missing(std::path::absolute(path).unwrap_or_else(|_| path.clone())),
+            Place::Mongo(_) => NotOpened::Empty,
+        });
     }
     Ok(Store::open(config.store_for(kind)).await?)
 }

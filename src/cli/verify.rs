@@ -14,7 +14,7 @@ use super::signals::unless_interrupted;
 use super::stored::resolve;
 use crate::app::Engine;
 use crate::config::Config;
-use crate::progress::{self, Progress};
+use crate::progress::{self, Progress, tell};
 use crate::reconcile::{Deep, PassError, Reconciler, Sample};
 use crate::store::{Gap, Store};
 
@@ -58,7 +58,10 @@ pub(super) async fn run(mut config: Config, args: Verify) -> Exit {
             named.judge(if verified.is_clean() { Exit::Done } else { Exit::Incomplete })
         }
         Ok(Err(error)) => could_not_pass(&config, &error),
-        Err(exit) => exit,
+        Err(exit) => {
+            tell("cistern: interrupted before everything was compared; nothing was changed");
+            exit
+        }
     }
 }
 
@@ -110,7 +113,8 @@ impl Verified {
                 let (project, job) = job;
                 let _ = writeln!(
                     text,
-                    "to fetch one again: cistern forget --project {project} --job {job}, then the same with --undo"
+                    "to fetch one again: cistern forget --project {project} --job {job}, then the same with --undo; its other \
+                     files go, too, and what GitLab no longer has does not come back"
                 );
             }
         }

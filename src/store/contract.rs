@@ -64,6 +64,14 @@ impl Store {
         }
     }
 
+    /// Returns whether there is a store at a place, without making one.
+    pub async fn exists(place: &Place) -> Result<bool, Error> {
+        match place {
+            Place::Sqlite(path) => Ok(path.exists()),
+            Place::Mongo(url) => mongo::is_store(url).await,
+        }
+    }
+
     /// Leaves a blob of this process to the sweep, unless something points to it by then: whoever streamed it works on it no
     /// longer. Whether it was published need not be known.
     pub fn let_go(&self, blob: BlobId) {

@@ -71,7 +71,7 @@ async fn find(store: &Store, place: &Where, what: &str) -> Result<JobRow, Proble
         Some(ProjectRef::Id(id)) => in_project(*id).await?,
         Some(ProjectRef::Path(path)) => match store.project_by_path(path.clone()).await? {
             Some((id, _)) => in_project(id).await?,
-            None => None,
+            None => return Err(Problem::NoProject(ProjectRef::Path(path.clone()))),
         },
         None => {
             let (mut offset, mut found) = (0, None);

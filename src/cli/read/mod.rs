@@ -14,7 +14,7 @@ pub use args::{Ansi, ArtifactsArgs, LogArgs, Where};
 use super::Exit;
 use super::signals::unless_interrupted;
 use super::stored::NotOpened;
-use crate::config::Config;
+use crate::config::{Config, ProjectRef};
 use crate::domain::JobId;
 use crate::progress::tell;
 use crate::{parts, store};
@@ -26,6 +26,8 @@ enum Problem {
     Usage(String),
     #[error("job {0} is not cached here: ask with the store.url of a Cistern that caches its project, or with --url")]
     NoJob(JobId),
+    #[error("no project {0} is cached here: name it by its id, or see `cistern stats` for those that are")]
+    NoProject(ProjectRef),
     /// For this reason, as `X-Cistern-Reason` tells it.
     #[error("{what} is not held: {why}")]
     NotHeld { what: String, why: String },
@@ -88,7 +90,9 @@ async fn ended(work: impl Future<Output = Result<(), Problem>>) -> Exit {
             tell(format_args!("cistern: {problem}"));
             match problem {
                 Problem::Usage(_) => Exit::Usage,
-                Problem::NoJob(_) | Problem::NotHeld { .. } | Problem::Lacks { .. } => Exit::Incomplete,
+                Problem::NoJob(_) | Problem::NoProject(_) | Problem::NotHeld { .. } | Problem::Lacks { .. } => {
+                    Exit::Incomplete
+                }
                 Problem::NotOpened(_) | Problem::Store(_) | Problem::Remote(_) | Problem::Stdout(_) => {
                     Exit::CouldNotRun
                 }

@@ -103,9 +103,9 @@ async fn ask(url: &Url, place: &Where, path: &str, what: String) -> Result<Respo
     let mut request = client.get(format!("{}/api/{path}", url.as_str().trim_end_matches('/')));
     if let Some(file) = &place.token_file {
         let token = std::fs::read_to_string(file)
-            .map_err(|error| Problem::Remote(format!("{} cannot be read: {error}", file.display())))?;
+            .map_err(|error| Problem::Usage(format!("--token-file {} cannot be read: {error}", file.display())))?;
         let mut token = reqwest::header::HeaderValue::from_str(token.trim())
-            .map_err(|_| Problem::Remote(format!("{} holds no token", file.display())))?;
+            .map_err(|_| Problem::Usage(format!("--token-file {} holds no token", file.display())))?;
         token.set_sensitive(true);
         request = request.header("PRIVATE-TOKEN", token);
     }

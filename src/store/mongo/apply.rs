@@ -130,7 +130,7 @@ impl Mongo {
         };
         for attempt in 0..TRIES {
             // What is in the hands of a process that was silent for long may have been swept.
-            let trusted = attempt == 0 && began.elapsed() < self.inner.lease;
+            let trusted = attempt == 0 && began.elapsed() < self.inner.owner.lease;
             let round = async {
                 let collections = self.inner.reach.collections()?;
                 self.round(&collections, &orders, &own, trusted).await

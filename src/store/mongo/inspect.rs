@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use mongodb::Client;
 use mongodb::bson::{Bson, Document, doc, rawdoc};
 use mongodb::options::{Acknowledgment, ClientOptions, ReadPreference, SelectionCriteria, ServerAddress, Tls};
 use secrecy::{ExposeSecret, SecretString};
@@ -15,7 +14,7 @@ use super::schema;
 use super::space::space;
 use super::trouble::Trouble;
 use crate::domain::{Finding, in_bytes};
-use crate::store::Space;
+use crate::store::{Error, Space};
 
 /// A write that takes longer makes every answer to a webhook late.
 const SLOW_WRITE: Duration = Duration::from_millis(100);
@@ -44,6 +43,15 @@ pub(in crate::store) async fn inspect(url: &SecretString) -> Vec<Finding> {
         }
     }
     findings
+}
+
+/// Returns whether somebody made the database a store of Cistern's.
+pub(in crate::store) async fn is_store(url: &SecretString) -> Result<bool, Error> {
+    let asked = async {
+        let collections = reach::connect(url, 1).await?;
+        Ok(schema::owner(&collections).await?.is_some())
+    };
+    timed(BULK, asked).await.map_err(|trouble| Error::new("open the store", trouble.into_kind()))
 }
 
 /// Tells which options of a connection string have no effect here.
@@ -80,12 +88,9 @@ async fn write_time(collections: &Collections) -> Result<Duration, Trouble> {
 }
 
 async fn look(url: &SecretString, findings: &mut Vec<Finding>) -> Result<(), Trouble> {
-    let options = reach::options(url, 1).await?;
-    findings.extend(unprotected(&options));
+    findings.extend(unprotected(&reach::options(url, 1).await?));
     findings.extend(without_effect(url).await);
-    let client = Client::with_options(options)?;
-    let database = client.default_database().ok_or(Trouble::Unusable("store.url names no database".to_owned()))?;
-    let collections = Collections { client, database };
+    let collections = reach::connect(url, 1).await?;
     let database = &collections.database;
 
     let hello = database.run_command(doc! { "hello": 1 }).await?;

@@ -43,7 +43,7 @@ mod values;
 mod verdicts;
 mod work;
 
-pub(in crate::store) use inspect::inspect;
+pub(in crate::store) use inspect::{inspect, is_store};
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -84,7 +84,6 @@ pub struct Mongo {
 #[derive(Debug)]
 struct Inner {
     owner: Owner,
-    lease: Duration,
     reach: Reach,
     /// `limits.store_ops`.
     permits: Semaphore,
@@ -106,7 +105,6 @@ impl Mongo {
     pub(super) async fn open(url: &SecretString, config: &Config) -> Result<Self, Error> {
         let inner = Inner {
             owner: Owner::new(config),
-            lease: config.lease,
             reach: Reach::new(url.clone(), config.operations),
             permits: Semaphore::new(config.operations.clamp(1, Semaphore::MAX_PERMITS)),
             urgent: Semaphore::new(URGENT),

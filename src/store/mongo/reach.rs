@@ -141,12 +141,17 @@ pub(super) async fn options(url: &SecretString, operations: usize) -> Result<Cli
     Ok(options)
 }
 
-async fn prepare(url: &SecretString, operations: usize) -> Result<Collections, Trouble> {
+/// Makes a client for the database that the connection string names; nothing is asked yet.
+pub(super) async fn connect(url: &SecretString, operations: usize) -> Result<Collections, Trouble> {
     let client = Client::with_options(options(url, operations).await?)?;
     let database = client
         .default_database()
         .ok_or_else(|| Trouble::Unusable("store.url names no database: write mongodb://host/cistern".to_owned()))?;
-    let collections = Collections { client, database };
+    Ok(Collections { client, database })
+}
+
+async fn prepare(url: &SecretString, operations: usize) -> Result<Collections, Trouble> {
+    let collections = connect(url, operations).await?;
     schema::prepare(&collections).await?;
     Ok(collections)
 }

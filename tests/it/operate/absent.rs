@@ -8,9 +8,26 @@ use super::*;
 use crate::process::Server;
 use crate::rig::Engine;
 
-#[tokio::test(flavor = "multi_thread")]
-async fn verbs_about_what_is_stored_say_that_there_is_no_store_and_make_none() {
-    let rig = Rig::new(World::new()).on(Engine::Sqlite);
+/// Returns what there is at the place of the store.
+async fn made(rig: &Rig, engine: Engine) -> Vec<String> {
+    match engine {
+        Engine::Sqlite => {
+            let files = fs::read_dir(rig.directory.path()).expect("a directory");
+            files.map(|file| file.expect("a file").file_name().to_string_lossy().into_owned()).collect()
+        }
+        Engine::Mongo => {
+            let client = ::mongodb::Client::with_uri_str(rig.store_url(STORE)).await.expect("a client");
+            client.default_database().expect("a database").list_collection_names().await.expect("read")
+        }
+    }
+}
+
+async fn verbs_about_what_is_stored_say_that_there_is_no_store_and_make_none(engine: Engine) {
+    let rig = Rig::new(World::new()).on(engine);
+    let sentence = match engine {
+        Engine::Sqlite => "cistern.db does not exist: name the store with --store-url",
+        Engine::Mongo => "the database of store.url holds no store: name the store with --store-url",
+    };
     for arguments in [
         &["stats"][..],
         &["stats", "--output", "json"],
@@ -27,9 +44,8 @@ async fn verbs_about_what_is_stored_say_that_there_is_no_store_and_make_none() {
     ] {
         let ended = run(&rig, arguments).await;
         assert_eq!((ended.code, ended.stdout.as_str()), (Some(3), ""), "{arguments:?}: {ended:?}");
-        let says = ended.stderr.contains("cistern.db does not exist: name the store with --store-url");
-        assert!(says, "{arguments:?}: {}", ended.stderr);
-        let made: Vec<_> = fs::read_dir(rig.directory.path()).expect("a directory").collect();
+        assert!(ended.stderr.contains(sentence), "{arguments:?}: {}", ended.stderr);
+        let made = made(&rig, engine).await;
         assert!(made.is_empty(), "{arguments:?}: {made:?}");
     }
 }
@@ -84,5 +100,6 @@ async fn what_is_not_held_has_the_same_reason_for_every_reader(engine: Engine) {
 }
 
 on_both! {
+    verbs_about_what_is_stored_say_that_there_is_no_store_and_make_none;
     what_is_not_held_has_the_same_reason_for_every_reader;
 }

@@ -65,6 +65,7 @@ async fn a_log_and_a_file_are_the_same_from_the_store_and_from_a_running_service
         (&["log", "abc"][..], "whole number"),
         (&["log", &job, "--follow"], "--url"),
         (&["log", &job, "--url", &url], "--project"),
+        (&["log", &job, "--url", &url, "--project", "group/app", "--token-file", "no-such"], "no-such cannot be read"),
     ] {
         let ended = run(&rig, arguments).await;
         assert!(
@@ -74,6 +75,8 @@ async fn a_log_and_a_file_are_the_same_from_the_store_and_from_a_running_service
             ended.stderr
         );
     }
+    let misspelt = run(&rig, &["log", &job, "--project", "group/ap"]).await;
+    assert!(misspelt.code == Some(1) && misspelt.stderr.contains("no project group/ap is cached here"), "{misspelt:?}");
     let secret = "http://me:s3cret@127.0.0.1:1/base?token=s3cret";
     for verb in ["log", "artifacts"] {
         let ended = run(&rig, &[verb, &job, "--project", "7", "--url", secret]).await;

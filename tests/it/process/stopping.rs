@@ -119,6 +119,15 @@ async fn ctrl_c_on_a_backfill_exits_with_130_and_the_next_run_completes_it() {
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(130), ""), "{}", ended.stderr);
     assert!(ended.stderr.contains("interrupted"), "{}", ended.stderr);
 
+    let before = rig.fake.requests().of(Endpoint::Projects);
+    rig.fake.inject(Fault::new(FaultKind::Stall).on(Endpoint::Projects));
+    let process = Process::start(&rig, "cistern.db", &["verify"]);
+    until(|| rig.fake.requests().of(Endpoint::Projects) > before).await;
+    process.signal("INT");
+    let ended = process.ended().await;
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(130), ""), "{}", ended.stderr);
+    assert!(ended.stderr.contains("interrupted before everything was compared"), "{}", ended.stderr);
+
     rig.fake.clear_faults();
     rig.fake.reset_counters();
     let again = Process::start(&rig, "cistern.db", &["backfill"]).ended().await;
