@@ -4,7 +4,7 @@
 FROM docker.io/library/rust:1.95-bookworm AS build
 WORKDIR /src
 # Dependencies alone first: this layer is made anew only when they change.
-COPY Cargo.toml Cargo.lock ./
+COPY Cargo.toml Cargo.lock build.rs ./
 RUN mkdir src && echo 'fn main() {}' >src/main.rs && touch src/lib.rs \
     && cargo build --locked --release --bin cistern && rm -r src
 COPY src src

@@ -88,14 +88,17 @@ fn journal(criterion: &mut Criterion) {
     let runtime = Runtime::new().expect("a runtime");
     let directory = TempDir::new().expect("a directory");
     let store = open(&runtime, &directory);
-    let config = queue::Config {
-        capacity: 10_000,
-        journal: u64::MAX,
-        lease: Duration::from_secs(30),
-        patience: 1,
-        schedule: Schedule::default(),
+    let queue = || {
+        let config = queue::Config {
+            capacity: 10_000,
+            journal: u64::MAX,
+            lease: Duration::from_secs(30),
+            patience: 1,
+            schedule: Schedule::default(),
+        };
+        Queue::new(config, store.clone())
     };
-    let queue = Queue::new(config, store.clone());
+    let filled = queue();
     let ids = Arc::new(AtomicU64::new(1));
     criterion.bench_function("commit one journal entry, one at a time", |bencher| {
         bencher.iter(|| runtime.block_on(store.apply(vec![entry(&ids)])).expect("committed"));
@@ -109,14 +112,15 @@ fn journal(criterion: &mut Criterion) {
         bencher.iter_custom(|times| runtime.block_on(by_callers(times, once.clone())));
     });
     criterion.bench_function(&format!("offer and commit one hint, {CALLERS} callers"), |bencher| {
-        let (queue, ids) = (queue.clone(), Arc::clone(&ids));
+        let (queue, ids) = (filled.clone(), Arc::clone(&ids));
         let once = move || {
             let (queue, hint) = (queue.clone(), hint(PipelineId(ids.fetch_add(1, Ordering::Relaxed))));
             async move { assert_eq!(queue.offer(hint).await, Offer::Accepted) }
         };
         bencher.iter_custom(|times| runtime.block_on(by_callers(times, once.clone())));
     });
-    // Only a process whose heartbeat is fresh trusts what it knows of its own entries.
+    // Only a process whose heartbeat is fresh trusts what it knows of its own entries, and only those in memory.
+    let queue = queue();
     let stop = CancellationToken::new();
     let (kept, stopped) = (queue.clone(), stop.clone());
     let maintained = runtime.spawn(async move { kept.maintain(&NoPermits, Role::Observer, stopped).await });

@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use crate::child::Server;
-use crate::load::{Load, Request};
+use crate::load::{Answers, Load, Request};
 use crate::seed::{FIRST_JOB, FIRST_PIPELINE, JOBS, PROJECTS, reference, sha};
 
 /// How often each thing is asked for; the median counts.
@@ -83,7 +83,7 @@ pub(crate) fn measure(server: &Server, jobs: u64) -> Result<Vec<(&'static str, D
 fn median(address: SocketAddr, what: &str, path: &str) -> Result<Duration, Box<dyn Error>> {
     let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
     let requests = (0..TIMES).map(|_| Request::new(request.clone().into(), Vec::new())).collect();
-    let load = Load { address, connections: 1, expected: None, status: Some(200) };
+    let load = Load { address, connections: 1, answers: Answers::of(200) };
     let done = load.run(requests).map_err(|error| format!("{what}: {error}"))?;
     Ok(Duration::from_secs_f64(done.part_millis(50) / 1000.0))
 }

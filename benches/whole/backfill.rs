@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use super::child::{self, Backfill};
 use super::figure::{Aim, Figures, median};
-use super::load::{Load, Request};
+use super::load::{Answers, Load, Request};
 use super::place::Place;
 
 /// The data set is the demo's.
@@ -208,6 +208,6 @@ pub(crate) fn bare_reads_per_second(fake: &FakeGitlab) -> Result<f64, Box<dyn Er
     let head = |path: String| format!("GET {path} HTTP/1.1\r\nHost: gitlab\r\nPRIVATE-TOKEN: {token}\r\n\r\n");
     let requests = requests.into_iter().map(|path| Request::new(head(path).into_bytes(), Vec::new())).collect();
     let address = fake.url().trim_start_matches("http://").parse()?;
-    let done = Load { address, connections: IN_FLIGHT as usize, expected: None, status: None }.run(requests)?;
+    let done = Load { address, connections: IN_FLIGHT as usize, answers: Answers::default() }.run(requests)?;
     Ok(done.per_second())
 }

@@ -29,10 +29,26 @@ impl Request {
 pub(crate) struct Load {
     pub(crate) address: SocketAddr,
     pub(crate) connections: usize,
-    /// How the body of every answer begins, if that matters; an answer that is no success ends the load either way.
+    /// What answers them.
+    pub(crate) answers: Answers,
+}
+
+/// Which answers are good; any other ends the load.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Answers {
+    /// How their body begins, if that matters.
     pub(crate) expected: Option<&'static str>,
-    /// The status of every answer, if one kind of success is not as good as another.
+    /// How it may begin instead: these are counted apart.
+    pub(crate) instead: Option<&'static str>,
+    /// Their status, if one kind of success is not as good as another.
     pub(crate) status: Option<u16>,
+}
+
+impl Answers {
+    /// Those with this status.
+    pub(crate) fn of(status: u16) -> Self {
+        Self { status: Some(status), ..Self::default() }
+    }
 }
 
 /// How it went.
@@ -40,11 +56,14 @@ pub(crate) struct Done {
     elapsed: Duration,
     /// How long each answer took, shortest first.
     latencies: Vec<Duration>,
+    /// Answers that began otherwise.
+    pub(crate) others: usize,
 }
 
 impl Done {
+    /// Returns how many answers a second began as expected.
     pub(crate) fn per_second(&self) -> f64 {
-        self.latencies.len() as f64 / self.elapsed.as_secs_f64()
+        (self.latencies.len() - self.others) as f64 / self.elapsed.as_secs_f64()
     }
 
     /// Returns what 99 of 100 answers took at most, in milliseconds.
@@ -78,15 +97,17 @@ impl Load {
         let began = Instant::now();
         let mut connections = JoinSet::new();
         for stream in streams {
-            connections.spawn(converse(stream, requests, next, (self.expected, self.status)));
+            connections.spawn(converse(stream, requests, next, self.answers));
         }
-        let mut latencies = Vec::with_capacity(requests.len());
+        let (mut latencies, mut others) = (Vec::with_capacity(requests.len()), 0);
         while let Some(ended) = connections.join_next().await {
-            latencies.extend(ended??);
+            let (of_one, others_of_one) = ended??;
+            latencies.extend(of_one);
+            others += others_of_one;
         }
         let elapsed = began.elapsed();
         latencies.sort_unstable();
-        Ok(Done { elapsed, latencies })
+        Ok(Done { elapsed, latencies, others })
     }
 }
 
@@ -94,9 +115,9 @@ async fn converse(
     mut stream: TcpStream,
     requests: &'static [Request],
     next: &'static AtomicUsize,
-    (expected, wanted): (Option<&'static str>, Option<u16>),
-) -> Result<Vec<Duration>, Trouble> {
-    let mut latencies = Vec::new();
+    answers: Answers,
+) -> Result<(Vec<Duration>, usize), Trouble> {
+    let (mut latencies, mut others) = (Vec::new(), 0);
     let (mut out, mut answer) = (Vec::new(), Vec::new());
     while let Some(request) = requests.get(next.fetch_add(1, Ordering::Relaxed)) {
         out.clear();
@@ -106,13 +127,15 @@ async fn converse(
         stream.write_all(&out).await?;
         let (status, body) = read_answer(&mut stream, &mut answer).await?;
         latencies.push(began.elapsed());
-        let as_expected = expected.is_none_or(|expected| body.starts_with(expected.as_bytes()));
-        let succeeded = wanted.map_or((200..300).contains(&status), |wanted| wanted == status);
-        if !succeeded || !as_expected {
-            return Err(format!("answered {status}: {}", String::from_utf8_lossy(body)).into());
+        let begins = |with: &str| body.starts_with(with.as_bytes());
+        let succeeded = answers.status.map_or((200..300).contains(&status), |wanted| wanted == status);
+        match succeeded && answers.expected.is_none_or(begins) {
+            true => {}
+            false if succeeded && answers.instead.is_some_and(begins) => others += 1,
+            false => return Err(format!("answered {status}: {}", String::from_utf8_lossy(body)).into()),
         }
     }
-    Ok(latencies)
+    Ok((latencies, others))
 }
 
 /// Reads one answer with an announced length; returns its status and body.

@@ -12,7 +12,7 @@ use zip::write::{SimpleFileOptions, ZipWriter};
 
 use super::child::{self, Server};
 use super::figure::{Aim, Figures, median};
-use super::load::{Load, Request};
+use super::load::{Answers, Load, Request};
 use super::place::Place;
 
 const LOG_BYTES: usize = 100_000_000;
@@ -64,7 +64,7 @@ fn measure(figures: &mut Figures, place: Place) -> Result<(), Box<dyn Error>> {
     ] {
         let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
         let requests = (0..REQUESTS).map(|_| Request::new(request.clone().into(), Vec::new())).collect();
-        let load = Load { address: server.address, connections: CONNECTIONS, expected: None, status: Some(200) };
+        let load = Load { address: server.address, connections: CONNECTIONS, answers: Answers::of(200) };
         let done = load.run(requests)?;
         figures.plain(&format!("{what}{suffix}: p50"), done.part_millis(50), "ms");
         let p99 = figures.plain("… p99", done.p99_millis(), "ms");

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use super::child::{self, Server};
 use super::figure::{Aim, Figures};
-use super::load::{Done, Load, Request};
+use super::load::{Answers, Done, Load, Request};
 use super::place::Place;
 
 /// Connections that stay open.
@@ -194,7 +194,7 @@ fn add_times(figures: &mut Figures, done: &Done, most: Option<f64>) {
 }
 
 fn load(address: SocketAddr, status: u16) -> Load {
-    Load { address, connections: CONNECTIONS, expected: None, status: Some(status) }
+    Load { address, connections: CONNECTIONS, answers: Answers::of(status) }
 }
 
 fn requests(mode: Mode, paths: &[String], more: &str, number: usize) -> Vec<Request> {

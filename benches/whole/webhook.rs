@@ -12,7 +12,7 @@ use super::child::{SIGNING_TOKEN, Server};
 use super::driver;
 use super::figure::{Aim, Figures, median};
 use super::hook_runner::HookRunner;
-use super::load::{Done, Load, Request};
+use super::load::{Answers, Done, Load, Request};
 use super::place::Place;
 
 /// Connections that stay open.
@@ -58,6 +58,7 @@ pub(crate) fn small_on_mongodb(figures: &mut Figures) -> Result<(), Box<dyn Erro
     figures.against(&name, sent.per_second, "requests/s", ideal, what).aim(Aim::AtLeast(12_000.0));
     figures.plain("… p99", sent.p99_millis, "ms").aim(Aim::AtMost(40.0));
     figures.plain("… processor time", sent.cpu_micros, "µs/request");
+    sent.tell_deferred(figures);
     Ok(())
 }
 
@@ -76,6 +77,7 @@ fn measure(
     figures.against(&name, journaled.per_second, "requests/s", ignored.per_second, what).aim(Aim::AtLeast(least));
     figures.against("… p99", journaled.p99_millis, "ms", ignored.p99_millis, what).aim(Aim::AtMost(most));
     figures.against("… processor time", journaled.cpu_micros, "µs/request", ignored.cpu_micros, what);
+    journaled.tell_deferred(figures);
     Ok(journaled.per_second)
 }
 
@@ -100,6 +102,7 @@ fn while_fetching(figures: &mut Figures, deliveries: &Deliveries, idle: f64) -> 
     let name = "… while a full backfill fetches, 50 ms per call, 20 in flight";
     figures.against(name, sent.per_second, "requests/s", idle, "as when it is idle").aim(Aim::AtLeast(12_000.0));
     figures.plain("… p99 meanwhile", sent.p99_millis, "ms");
+    sent.tell_deferred(figures);
     figures.against("… requests of the backfill meanwhile", median(calls), "requests/s", 400.0, "20 in flight / 50 ms");
     Ok(())
 }
@@ -117,7 +120,7 @@ fn beside_a_hook_runner(figures: &mut Figures, deliveries: &Deliveries, ours: f6
     let mut rates = Vec::new();
     for _ in 0..RUNS {
         let requests = deliveries.requests(HookRunner::PATH, Journaled::Yes, 0..TO_HOOK_RUNNER);
-        let done = Load { address: runner.address, connections: CONNECTIONS, expected: None, status: Some(200) };
+        let done = Load { address: runner.address, connections: CONNECTIONS, answers: Answers::of(200) };
         rates.push(done.run(requests)?.per_second());
     }
     let theirs = median(rates);
@@ -147,6 +150,8 @@ struct Sent {
     p99_millis: f64,
     /// Processor time for each.
     cpu_micros: f64,
+    /// How many were left to an early sweep, because the journal took too long.
+    deferred: f64,
 }
 
 impl Sent {
@@ -156,6 +161,14 @@ impl Sent {
             per_second: of(|sent| sent.per_second),
             p99_millis: of(|sent| sent.p99_millis),
             cpu_micros: of(|sent| sent.cpu_micros),
+            deferred: runs.iter().map(|sent| sent.deferred).sum(),
+        }
+    }
+
+    fn tell_deferred(&self, figures: &mut Figures) {
+        if self.deferred > 0.0 {
+            let name = format!("… answered `deferred` in {RUNS} runs, because the journal took too long");
+            figures.plain(&name, self.deferred, "requests");
         }
     }
 }
@@ -197,21 +210,23 @@ impl Deliveries {
     }
 
     fn send_to(&self, server: &Server, journaled: Journaled) -> Result<Sent, Box<dyn Error>> {
-        let expected = match journaled {
-            Journaled::Yes => "{\"outcome\":\"accepted\"}",
-            Journaled::No => "{\"outcome\":\"ignored\"}",
+        let (expected, instead) = match journaled {
+            Journaled::Yes => ("{\"outcome\":\"accepted\"}", Some("{\"outcome\":\"deferred\"}")),
+            Journaled::No => ("{\"outcome\":\"ignored\"}", None),
         };
-        let load =
-            || Load { address: server.address, connections: CONNECTIONS, expected: Some(expected), status: None };
+        let answers = Answers { expected: Some(expected), instead, status: Some(202) };
+        let load = || Load { address: server.address, connections: CONNECTIONS, answers };
         load().run(self.requests(PATH, journaled, 0..WARM_UP))?;
         let requests = self.requests(PATH, journaled, WARM_UP..WARM_UP + self.number);
         let before = server.usage();
         let done: Done = load().run(requests)?;
+        let deferred = done.others as f64;
         let cpu_seconds = server.usage().cpu_seconds - before.cpu_seconds;
         Ok(Sent {
             per_second: done.per_second(),
             p99_millis: done.p99_millis(),
             cpu_micros: cpu_seconds * 1e6 / self.number as f64,
+            deferred,
         })
     }
 
