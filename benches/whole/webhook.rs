@@ -214,7 +214,7 @@ impl Deliveries {
             Journaled::Yes => ("{\"outcome\":\"accepted\"}", Some("{\"outcome\":\"deferred\"}")),
             Journaled::No => ("{\"outcome\":\"ignored\"}", None),
         };
-        let answers = Answers { expected: Some(expected), instead, status: Some(202) };
+        let answers = Answers { expected: Some(expected), instead, status: None };
         let load = || Load { address: server.address, connections: CONNECTIONS, answers };
         load().run(self.requests(PATH, journaled, 0..WARM_UP))?;
         let requests = self.requests(PATH, journaled, WARM_UP..WARM_UP + self.number);
