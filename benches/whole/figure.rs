@@ -85,7 +85,8 @@ impl Figures {
     pub(crate) fn publish(&self, machine: &str) -> Result<(), Box<dyn Error>> {
         let directory = target().join("bench");
         fs::create_dir_all(&directory)?;
-        let figures: Vec<Value> = self.all.iter().map(Figure::to_json).collect();
+        let mut subject = "";
+        let figures: Vec<Value> = self.all.iter().map(|figure| figure.to_json(figure.subject(&mut subject))).collect();
         let document = json!({ "machine": machine, "version": env!("CARGO_PKG_VERSION"), "figures": figures });
         fs::write(directory.join("figures.json"), serde_json::to_string_pretty(&document)? + "\n")?;
         println!("\n| figure | measured | ideal | ratio | aim |\n|---|---:|---:|---:|---|");
@@ -100,9 +101,7 @@ impl Figures {
     fn verdict(&self) -> String {
         let (mut aims, mut short, mut subject) = (0, Vec::new(), "");
         for figure in &self.all {
-            if !figure.name.starts_with('…') {
-                subject = &figure.name;
-            }
+            figure.subject(&mut subject);
             let Some((aim, reached)) = figure.aim.zip(figure.reached()) else { continue };
             aims += 1;
             if !reached {
@@ -159,11 +158,19 @@ impl Figure {
         format!("| {name} | {} {unit} | {ideal} | {ratio} | {aim} |", number(*value))
     }
 
-    fn to_json(&self) -> Value {
+    /// Returns what the figure is of: its own name, or the one before it that those beginning with `…` go on with.
+    fn subject<'a>(&'a self, last: &mut &'a str) -> &'a str {
+        if !self.name.starts_with('…') {
+            *last = &self.name;
+        }
+        last
+    }
+
+    fn to_json(&self, subject: &str) -> Value {
         let ideal = self.ideal.as_ref().map(|(ideal, what)| json!({ "value": ideal, "what": what }));
         let aim = self.aim.map(|aim| aim.to_string());
         json!({
-            "name": self.name, "value": self.value, "unit": self.unit, "ideal": ideal, "ratio": self.ratio(),
+            "subject": subject, "name": self.name, "value": self.value, "unit": self.unit, "ideal": ideal, "ratio": self.ratio(),
             "aim": aim, "reached": self.reached(),
         })
     }

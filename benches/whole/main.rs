@@ -65,9 +65,15 @@ fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     // Reading the list of benchmarks is not running them.
     if arguments.iter().any(|argument| argument == "--list") {
+        MEASURES.iter().for_each(|(name, _)| println!("{name}: benchmark"));
         return Ok(());
     }
     let wanted: Vec<&String> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
+    if let Some(unknown) = wanted.iter().find(|wanted| MEASURES.iter().all(|(name, _)| !name.contains(wanted.as_str())))
+    {
+        let names = MEASURES.map(|(name, _)| name).join(", ");
+        return Err(format!("no figures are called {unknown}: there are {names}").into());
+    }
     let mut figures = figure::Figures::default();
     let (mut highest, mut failed) = ((0.0, ""), Vec::new());
     for (name, measure) in MEASURES {

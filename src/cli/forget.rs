@@ -22,10 +22,10 @@ pub struct Forget {
     /// The project to forget, or whose pipelines or jobs to forget
     #[arg(long, value_name = "ID|PATH", required_unless_present = "list")]
     project: Option<ProjectRef>,
-    /// Only this pipeline of it, with its jobs and its report; may be given several times
-    #[arg(long = "pipeline", value_name = "ID")]
+    /// Only this pipeline of it, with all of its jobs and its report; may be given several times
+    #[arg(long = "pipeline", value_name = "ID", conflicts_with = "jobs")]
     pipelines: Vec<PipelineId>,
-    /// Only this job of it; may be given several times
+    /// Only this job of it, without naming its pipeline; may be given several times
     #[arg(long = "job", value_name = "ID")]
     jobs: Vec<JobId>,
     /// Let it be cached again: what GitLab still has of it is fetched
@@ -94,7 +94,7 @@ impl Row {
         let Self { subject, forgotten, changed, removed } = self;
         match (forgotten, changed) {
             (true, true) if *removed == Removed::default() => {
-                format!("✓ {subject} was not cached; it will not be, before --undo\n")
+                format!("! {subject} was not cached; it will not be, before --undo, if it exists\n")
             }
             (true, false) if *removed == Removed::default() => {
                 format!("– {subject} was forgotten before; it is not cached again before --undo\n")

@@ -16,7 +16,7 @@ use crate::app::Engine;
 use crate::config::Config;
 use crate::progress::{self, Progress, tell};
 use crate::reconcile::{Deep, PassError, Reconciler, Sample};
-use crate::store::{Gap, Store};
+use crate::store::{Gap, Place, Store};
 
 /// What `verify --output json` prints with `--deep` or `--sample`; without them it prints the gaps alone.
 #[derive(Debug, Serialize)]
@@ -33,10 +33,15 @@ pub(super) async fn run(mut config: Config, args: Verify) -> Exit {
     if let Err(exit) = log(&config, None) {
         return exit;
     }
-    let _elsewhere = match look_elsewhere(&mut config) {
+    let place = config.store.place.clone();
+    let elsewhere = match look_elsewhere(&mut config) {
         Ok(scratch) => scratch,
         Err(error) => return could_not_run(&error),
     };
+    if let (Some(_), Place::Sqlite(path)) = (&elsewhere, &place) {
+        let path = path.display();
+        tell(format_args!("cistern: {path} does not exist: compared with an empty store; name yours with --store-url"));
+    }
     let observer = Progress::silent().observer();
     let engine = match Engine::open(&config, "verify", observer).await {
         Ok(engine) => engine,

@@ -104,17 +104,18 @@ async fn ask(url: &Url, place: &Where, path: &str, what: String) -> Result<Respo
     if let Some(file) = &place.token_file {
         let token = std::fs::read_to_string(file)
             .map_err(|error| Problem::Usage(format!("--token-file {} cannot be read: {error}", file.display())))?;
-        let mut token = reqwest::header::HeaderValue::from_str(token.trim())
-            .map_err(|_| Problem::Usage(format!("--token-file {} holds no token", file.display())))?;
+        let value = reqwest::header::HeaderValue::from_str(token.trim()).ok().filter(|token| !token.is_empty());
+        let mut token =
+            value.ok_or_else(|| Problem::Usage(format!("--token-file {} holds no token", file.display())))?;
         token.set_sensitive(true);
         request = request.header("PRIVATE-TOKEN", token);
     }
     let answer = request.send().await.map_err(|error| broken(url, error))?;
-    if answer.status().is_success() { Ok(answer) } else { Err(refusal(url, what, answer).await) }
+    if answer.status().is_success() { Ok(answer) } else { Err(refusal(url, place, what, answer).await) }
 }
 
 /// Says what an answer means that is none.
-async fn refusal(url: &Url, what: String, answer: Response) -> Problem {
+async fn refusal(url: &Url, place: &Where, what: String, answer: Response) -> Problem {
     #[derive(Deserialize)]
     struct Said {
         message: Option<String>,
@@ -131,7 +132,13 @@ async fn refusal(url: &Url, what: String, answer: Response) -> Problem {
         }
         (StatusCode::BAD_REQUEST, _) => Problem::Usage(said),
         (StatusCode::UNAUTHORIZED, _) => {
-            Problem::Remote(format!("{} says {said}: give a token that it lets read with --token-file", shown(url)))
+            let url = shown(url);
+            Problem::Remote(match &place.token_file {
+                Some(file) => {
+                    format!("{url} says {said} to the token in {}: give one that it lets read", file.display())
+                }
+                None => format!("{url} says {said}: give a token that it lets read with --token-file"),
+            })
         }
         _ => Problem::Remote(format!("{what}: {} says {said}", shown(url))),
     }

@@ -50,6 +50,20 @@ async fn verbs_about_what_is_stored_say_that_there_is_no_store_and_make_none(eng
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_comparison_with_a_store_that_does_not_exist_says_so() {
+    let mut world = World::new();
+    finished(&mut world, "group/app", 1);
+    let rig = Rig::new(world).on(Engine::Sqlite);
+    let ended = run(&rig, &["verify"]).await;
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    let told = ended.stderr.contains("cistern.db does not exist: compared with an empty store");
+    assert!(told && made(&rig, Engine::Sqlite).await.is_empty(), "{ended:?}");
+    assert_eq!(run(&rig, &["backfill"]).await.code, Some(0));
+    let ended = run(&rig, &["verify"]).await;
+    assert!(ended.code == Some(0) && !ended.stderr.contains("does not exist"), "{ended:?}");
+}
+
 async fn what_is_not_held_has_the_same_reason_for_every_reader(engine: Engine) {
     let mut world = World::new();
     let (project, pipeline, jobs) = finished(&mut world, "group/app", 2);

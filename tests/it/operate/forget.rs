@@ -146,6 +146,9 @@ async fn what_was_not_cached_is_said_to_be_not_and_is_not_fetched(engine: Engine
         let ended = forget(job).await;
         assert!(ended.code == Some(0) && ended.stdout.contains(words), "{ended:?}");
     }
+    let (of, job) = (pipeline.to_string(), jobs[0].to_string());
+    let both = run(&rig, &["forget", "--project", "group/app", "--pipeline", &of, "--job", &job]).await;
+    assert_eq!(both.code, Some(2), "a job of a pipeline is not a pipeline and a job: {both:?}");
     rig.fake.reset_counters();
     assert_eq!(run(&rig, &["backfill"]).await.code, Some(0));
     assert_eq!(rig.fake.requests().of(cistern::demo::fake::Endpoint::Trace), 0, "neither is fetched");
