@@ -19,8 +19,8 @@ pub enum Kind {
     /// The file is damaged or is no Cistern store.
     #[error("{0}")]
     Unusable(String),
-    /// The lease under which this write was made was taken over by another process.
-    #[error("the lease was lost to another process")]
+    /// The lease ran out, or another process took it over.
+    #[error("the lease was lost: it ran out, or another process took it over")]
     FenceLost,
     /// The store was closed.
     #[error("the store is closed")]

@@ -24,8 +24,9 @@ pub struct Lease {
 }
 
 impl Store {
-    /// Renews a lease for as long as it can, and returns once another process may have it: with `FenceLost` when one has, and
-    /// with why it was not renewed when it ran out by this process's clock, even while the store still owes an answer.
+    /// Renews a lease for as long as it can, and returns once another process may have it: because one has, or because it ran
+    /// out by this process's clock, even while the store still owes an answer. What the store said last is the error;
+    /// `FenceLost` where it said nothing.
     pub async fn keep_lease(&self, lease: &Lease) -> Error {
         let mut until = lease.asked + lease.length;
         let mut trouble = None;
@@ -33,14 +34,13 @@ impl Store {
             sleep_until(until.min(Instant::now() + lease.length / 3)).await;
             let asked = Instant::now();
             match timeout_at(until, self.renew_lease(lease)).await {
-                Ok(Ok(true)) => until = asked + lease.length,
+                Ok(Ok(true)) => (until, trouble) = (asked + lease.length, None),
                 Ok(Ok(false)) => return Error::new("renew a lease", Kind::FenceLost),
                 Ok(Err(error)) => trouble = Some(error),
                 Err(_) => {}
             }
             if Instant::now() >= until {
-                let silent = || Error::new("renew a lease", Kind::Away("no answer in time".into()));
-                return trouble.unwrap_or_else(silent);
+                return trouble.unwrap_or_else(|| Error::new("renew a lease", Kind::FenceLost));
             }
         }
     }
