@@ -12,9 +12,10 @@ use super::{BURST, STORE, ended_jobs, new_pipeline, place, replicas, replicas_th
 use crate::process::Process;
 use crate::rig::{Engine, Rig, eventually, eventually_by, until};
 
-/// Enough work to last for many heartbeats, which is how permits move.
+/// Enough work to last for many heartbeats, which is how permits move, and calls that last so long that a program which is not
+/// optimised, on a busy machine, has as many in flight as it may.
 fn rig() -> Rig {
-    let latency = Duration::from_millis(15);
+    let latency = Duration::from_millis(100);
     let options = Options { latency, artifacts: ArtifactDelivery::Redirect, ..Options::default() };
     Rig::with(World::demo(5, 10, 20, 4), options).on(Engine::Mongo).set("limits.api_calls", "20")
 }
