@@ -32,7 +32,7 @@ pub(super) enum Trouble {
     #[error("{0}")]
     Away(String),
     /// The blob or lease that this write relied on belongs to somebody else now.
-    #[error("the lease was lost to another process")]
+    #[error("the lease was lost: it ran out, or another process took it over")]
     FenceLost,
     /// A fact was published whose job or pipeline is not stored: it was removed meanwhile.
     #[error("the {0} it belongs to is not stored")]
