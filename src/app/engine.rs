@@ -69,7 +69,7 @@ pub struct Running {
     stop: CancellationToken,
     cancel: CancellationToken,
     stop_maintenance: CancellationToken,
-    workers: Option<JoinHandle<()>>,
+    workers: Option<JoinHandle<usize>>,
     maintenance: JoinHandle<()>,
 }
 
@@ -182,33 +182,36 @@ impl Engine {
 }
 
 impl Running {
-    /// Stops leasing, lets running targets end within `timeout`, gives the rest back and closes the store.
-    pub async fn stop(self, timeout: Duration) {
+    /// Stops leasing, lets running targets end within `timeout`, gives the rest back and closes the store. Returns how many
+    /// targets had to be cut off; the journal has those that it knew of.
+    pub async fn stop(self, timeout: Duration) -> usize {
         self.stop.cancel();
         let cancel = self.cancel.clone();
         let deadline = async move {
             tokio::time::sleep(timeout).await;
             cancel.cancel();
-            std::future::pending::<()>().await;
+            std::future::pending().await
         };
+        let mut cut_off = 0;
         if let Some(workers) = self.workers {
-            tokio::select! {
-                result = workers => report_panic("workers", result),
-                () = deadline => {}
-            }
+            let ended = tokio::select! {
+                ended = workers => ended,
+                never = deadline => never,
+            };
+            // Workers that ended early left what they held.
+            cut_off = joined("workers", ended).unwrap_or(1);
         }
         self.stop_maintenance.cancel();
-        report_panic("maintenance", self.maintenance.await);
+        joined("maintenance", self.maintenance.await);
         if let Err(error) = self.engine.store.close().await {
             tracing::warn!(%error, "could not close the store; its journal is complete all the same");
         }
+        cut_off
     }
 }
 
-fn report_panic(task: &'static str, result: Result<(), tokio::task::JoinError>) {
-    if let Err(error) = result {
-        tracing::error!(%error, task, "a task ended early");
-    }
+fn joined<T>(task: &'static str, ended: Result<T, tokio::task::JoinError>) -> Option<T> {
+    ended.inspect_err(|error| tracing::error!(%error, task, "a task ended early")).ok()
 }
 
 /// Returns what retention needs of the configuration.

@@ -179,8 +179,9 @@ impl Service {
     }
 
     /// Stops in order: not ready, keep serving for `drain_delay`, stop accepting, stop the reconciler, drain the workers
-    /// until `drain_timeout`, give leases back, close the store, stop the admin listener.
-    pub async fn stop(self) {
+    /// until `drain_timeout`, give leases back, close the store, stop the admin listener. Returns how many targets had to be cut
+    /// off; none means that it drained.
+    pub async fn stop(self) -> usize {
         self.readiness.send_modify(|readiness| readiness.stopping = true);
         tracing::info!(delay_ms = self.drain_delay.as_millis(), "shutting down");
         tokio::time::sleep(self.drain_delay).await;
@@ -197,10 +198,11 @@ impl Service {
         joined("watch", self.watch.await.map(Ok));
         joined("retention", self.retention.await.map(Ok));
         joined("readiness probe", self.probe.await.map(Ok));
-        self.running.stop(left()).await;
+        let cut_off = self.running.stop(left()).await;
         self.admin.0.stop(true).await;
         joined("admin listener", self.admin.1.await.map(|ended| ended.map_err(|error| error.to_string())));
-        tracing::info!(in_time = !left().is_zero(), "stopped");
+        tracing::info!(in_time = !left().is_zero(), targets.cut_off = cut_off, "stopped");
+        cut_off
     }
 }
 

@@ -36,8 +36,9 @@ Try it without a GitLab:   cistern demo
 Point it at yours:         GITLAB_URL=https://gitlab.example.com GITLAB_TOKEN=… cistern serve
 
 Every setting can be a flag, an environment variable or a line of the file given by --config:
-`cistern serve --help` lists them. Exit codes: 0 done; 1 done, but something failed or is missing;
-2 usage or configuration; 3 could not run; 130 or 143 interrupted.")]
+`cistern serve --help` lists them. Exit codes: 0 done, also `serve` that was asked to stop and let its
+work end; 1 done, but something failed, is missing or was cut off; 2 usage or configuration; 3 could not
+run; 130 or 143 interrupted.")]
 struct Typed {
     #[command(subcommand)]
     verb: Verb,

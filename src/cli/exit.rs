@@ -3,17 +3,17 @@
 /// What the exit code tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
-    /// Done.
+    /// Done; also a service that was asked to stop and let what it worked on end.
     Done,
-    /// Done, but at least one item failed or one gap remains.
+    /// Done, but at least one item failed, one gap remains, or a service that stopped had to cut work off.
     Incomplete,
     /// Usage or configuration.
     Usage,
     /// Could not run: store, GitLab, refused token, lease not got.
     CouldNotRun,
-    /// Interrupted by Ctrl-C.
+    /// Something with an end of its own was interrupted by Ctrl-C, or whatever ran was asked twice.
     Interrupted,
-    /// Asked to end by SIGTERM.
+    /// The same by SIGTERM.
     Terminated,
 }
 

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::args::{Backfill, Cli, Output, Verb};
 use super::named::Named;
-use super::signals::{interrupted, unless_interrupted};
+use super::signals::{Interrupts, interrupted, unless_interrupted};
 use super::{Exit, check, completions, forget, healthcheck, hooks, prune, read, stats, verify, work};
 use crate::api::openapi;
 use crate::app::{self, Engine, Listeners, OpenError, Service};
@@ -77,6 +77,8 @@ async fn serve(config: &Config) -> Exit {
     for warning in config.warnings() {
         tracing::warn!("{warning}");
     }
+    // It has no end of its own: whoever asks it to end gets what was asked for, also while it starts.
+    let mut interrupts = Interrupts::listen();
     app::prepare(config);
     // Bound before anything is opened, so that a taken port is told at once.
     let listeners = match Listeners::bind(config) {
@@ -88,18 +90,23 @@ async fn serve(config: &Config) -> Exit {
             tracing::debug!(project.id = unit.target.project().0, "{line}");
         }
     });
-    let engine = match Engine::open(config, "serve", observer).await {
-        Ok(engine) => engine,
-        Err(error) => return could_not_open(&error),
+    let started = async {
+        let engine = Engine::open(config, "serve", observer).await.map_err(|error| could_not_open(&error))?;
+        Service::start(config, engine, listeners).await.map_err(|error| could_not_run(&error))
     };
-    let service = match Service::start(config, engine, listeners).await {
-        Ok(service) => service,
-        Err(error) => return could_not_run(&error),
+    let service = tokio::select! {
+        started = started => match started {
+            Ok(service) => service,
+            Err(exit) => return exit,
+        },
+        _ = interrupts.first() => return Exit::Done,
     };
     tracing::info!(listen = %service.address(), admin.listen = %service.admin_address(), "serving");
-    let exit = interrupted().await;
-    service.stop().await;
-    exit
+    interrupts.first().await;
+    match service.stop().await {
+        0 => Exit::Done,
+        _ => Exit::Incomplete,
+    }
 }
 
 async fn backfill(mut config: Config, args: Backfill) -> Exit {

@@ -63,8 +63,9 @@ impl Workers {
         &self.metrics
     }
 
-    /// Works until `stop`, then lets running targets end until `cancel`; what is left goes back to the queue.
-    pub async fn run(&self, stop: CancellationToken, cancel: CancellationToken) {
+    /// Works until `stop`, then lets running targets end until `cancel`; what is left goes back to the queue. Returns how many
+    /// targets had to be cut off so.
+    pub async fn run(&self, stop: CancellationToken, cancel: CancellationToken) -> usize {
         let mut tasks: JoinSet<Lane> = JoinSet::new();
         let mut running = Running::default();
         while !stop.is_cancelled() {
@@ -91,19 +92,7 @@ impl Workers {
                 () = sleep_until(due), if due.is_some() => {}
             }
         }
-        self.drain(tasks, running, cancel).await;
-    }
-
-    async fn drain(&self, mut tasks: JoinSet<Lane>, mut running: Running, cancel: CancellationToken) {
-        while !tasks.is_empty() {
-            tokio::select! {
-                Some(ended) = tasks.join_next() => running.ended(ended),
-                () = cancel.cancelled() => {
-                    tracing::warn!(targets = tasks.len(), "gave running targets back to the journal");
-                    tasks.shutdown().await;
-                }
-            }
-        }
+        drain(tasks, running, cancel).await
     }
 
     /// Works on one target to the end of its lease.
@@ -123,6 +112,34 @@ impl Workers {
             Lane::Backfill => self.config.backfill,
         }
     }
+}
+
+/// Lets what runs end until `cancel`, and returns how much of it had to be cut off.
+async fn drain(mut tasks: JoinSet<Lane>, mut running: Running, cancel: CancellationToken) -> usize {
+    loop {
+        tokio::select! {
+            // What has ended was not cut off, however late it is.
+            biased;
+            ended = tasks.join_next() => match ended {
+                Some(ended) => running.ended(ended),
+                None => return 0,
+            },
+            () = cancel.cancelled() => break,
+        }
+    }
+    tasks.abort_all();
+    let mut cut_off = 0;
+    while let Some(ended) = tasks.join_next().await {
+        // Some may end before they notice.
+        match ended {
+            Err(error) if error.is_cancelled() => cut_off += 1,
+            ended => running.ended(ended),
+        }
+    }
+    if cut_off > 0 {
+        tracing::warn!(targets = cut_off, "gave running targets back to the journal");
+    }
+    cut_off
 }
 
 /// Returns the span of the work on a target: it goes on where the delivery's own ended.

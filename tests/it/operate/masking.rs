@@ -94,7 +94,7 @@ async fn secrets_are_replaced_before_anything_is_stored(engine: Engine) {
         assert!(metrics.contains(&format!("cistern_ingest_masked_total{{kind=\"{kind}")), "{metrics}");
     }
     server.process.signal("TERM");
-    assert_eq!(server.process.ended().await.code, Some(143));
+    assert_eq!(server.process.ended().await.code, Some(0));
     assert_eq!(found(&rig).await, 0, "no part of a secret is stored");
 
     let view = rig.view(STORE).await;

@@ -87,5 +87,5 @@ async fn a_log_and_a_file_are_the_same_from_the_store_and_from_a_running_service
         Process::start(&rig, "elsewhere.db", &["log", &job, "--store-url", "sqlite:no-such.db"]).ended().await;
     assert!(missing.code == Some(3) && missing.stderr.contains("does not exist"), "{}", missing.stderr);
     server.process.signal("TERM");
-    assert_eq!(server.process.ended().await.code, Some(143));
+    assert_eq!(server.process.ended().await.code, Some(0));
 }

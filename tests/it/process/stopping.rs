@@ -31,16 +31,16 @@ fn slow_log() -> Fault {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sigterm_lets_running_work_end_and_exits_with_143() {
+async fn sigterm_lets_running_work_end_and_exits_with_0() {
     let (rig, server, project, job) = rig_with_job(&[("server.drain_delay", "100ms")]).await;
     rig.fake.inject(slow_log());
     server.deliver(&rig.fake.job_event(job).expect("an event")).await;
     until(|| rig.fake.requests().of(Endpoint::Trace) == 1).await;
     server.process.signal("TERM");
     let ended = server.process.ended().await;
-    assert_eq!(ended.code, Some(143), "{}", ended.stderr);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     assert_eq!(ended.stdout, "");
-    assert!(ended.stderr.contains(r#""message":"stopped""#), "{}", ended.stderr);
+    assert!(ended.stderr.contains(r#""message":"stopped","in_time":true,"targets.cut_off":0"#), "{}", ended.stderr);
 
     rig.fake.inject(Fault::new(FaultKind::HtmlStatus(503)));
     let server = Server::start(&rig, "cistern.db").await;
@@ -49,14 +49,35 @@ async fn sigterm_lets_running_work_end_and_exits_with_143() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_does_not_end_within_the_drain_timeout_stays_in_the_journal() {
+async fn asked_to_stop_with_nothing_under_way_it_exits_with_0_whoever_asks() {
+    for signal in ["TERM", "INT"] {
+        let (_rig, server, ..) = rig_with_job(&[]).await;
+        server.process.signal(signal);
+        let ended = server.process.ended().await;
+        assert_eq!((ended.code, ended.stdout.as_str()), (Some(0), ""), "{signal}: {}", ended.stderr);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn asked_to_stop_while_it_starts_it_exits_with_0() {
+    let rig = Rig::new(World::new());
+    let process = Process::start(&rig, "cistern.db", &["serve"]);
+    until(|| process.log().contains("found its limits")).await;
+    process.signal("TERM");
+    let ended = process.ended().await;
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_does_not_end_within_the_drain_timeout_stays_in_the_journal_and_it_exits_with_1() {
     let (rig, server, project, job) = rig_with_job(&[("server.drain_timeout", "200ms")]).await;
     rig.fake.inject(Fault::new(FaultKind::Stall).on(Endpoint::Trace).times(1));
     server.deliver(&rig.fake.job_event(job).expect("an event")).await;
     until(|| rig.fake.requests().of(Endpoint::Trace) == 1).await;
     server.process.signal("TERM");
     let ended = server.process.ended().await;
-    assert_eq!(ended.code, Some(143), "{}", ended.stderr);
+    assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+    assert!(ended.stderr.contains(r#""targets.cut_off":1"#), "{}", ended.stderr);
 
     rig.fake.inject(Fault::new(FaultKind::HtmlStatus(503)).on(Endpoint::Projects));
     let server = Server::start(&rig, "cistern.db").await;
@@ -76,7 +97,7 @@ async fn during_the_drain_delay_it_is_not_ready_and_still_serves_everything() {
     server.until_cached(&rig, JobKey { project, job }).await;
     assert!(server.metrics().await.contains("cistern_webhook_requests_total"));
     server.process.signal("TERM");
-    assert_eq!(server.process.ended().await.code, Some(143));
+    assert_eq!(server.process.ended().await.code, Some(143), "whoever asks twice is not told that it drained");
 }
 
 #[tokio::test(flavor = "multi_thread")]
