@@ -88,7 +88,8 @@ impl fmt::Display for Problem {
             Self::EarlierAttempt => f.write_str(
                 "404 Not found: GitLab's test report holds the latest attempt of each job only, and this job was retried.",
             ),
-            Self::NotFound | Self::NotHeld(_) => f.write_str("404 Not found"),
+            Self::NotFound => f.write_str("404 Not found"),
+            Self::NotHeld(why) => write!(f, "404 Not found: Cistern does not hold it ({})", why.as_str()),
             Self::NoKeyset => f.write_str("Keyset pagination is not yet available for this type of request"),
             Self::TooDeep(kind) => write!(
                 f,

@@ -62,7 +62,9 @@ pub(super) const TRACE: Operation = Operation {
     id: "getJobTrace",
     tag: "jobs",
     summary: "A job's log",
-    about: "Whole, it is sent as zstd or gzip to who takes them; a part of it is sent as it is.",
+    about: "Whole, it is sent as zstd or gzip to who takes them; a part of it is sent as it is. Where GitLab's answer is empty, \
+            so is this one: the job never started, has not ended, or its log was erased. Any other log that is not held is 404. \
+            Either way `X-Cistern-Reason` says why.",
     parameters: &[],
     answer: Answer::Log,
     problems: &[],
@@ -147,7 +149,8 @@ pub(super) async fn show(
     Ok(reply::json(&request, held.provenance, held.row.document.text))
 }
 
-/// Answers with a job's log as far as it is held. Without one the answer is empty, as GitLab's is, and says why.
+/// Answers with a job's log as far as it is held. Without one the answer says why; it is empty where GitLab's is, and never
+/// where GitLab may have a log.
 pub(super) async fn trace(
     request: HttpRequest,
     path: web::Path<(String, String)>,
@@ -162,7 +165,10 @@ pub(super) async fn trace(
         let state = match row.log.piece {
             Piece::Whole => (X_CISTERN_LOG, "settled"),
             Piece::Live | Piece::Partial => (X_CISTERN_LOG, "live"),
-            _ => (REASON, row.log_absence().as_str()),
+            _ => match row.log_absence() {
+                absence if absence.reads_as_empty() => (REASON, absence.as_str()),
+                absence => return Err(Problem::NotHeld(absence)),
+            },
         };
         let head = |response: &mut HttpResponseBuilder| {
             as_text(response);

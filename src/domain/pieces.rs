@@ -96,6 +96,12 @@ impl Piece {
         }
     }
 
+    /// Returns whether GitLab answers a reader of such a log with an empty body, not an error: it never had one, it is erased,
+    /// or its job has not ended.
+    pub fn reads_as_empty(self) -> bool {
+        matches!(self, Self::Absent(Reason::NoLog | Reason::Erased | Reason::NotFinished))
+    }
+
     /// Returns whether there may be bytes of it.
     pub fn is_held(self) -> bool {
         matches!(self, Self::Partial | Self::Live | Self::Whole)

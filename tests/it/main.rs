@@ -27,6 +27,7 @@ mod process;
 mod queue;
 mod readme;
 mod reads;
+mod refusals;
 mod replicas;
 mod report;
 mod rig;

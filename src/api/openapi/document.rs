@@ -122,7 +122,7 @@ fn good(answer: Answer, head: bool) -> Value {
             ("A page of them.", "application/json", schema, json!([example(shape)]), page_headers())
         }
         Answer::Log => {
-            let log = "The log as far as it is held; empty, with a reason, when it is not.";
+            let log = "The log as far as it is held; empty, with a reason, where GitLab's is.";
             (
                 log,
                 "text/plain",

@@ -27,7 +27,7 @@ pub(in crate::api) const FOLLOW: Operation = Operation {
     tag: "logs",
     summary: "A job's log while it grows",
     about: "Server-sent events: `log` with `offset` and `text`, whose `id` is where the next one begins, and `end` with the job's \
-            `status`. A reader that was cut off goes on by `Last-Event-ID`. `closing` says that this process is shutting down.",
+            `status`. A log that is not held is 404 with its reason. A reader that was cut off goes on by `Last-Event-ID`. `closing` says that this process is shutting down.",
     parameters: &[&[parameter("offset", Kind::Number(0, u64::MAX), "Begin at this byte of the log.")]],
     answer: Answer::Events,
     problems: &[],
@@ -97,13 +97,21 @@ impl Follower {
                 Err(problem) => Err(problem.into()),
             };
         }
-        let ended = row.status.job_phase() == JobPhase::Ended;
-        if ended && !matches!(row.log.piece, Piece::Missing | Piece::Partial) {
-            self.over = true;
-            let log = if row.log.piece.is_final() { "settled" } else { "live" };
-            return Ok(event("end", self.offset, &json!({ "status": row.status, "log": log })));
+        if row.status.job_phase() != JobPhase::Ended {
+            return Ok(Bytes::new());
         }
-        Ok(Bytes::new())
+        let log = match row.log.piece {
+            Piece::Whole => "settled",
+            Piece::Live => "live",
+            _ => match row.log_absence() {
+                // It is being fetched.
+                Piece::Missing => return Ok(Bytes::new()),
+                absence if absence.reads_as_empty() => "settled",
+                absence => return Err(Problem::NotHeld(absence)),
+            },
+        };
+        self.over = true;
+        Ok(event("end", self.offset, &json!({ "status": row.status, "log": log })))
     }
 
     /// Makes an event of the next bytes, cut after a whole line where there is one, so that no character is torn.

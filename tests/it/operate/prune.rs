@@ -74,7 +74,7 @@ async fn what_is_too_old_goes_with_its_reason_and_stays_away(engine: Engine) {
     let server = Server::start(&rig, STORE).await;
     let path = |job: JobId, of: &str| format!("/api/v4/projects/{project}/jobs/{job}/{of}");
     let pruned = |status| (status, Some("pruned".to_owned()));
-    assert_eq!(reason(server.address(), &path(jobs[0], "trace")), pruned(200));
+    assert_eq!(reason(server.address(), &path(jobs[0], "trace")), pruned(404));
     assert_eq!(reason(server.address(), &path(jobs[0], "artifacts")), pruned(404));
     assert_eq!(reason(server.address(), &path(jobs[1], "artifacts")), (200, None));
 
@@ -150,7 +150,7 @@ async fn a_serve_prunes_by_itself_and_counts_it(engine: Engine) {
     let server = Server::start(&rig, STORE).await;
     eventually(async || server.metrics().await.contains("cistern_pruned_total{kind=\"logs\"} 1")).await;
     let path = format!("/api/v4/projects/{project}/jobs/{}/trace", jobs[0]);
-    assert_eq!(reason(server.address(), &path), (200, Some("pruned".to_owned())));
+    assert_eq!(reason(server.address(), &path), (404, Some("pruned".to_owned())));
     assert_eq!(json(&rig, 0, &["prune"]).await["logs"]["count"], 0);
 }
 

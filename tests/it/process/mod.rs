@@ -221,7 +221,7 @@ impl Server {
         eventually(async || self.get(path).await.status == status).await;
     }
 
-    /// Returns the job's log as a reader gets it; empty when there is none.
+    /// Returns the job's log as a reader gets it, or the error that says why not.
     pub(crate) async fn log_of(&self, job: JobKey) -> Vec<u8> {
         self.get(&format!("/api/v4/projects/{}/jobs/{}/trace", job.project, job.job)).await.body
     }

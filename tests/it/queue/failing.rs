@@ -145,7 +145,8 @@ async fn a_log_that_the_token_may_not_read_is_forbidden_and_not_asked_for_again(
         until(|| serving.queue.is_empty()).await;
     }
     assert_eq!(rig.fake.requests().of(Endpoint::Trace), 1);
-    assert_eq!(log_of(&serving, project, jobs[0]).await, b"");
+    let told: serde_json::Value = serde_json::from_slice(&log_of(&serving, project, jobs[0]).await).expect("JSON");
+    assert_eq!(told["message"], "404 Not found: Cistern does not hold it (forbidden)");
     let held = serving.store.job(cistern::domain::JobKey { project, job: jobs[0] }).await.expect("a read");
     let piece = held.expect("its row").log.piece;
     assert_eq!(piece, cistern::domain::Piece::Absent(cistern::domain::Reason::Forbidden));

@@ -51,7 +51,7 @@ fn pipeline_event(rig: &Rig, pipeline: PipelineId) -> Delivery {
     rig.fake.pipeline_event(pipeline).expect("an event")
 }
 
-/// Returns a job's log as a reader gets it; empty when there is none.
+/// Returns a job's log as a reader gets it, or the error that says why not.
 async fn log_of(serving: &Serving, project: ProjectId, job: JobId) -> Vec<u8> {
     serving.get(&format!("/api/v4/projects/{project}/jobs/{job}/trace")).await.body
 }
