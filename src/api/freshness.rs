@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::domain::{Document, JobPhase, Piece, PipelinePhase, Timestamp};
+use crate::domain::{ArchiveFile, Document, JobPhase, Piece, PipelinePhase, Timestamp};
 use crate::store::{JobRow, Listing, PipelineRow, Progress};
 use crate::work::Cause;
 
@@ -73,7 +73,9 @@ pub(super) fn of_job(row: &JobRow, part: JobPart) -> Standing {
             }
         }
         JobPart::Archive if !ended => Standing::aging(as_of),
-        JobPart::Archive if row.archive.piece.is_final() || !lists_archive(&row.document.text) => Standing::last(as_of),
+        JobPart::Archive if row.archive.piece.is_final() || ArchiveFile::listed_in(&row.document.text).is_none() => {
+            Standing::last(as_of)
+        }
         JobPart::Archive => Standing::lacking(as_of, Cause::Fetch),
     }
 }
@@ -133,12 +135,4 @@ pub(super) fn created_at(document: &str) -> Option<Timestamp> {
         created_at: Timestamp,
     }
     serde_json::from_str::<Created>(document).ok().map(|project| project.created_at)
-}
-
-fn lists_archive(document: &str) -> bool {
-    #[derive(Deserialize)]
-    struct Listing {
-        artifacts_file: Option<serde::de::IgnoredAny>,
-    }
-    serde_json::from_str::<Listing>(document).is_ok_and(|job| job.artifacts_file.is_some())
 }

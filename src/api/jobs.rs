@@ -19,7 +19,7 @@ use super::query::Query;
 use super::view::View;
 use super::{listing, reply};
 use crate::access::FileRight;
-use crate::domain::{Document, JobId, Piece};
+use crate::domain::{ArchiveFile, Document, JobId, Piece};
 use crate::store::{JobRow, ProjectJobFilter, Slice};
 
 /// Whether a log can still change: `settled` or `live` (design, section 4.4).
@@ -162,7 +162,7 @@ pub(super) async fn trace(
     // A log that is replaced between the row and its first byte is looked up once more.
     for _ in 0..2 {
         let Held { mut row, provenance } = view.job(project, &path.1, JobPart::Log).await?;
-        let state = match row.log.piece {
+        let state = match row.log.told() {
             Piece::Whole => (X_CISTERN_LOG, "settled"),
             Piece::Live | Piece::Partial => (X_CISTERN_LOG, "live"),
             _ => match row.log_absence() {
@@ -229,22 +229,9 @@ fn as_text(response: &mut HttpResponseBuilder) {
         .insert_header((CONTENT_SECURITY_POLICY, "sandbox; default-src 'none'"));
 }
 
-/// Returns the name of the archive that a job's document lists.
-fn listed_archive(document: &str) -> Option<String> {
-    #[derive(Deserialize)]
-    struct Named {
-        artifacts_file: Option<FileName>,
-    }
-    #[derive(Deserialize)]
-    struct FileName {
-        filename: String,
-    }
-    serde_json::from_str::<Named>(document).ok()?.artifacts_file.map(|file| file.filename)
-}
-
 /// Names the file for saving as the job's document names it, without what a header or a file system could trip over.
 fn attachment(document: &str) -> ContentDisposition {
-    let name = listed_archive(document).unwrap_or_default();
+    let name = ArchiveFile::listed_in(document).map(|archive| archive.filename).unwrap_or_default();
     let harmless = |c: &char| c.is_ascii_alphanumeric() || "._- +()".contains(*c);
     let name: String = name.chars().map(|c| if harmless(&c) { c } else { '_' }).take(255).collect();
     let name = if name.trim_matches(['.', ' ']).is_empty() { DEFAULT_ARCHIVE_NAME.to_owned() } else { name };

@@ -24,7 +24,8 @@ pub struct Job {
     pub finished_at: Option<Timestamp>,
     /// Whether somebody erased its log and artifacts.
     pub erased: bool,
-    /// The archive GitLab still serves; `None` when there never was one, or it expired or was erased.
+    /// The archive GitLab still has; `None` when there never was one, or it expired or was erased. Past its expiry GitLab leaves
+    /// out `artifacts_file`, and lists what it keeps all the same among the `artifacts` only.
     pub archive: Option<ArchiveFile>,
     /// When its artifacts expire or expired.
     pub artifacts_expire_at: Option<Timestamp>,
@@ -68,6 +69,34 @@ struct WireArtifact<'a> {
     #[serde(borrow)]
     file_type: Cow<'a, str>,
     size: Option<u64>,
+    filename: Option<Box<str>>,
+}
+
+/// What a job's document tells of its archive.
+#[derive(Deserialize)]
+struct WireArchive<'a> {
+    artifacts_file: Option<ArchiveFile>,
+    #[serde(borrow, default)]
+    artifacts: Vec<WireArtifact<'a>>,
+}
+
+impl WireArchive<'_> {
+    fn listed(self) -> Option<ArchiveFile> {
+        self.artifacts_file.or_else(|| {
+            let archive = self.artifacts.into_iter().find(|artifact| artifact.file_type == "archive")?;
+            Some(ArchiveFile {
+                filename: archive.filename.unwrap_or_else(|| "artifacts.zip".into()),
+                size: archive.size?,
+            })
+        })
+    }
+}
+
+impl ArchiveFile {
+    /// Returns the archive that a job's document lists, if it lists one.
+    pub fn listed_in(document: &str) -> Option<Self> {
+        serde_json::from_str::<WireArchive<'_>>(document).ok()?.listed()
+    }
 }
 
 impl Job {
@@ -92,10 +121,10 @@ impl Job {
             started_at: wire.started_at,
             finished_at: wire.finished_at,
             erased: wire.erased_at.is_some(),
-            archive: wire.artifacts_file,
             artifacts_expire_at: wire.artifacts_expire_at,
             trace_size: listed("trace").and_then(|trace| trace.size),
             junit: listed("junit").is_some(),
+            archive: WireArchive { artifacts_file: wire.artifacts_file, artifacts: wire.artifacts }.listed(),
             name: wire.name.into(),
             document,
         })
@@ -109,6 +138,13 @@ impl Job {
     /// Returns what its status means for caching.
     pub fn phase(&self) -> JobPhase {
         self.status.job_phase()
+    }
+
+    /// Returns whether its artifacts' time was over when GitLab wrote the document, in whole seconds as GitLab's `Date` has them.
+    /// It may keep them longer.
+    pub fn is_past_expiry(&self) -> bool {
+        let second = |at: Timestamp| at.as_millis().div_euclid(1000);
+        self.artifacts_expire_at.is_some_and(|at| second(at) <= second(self.document.as_of))
     }
 
     /// Returns whether it ended, so that its log and artifacts can be final.

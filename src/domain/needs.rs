@@ -44,8 +44,14 @@ pub fn needs(job: &Job, log: &LogRecord, archive: &ArchiveRecord, eagerness: Eag
     };
     Needs {
         log: job.started_at.is_some() && wanted(log.piece),
-        archive: job.archive.is_some() && wanted(archive.piece),
+        archive: job.archive.is_some() && (wanted(archive.piece) || is_kept_past_expiry(archive, eagerness)),
     }
+}
+
+/// Returns whether a listed archive is asked for that GitLab once answered 404 for, past its expiry: as long as GitLab lists it,
+/// a full pass asks again.
+fn is_kept_past_expiry(archive: &ArchiveRecord, eagerness: Eagerness) -> bool {
+    archive.piece == Piece::Absent(Reason::Expired) && eagerness == Eagerness::Unsettled
 }
 
 /// Returns what a finished look at a log makes of it: `job` as read before the look, `size` the bytes that GitLab delivered,
@@ -62,6 +68,14 @@ pub fn after_look(job: &Job, held: &LogRecord, size: u64, now: Timestamp, schedu
     let settled = if size == 0 { Piece::Absent(Reason::NoLog) } else { Piece::Whole };
     match job.trace_size {
         Some(listed) if listed == size => record.piece = settled,
+        // All of it is held from a look before.
+        Some(listed) if size == 0 && listed == held.delivered() => record.piece = Piece::Whole,
+        // GitLab has a log and does not deliver it: that never settles, and is a gap when it lasts.
+        Some(_) if size == 0 => {
+            record.mismatch_since = held.mismatch_since;
+            let ended = job.finished_at.unwrap_or(now);
+            record.note = (now.since(ended) >= schedule.never_archived_after).then_some(LogNote::ListedEmpty);
+        }
         Some(_) => {
             let since = held.mismatch_since.unwrap_or(now);
             record.mismatch_since = Some(since);

@@ -102,6 +102,11 @@ impl Piece {
         matches!(self, Self::Absent(Reason::NoLog | Reason::Erased | Reason::NotFinished))
     }
 
+    /// Returns whether something lacks for which there is no reason, where a piece is expected (law 12).
+    pub fn is_gap(self) -> bool {
+        !self.is_final() && self != Self::Live
+    }
+
     /// Returns whether there may be bytes of it.
     pub fn is_held(self) -> bool {
         matches!(self, Self::Partial | Self::Live | Self::Whole)
@@ -129,13 +134,15 @@ impl Piece {
     }
 }
 
-/// Something worth telling about a settled log.
+/// Something worth telling about a log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogNote {
     /// GitLab lists another size than it delivers, twice, 10 minutes apart.
     SizeMismatch,
     /// GitLab never archived it within a day of the job's end.
     NeverArchived,
+    /// A day after the job's end GitLab lists a log and still answers with an empty one: a gap, not settled.
+    ListedEmpty,
 }
 
 impl LogNote {
@@ -144,12 +151,21 @@ impl LogNote {
         match self {
             Self::SizeMismatch => "size_mismatch",
             Self::NeverArchived => "never_archived",
+            Self::ListedEmpty => "listed_empty",
+        }
+    }
+
+    /// Returns what is wrong where it is a gap, for people.
+    pub fn problem(self) -> Option<&'static str> {
+        match self {
+            Self::ListedEmpty => Some("GitLab lists a log and answers with an empty one or 404, for a day or longer"),
+            Self::SizeMismatch | Self::NeverArchived => None,
         }
     }
 
     /// Returns the note of a stored word.
     pub fn from_word(word: &str) -> Option<Self> {
-        [Self::SizeMismatch, Self::NeverArchived].into_iter().find(|note| note.as_str() == word)
+        [Self::SizeMismatch, Self::NeverArchived, Self::ListedEmpty].into_iter().find(|note| note.as_str() == word)
     }
 }
 
@@ -176,7 +192,7 @@ pub struct LogRecord {
     pub last_look: Option<Timestamp>,
     /// GitLab listed another size than it delivered, first at this time.
     pub mismatch_since: Option<Timestamp>,
-    /// Why it counts as settled although GitLab did not confirm it.
+    /// Why it counts as settled although GitLab did not confirm it, or as a gap although it was looked at.
     pub note: Option<LogNote>,
 }
 
@@ -184,6 +200,14 @@ impl LogRecord {
     /// Returns how many bytes GitLab delivered: what its listing and later looks are held against.
     pub fn delivered(&self) -> u64 {
         self.fetched.unwrap_or(self.size)
+    }
+
+    /// Returns what readers are told of it: what GitLab lists and does not deliver has failed, although it may still come.
+    pub fn told(&self) -> Piece {
+        match self.note {
+            Some(LogNote::ListedEmpty) if self.blob.is_none() => Piece::Absent(Reason::Failed),
+            _ => self.piece,
+        }
     }
 
     /// Returns the record of a log that nobody looked at yet.

@@ -13,7 +13,8 @@ pub struct Schedule {
     pub log_looks: [Duration; 4],
     /// How long a size mismatch must last before the log counts as settled.
     pub mismatch_gap: Duration,
-    /// How long after a job's end a log that GitLab never archived counts as settled.
+    /// How long after a job's end a log that GitLab never archived counts as settled, and one that it lists but does not deliver
+    /// as a gap.
     pub never_archived_after: Duration,
     /// After which time a report whose counts differ is asked for again: GitLab caches reports for 2 min.
     pub report_again: Duration,

@@ -69,11 +69,10 @@ impl Ingest {
     async fn why_gone(&self, class: Class, job: &Job, changes: &mut Vec<Change>) -> Result<Reason, Trouble> {
         let mut fresh = self.gitlab.job(class, job.key).await?;
         self.mask_job(&mut fresh);
-        let expired = fresh.artifacts_expire_at.is_some_and(|at| at <= fresh.document.as_of);
         let reason = match (fresh.erased, &fresh.archive) {
             (true, _) => Reason::Erased,
             (false, None) => Reason::Expired,
-            (false, Some(_)) if expired => Reason::Expired,
+            (false, Some(_)) if fresh.is_past_expiry() => Reason::Expired,
             (false, Some(_)) => {
                 return Err(Trouble::Incomplete("GitLab lists an archive and answers 404 for it".to_owned()));
             }

@@ -128,10 +128,11 @@ impl Ingest {
     async fn read_log(&self, class: Class, job: &Job) -> Result<Read, Trouble> {
         let body = match self.gitlab.trace(class, job.key).await {
             Ok(body) => body,
-            // No log: documented as 404, in the code an empty 200 (contract, section 5.6).
+            // No log: documented as 404, in the code an empty 200 (contract, section 5.6). By GitLab's clock it is at least as late
+            // as the job's document.
             Err(error) if matches!(error.kind, Kind::NotFound) => {
                 let empty = FrameWriter::new(BlobWriter::new(&self.store)).finish(0).await?;
-                return Ok(Read::Whole(empty, Timestamp::now()));
+                return Ok(Read::Whole(empty, job.document.as_of));
             }
             Err(error) if matches!(error.kind, Kind::Forbidden) => return Ok(Read::Forbidden),
             Err(error) => return Err(error.into()),

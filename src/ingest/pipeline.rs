@@ -154,8 +154,7 @@ impl Survey<'_> {
             }
             // An unchanged document is only worth a write when its date decides something: how settled a log is, or that an
             // archive that is no longer listed has expired.
-            let expired =
-                archive.piece == Piece::Missing && job.artifacts_expire_at.is_some_and(|at| at <= job.document.as_of);
+            let expired = archive.piece == Piece::Missing && job.is_past_expiry();
             if needed || expired || row.is_none_or(|row| row.document.text != job.document.text) {
                 found.facts.push(Change::Job(Box::new(job)));
             }

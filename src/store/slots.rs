@@ -70,8 +70,7 @@ pub(super) fn document(known: Option<Known>, job: &Job) -> Documented {
         if !expected.log && lacks(log) {
             log = Piece::Absent(Reason::NoLog);
         }
-        let expired = job.artifacts_expire_at.is_some_and(|at| at <= job.document.as_of);
-        if !expected.archive && expired && lacks(archive) {
+        if !expected.archive && job.is_past_expiry() && lacks(archive) {
             archive = Piece::Absent(Reason::Expired);
         }
     }
@@ -141,8 +140,8 @@ pub(super) enum Verdict {
     Refuse,
 }
 
-/// Returns the job row's `open`: 2 a piece is missing, 1 the log is live or a piece failed (work for full passes), 0 nothing
-/// to do.
+/// Returns the job row's `open`: 2 a piece is missing, 1 the log is live, a piece failed, or an archive past its expiry is listed
+/// and answered 404 (work for full passes), 0 nothing to do.
 pub(super) fn open(expected: Expected, log: Piece, archive: Piece) -> i64 {
     let missing = |piece: Piece| matches!(piece, Piece::Missing | Piece::Partial | Piece::Absent(Reason::NotFinished));
     let unsettled = |piece: Piece| !piece.is_final();
@@ -151,7 +150,8 @@ pub(super) fn open(expected: Expected, log: Piece, archive: Piece) -> i64 {
     } else if (expected.log && missing(log)) || (expected.archive && missing(archive)) {
         2
     } else {
-        i64::from((expected.log && unsettled(log)) || (expected.archive && unsettled(archive)))
+        let kept = archive == Piece::Absent(Reason::Expired);
+        i64::from((expected.log && unsettled(log)) || (expected.archive && (unsettled(archive) || kept)))
     }
 }
 
@@ -252,5 +252,8 @@ mod tests {
         assert_eq!(open(Expected { log: false, ..ended }, Piece::Missing, Piece::Missing), 0);
         assert_eq!(open(Expected { ended: false, ..ended }, Piece::Missing, Piece::Missing), 0);
         assert_eq!(open(ended, Piece::Absent(Reason::Failed), Piece::Missing), 1);
+        let expired = Piece::Absent(Reason::Expired);
+        assert_eq!(open(Expected { archive: true, ..ended }, Piece::Whole, expired), 1, "it is listed");
+        assert_eq!(open(ended, Piece::Whole, expired), 0);
     }
 }

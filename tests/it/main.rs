@@ -22,6 +22,7 @@ mod network;
 mod openapi;
 mod operate;
 mod passes;
+mod pieces;
 mod plan;
 mod process;
 mod queue;

@@ -12,7 +12,7 @@ use cistern::loopback::{self, Answer};
 use cistern::store::{Config, JobRow, PipelineRow, Store};
 use serde_json::Value;
 
-use crate::rig::Rig;
+use crate::rig::{Rig, Sent};
 
 /// A store file that is only read.
 pub(crate) struct View {
@@ -91,6 +91,11 @@ impl Rig {
 impl View {
     pub(crate) async fn get(&self, path: &str) -> Answer {
         loopback::send(self.address, "GET", path, &[], b"").await.expect("an answer")
+    }
+
+    /// Asks, and returns the answer with its headers.
+    pub(crate) async fn ask(&self, path: &str) -> Sent {
+        crate::rig::ask(self.address, "GET", path, &[]).await
     }
 
     async fn some_json(&self, path: &str) -> Option<Value> {

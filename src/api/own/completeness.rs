@@ -188,7 +188,7 @@ fn job(row: &JobRow) -> Value {
 fn pieces(row: &JobRow) -> (Option<Piece>, Option<Piece>) {
     let facts = crate::domain::Job::from_document(row.key.project, row.document.clone());
     let (ran, lists) = facts.map_or((true, false), |job| (job.started_at.is_some(), job.archive.is_some()));
-    (told(&row.status, row.log.piece, ran), told(&row.status, row.archive.piece, lists))
+    (told(&row.status, row.log.told(), ran), told(&row.status, row.archive.piece, lists))
 }
 
 /// Returns the state that readers are told; `None` where nothing is to be held.

@@ -35,7 +35,7 @@ pub use hooks::Delivery;
 pub use http::Endpoint;
 pub use options::{ArtifactDelivery, Boundary, Options, RateLimit};
 pub use standard::Census;
-pub use world::{CANARY_SECRET, JobSpec, PipelineSpec, TokenState, Visibility, World};
+pub use world::{CANARY_SECRET, HiddenLog, JobSpec, PipelineSpec, TokenState, Visibility, World};
 
 use crate::domain::{JobId, PipelineId, Timestamp};
 use counters::Counters;

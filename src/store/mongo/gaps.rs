@@ -14,7 +14,7 @@ use super::schema::{FAILURES, JOBS, JOBS_OPEN, PIPELINES, PIPELINES_OPEN};
 use super::states::{gone, unreported};
 use super::trouble::Trouble;
 use super::values::{integer, natural};
-use crate::domain::{JobId, JobKey, Piece, PipelineId, PipelineKey, PipelinePhase, ProjectId, Reason, Status};
+use crate::domain::{JobId, JobKey, LogNote, Piece, PipelineId, PipelineKey, PipelinePhase, ProjectId, Reason, Status};
 use crate::store::metrics::Operation;
 use crate::store::{Error, Gap};
 use crate::work::Target;
@@ -31,6 +31,22 @@ impl Word {
 }
 
 #[derive(Debug, Deserialize)]
+struct Noted {
+    piece: Box<str>,
+    note: Option<Box<str>>,
+}
+
+impl Noted {
+    fn piece(&self) -> Piece {
+        Piece::from_word(&self.piece)
+    }
+
+    fn problem(&self) -> Option<&'static str> {
+        self.note.as_deref().and_then(LogNote::from_word).and_then(LogNote::problem)
+    }
+}
+
+#[derive(Debug, Deserialize)]
 struct OpenJob {
     #[serde(rename = "_id")]
     id: i64,
@@ -39,7 +55,7 @@ struct OpenJob {
     started: bool,
     archived: bool,
     open: i64,
-    log: Word,
+    log: Noted,
     archive: Word,
 }
 
@@ -96,9 +112,13 @@ async fn of_jobs(collections: &Collections, mut of: Document, limit: usize) -> R
         for (kind, expected, piece) in
             [("log", job.started, job.log.piece()), ("archive", job.archived, job.archive.piece())]
         {
-            if expected && is_gap(piece) {
+            if expected && piece.is_gap() {
                 gaps.push(gap((job.project, job.pipeline, Some(job.id)), kind, piece == Piece::Absent(Reason::Failed)));
             }
+        }
+        if let Some(problem) = job.log.problem() {
+            let gap = gap((job.project, job.pipeline, Some(job.id)), "log", true);
+            gaps.push(Gap { problem: Some(problem.to_owned()), ..gap });
         }
     }
     explain(collections, &mut gaps).await?;
@@ -120,7 +140,7 @@ async fn of_pipelines(collections: &Collections, mut of: Document, limit: usize)
         }
         let over = Status(pipeline.status).pipeline_phase() != PipelinePhase::Active;
         let report = pipeline.report.piece();
-        if over && is_gap(report) && pipeline.open & (LIVE | NO_REPORT | UNLISTED) != 0 {
+        if over && report.is_gap() && pipeline.open & (LIVE | NO_REPORT | UNLISTED) != 0 {
             let failed = report == Piece::Absent(Reason::Failed);
             candidates.entry(pipeline.project).or_default().push((pipeline.id, failed));
         }
@@ -169,8 +189,8 @@ async fn of_failures(
     let mut gaps = Vec::new();
     for failure in of_jobs {
         let job = jobs.get(&failure.target);
-        let failed = |word: &Word| word.piece() == Piece::Absent(Reason::Failed);
-        let shown = |job: &OpenJob| job.open == 2 || failed(&job.log) || failed(&job.archive);
+        let failed = |piece: Piece| piece == Piece::Absent(Reason::Failed);
+        let shown = |job: &OpenJob| job.open == 2 || failed(job.log.piece()) || failed(job.archive.piece());
         if job.is_none_or(|job| !shown(job) && !deleted.contains(&job.pipeline)) {
             let pipeline = job.map_or(0, |job| job.pipeline);
             gaps.push(Gap {
@@ -210,7 +230,8 @@ async fn explain(collections: &Collections, gaps: &mut [Gap]) -> Result<(), Trou
     let found: Vec<FailureDocument> = collections.rows(FAILURES, Query::of(doc! { "_id": { "$in": asked } })).await?;
     let problems: HashMap<Box<str>, Box<str>> = found.into_iter().map(|found| (found.id, found.problem)).collect();
     for gap in gaps {
-        gap.problem = ids(gap).iter().find_map(|id| problems.get(&**id)).map(|problem| problem.to_string());
+        let told = ids(gap).iter().find_map(|id| problems.get(&**id)).map(|problem| problem.to_string());
+        gap.problem = told.or(gap.problem.take());
         if gap.job.is_none() && gap.problem.is_some() {
             gap.state = Piece::Absent(Reason::Failed);
         }
@@ -220,12 +241,9 @@ async fn explain(collections: &Collections, gaps: &mut [Gap]) -> Result<(), Trou
 
 fn open_job() -> Document {
     doc! {
-        "project": 1, "pipeline": 1, "started": 1, "archived": 1, "open": 1, "log.piece": 1, "archive.piece": 1,
+        "project": 1, "pipeline": 1, "started": 1, "archived": 1, "open": 1, "log.piece": 1, "log.note": 1,
+        "archive.piece": 1,
     }
-}
-
-fn is_gap(piece: Piece) -> bool {
-    !piece.is_final() && piece != Piece::Live
 }
 
 fn gap((project, pipeline, job): (i64, i64, Option<i64>), kind: &'static str, failed: bool) -> Gap {

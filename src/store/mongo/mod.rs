@@ -25,6 +25,7 @@ mod kept;
 mod leases;
 mod listings;
 mod lists;
+mod mend;
 mod pieces;
 mod pipelines;
 mod processes;

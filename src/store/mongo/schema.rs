@@ -7,6 +7,7 @@ use mongodb::bson::{Document, doc};
 use mongodb::error::ErrorKind;
 use mongodb::options::IndexOptions;
 
+use super::mend;
 use super::reach::Collections;
 use super::trouble::Trouble;
 
@@ -74,7 +75,7 @@ pub(super) const JOBS_OPEN: &str = "jobs_open";
 pub(super) const BLOBS_OF: &str = "blobs_of";
 
 /// The document of `meta` that says whose database it is.
-const OURS: &str = "cistern";
+pub(super) const OURS: &str = "cistern";
 
 /// The version of the documents that this program writes.
 const VERSION: i64 = 1;
@@ -106,7 +107,7 @@ pub(super) async fn prepare(collections: &Collections) -> Result<(), Trouble> {
         }
     }
     match futures_util::future::try_join_all(made).await {
-        Ok(_) => Ok(()),
+        Ok(_) => mend::mend(collections).await,
         Err(error) => Err(match &*error.kind {
             ErrorKind::Command(command) if INDEX_CONFLICTS.contains(&command.code) => Trouble::Unusable(
                 "the database has an index of Cistern's with other options: drop that index, it is made again"

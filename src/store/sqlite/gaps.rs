@@ -5,7 +5,7 @@ use deadpool_sqlite::rusqlite::{self, Connection, Row, params};
 use super::Sqlite;
 use super::calls::snapshot;
 use super::columns::{self, integer, natural};
-use crate::domain::{JobId, Piece, PipelineId, ProjectId, Reason};
+use crate::domain::{JobId, LogNote, Piece, PipelineId, ProjectId, Reason};
 use crate::store::metrics::Operation;
 use crate::store::{Error, Gap};
 
@@ -31,7 +31,7 @@ impl Sqlite {
 fn of_jobs(connection: &Connection, projects: (i64, i64), limit: u64) -> rusqlite::Result<Vec<Gap>> {
     let mut statement = connection.prepare_cached(
         "SELECT job.project, job.pipeline, job.id, job.started, job.log_piece, job.archived, job.archive_piece,
-             failure.problem
+             failure.problem, job.log_note
          FROM jobs AS job INDEXED BY jobs_open
          LEFT JOIN failures AS failure
              ON failure.project = job.project AND failure.kind = 2 AND failure.target = job.id
@@ -49,9 +49,13 @@ fn of_jobs(connection: &Connection, projects: (i64, i64), limit: u64) -> rusqlit
         let job = Some(JobId(natural(row.get(2)?)));
         for (kind, first) in [("log", 3), ("archive", 5)] {
             let (expected, piece) = (row.get::<_, bool>(first)?, columns::piece(row, first + 1)?);
-            if expected && !piece.is_final() && piece != Piece::Live {
+            if expected && piece.is_gap() {
                 gaps.push(gap(row, job, kind, piece == Piece::Absent(Reason::Failed), 7)?);
             }
+        }
+        let note = row.get::<_, Option<Box<str>>>(8)?.and_then(|word| LogNote::from_word(&word));
+        if let Some(problem) = note.and_then(LogNote::problem) {
+            gaps.push(Gap { problem: Some(problem.to_owned()), ..gap(row, job, "log", true, 7)? });
         }
     }
     Ok(gaps)
@@ -83,7 +87,7 @@ fn of_pipelines(connection: &Connection, projects: (i64, i64), limit: u64) -> ru
         if row.get(2)? {
             gaps.push(gap(row, None, "jobs", failed, 5)?);
         }
-        if row.get(4)? && !report.is_final() && report != Piece::Live {
+        if row.get(4)? && report.is_gap() {
             gaps.push(gap(row, None, "report", failed || report == Piece::Absent(Reason::Failed), 5)?);
         }
     }

@@ -342,7 +342,7 @@ impl Behind {
         connection
     }
 
-    async fn change(&self, sql: &str, (name, id): (&str, u64), set: Document) {
+    pub(super) async fn change(&self, sql: &str, (name, id): (&str, u64), set: Document) {
         match self {
             Self::File(_) => self.sql(sql),
             Self::Database(database) => {

@@ -7,6 +7,7 @@ mod behind;
 mod engine;
 mod front;
 pub(crate) mod mongod;
+mod older;
 mod sent;
 
 use std::collections::HashMap;

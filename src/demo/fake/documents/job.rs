@@ -7,7 +7,7 @@ use super::people::{runner, runner_manager};
 use crate::demo::fake::world::{Bridge, Job, Pipeline, World};
 use crate::domain::{JobId, Timestamp};
 
-/// What `artifacts[]` lists now: archive and metadata until they expire, junit likewise, `trace` once archived.
+/// What `artifacts[]` lists now: archive, metadata and junit until they are deleted, `trace` once archived.
 fn artifacts_of(job: &Job) -> Vec<Value> {
     let entry = |kind: &str, size: usize, filename: &str, format: &str| json!({"file_type": kind, "size": size, "filename": filename, "file_format": format});
     let mut artifacts = Vec::new();
@@ -78,7 +78,8 @@ impl World {
         };
         let mut document = self.base(&face, &times, pipeline);
         document.insert("source".to_owned(), json!(pipeline.source));
-        if let Some(archive) = job.archive.as_ref().filter(|_| job.has_archive()) {
+        let listed = job.has_archive() && !job.is_past_expiry(self.now());
+        if let Some(archive) = job.archive.as_ref().filter(|_| listed) {
             let file = json!({"filename": "artifacts.zip", "size": archive.size_bytes()});
             document.insert("artifacts_file".to_owned(), file);
         }

@@ -15,7 +15,7 @@ use super::asked::Asked;
 use super::page::Page;
 use super::query::Query;
 use crate::demo::fake::options::ArtifactDelivery;
-use crate::demo::fake::world::{Job, World};
+use crate::demo::fake::world::{HiddenLog, Job, World};
 use crate::domain::{JobId, Timestamp};
 
 /// How long a signed storage address is good for, by the world's clock.
@@ -27,6 +27,9 @@ impl Asked<'_> {
         let job = self.job_of_project()?;
         if job.log_forbidden || self.is_restricted(job) {
             return Err(Answer::forbidden());
+        }
+        if job.log_hidden == Some(HiddenLog::NotFound) {
+            return Err(Answer::not_found());
         }
         let log = self.world.trace(job.id).unwrap_or_default();
         let disposition = format!("infile; filename=\"{}.log\"", job.id);

@@ -21,6 +21,7 @@ pub use people::{TokenState, Visibility};
 pub use spec::{JobSpec, PipelineSpec};
 
 pub(crate) use hook::{Hook, HookOwner, Logged};
+pub use model::HiddenLog;
 pub(crate) use model::{Bridge, Job, Parent, Pipeline, Project};
 pub(crate) use people::{BadToken, Caller};
 
@@ -110,6 +111,8 @@ impl World {
     /// Moves the world's clock forward.
     pub fn advance(&mut self, span: Duration) {
         self.clock.advance(span);
+        // Artifacts may be past their expiry now.
+        self.rendered.jobs.clear();
     }
 
     /// Lets the clock follow the machine's from now on.
@@ -231,6 +234,7 @@ impl World {
             log: spec.log,
             late_log_bytes: 0,
             trace_archived: false,
+            log_hidden: None,
             archive: spec.archive,
             archive_expired: false,
             junit: spec.junit,
@@ -302,7 +306,7 @@ impl World {
     pub fn trace(&self, job: JobId) -> Option<Bytes> {
         let job = self.jobs.get(&job)?;
         let Some(started_at) = job.started_at else { return Some(Bytes::new()) };
-        if job.erased_at.is_some() {
+        if job.erased_at.is_some() || job.log_hidden.is_some() {
             return Some(Bytes::new());
         }
         let failed = job.status != "success";

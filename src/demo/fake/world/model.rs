@@ -86,6 +86,8 @@ pub(crate) struct Job {
     /// Bytes at the end of the log that cannot be read before it is archived.
     pub(crate) late_log_bytes: usize,
     pub(crate) trace_archived: bool,
+    /// How the log is answered although it is listed; `None`: as it is.
+    pub(crate) log_hidden: Option<HiddenLog>,
     pub(crate) archive: Option<Archive>,
     pub(crate) archive_expired: bool,
     pub(crate) junit: Option<Junit>,
@@ -96,6 +98,15 @@ pub(crate) struct Job {
     pub(crate) artifacts_forbidden: bool,
     /// Log and artifacts are refused with 403 to who is below reporter.
     pub(crate) files_restricted: bool,
+}
+
+/// How GitLab answers for a log that it lists and does not find, as object storage lags or while logs are migrated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HiddenLog {
+    /// 200 with an empty body.
+    Empty,
+    /// 404.
+    NotFound,
 }
 
 impl Job {
@@ -112,6 +123,11 @@ impl Job {
     /// Returns true when the archive can be downloaded now.
     pub(crate) fn has_archive(&self) -> bool {
         self.archive.is_some() && self.has_results() && !self.archive_expired
+    }
+
+    /// Returns true when the artifacts' time is over at `now`: `artifacts_file` is left out then, also of what is kept.
+    pub(crate) fn is_past_expiry(&self, now: Timestamp) -> bool {
+        self.artifacts_expire_at.is_some_and(|at| at <= now)
     }
 
     /// Returns true when the JUnit file can be parsed now.

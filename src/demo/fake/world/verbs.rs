@@ -6,7 +6,7 @@ use super::World;
 use crate::demo::fake::content::{Log, Run};
 use crate::domain::{JobId, PipelineId, ProjectId, Timestamp};
 
-use super::model::{Job, Project};
+use super::model::{HiddenLog, Job, Project};
 
 /// GitLab.com's default life of artifacts.
 const ARTIFACTS_LIFE: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -68,6 +68,7 @@ impl World {
             log: old.log.clone(),
             late_log_bytes: 0,
             trace_archived: false,
+            log_hidden: None,
             archive: old.archive.clone(),
             archive_expired: false,
             junit: old.junit.clone(),
@@ -117,13 +118,31 @@ impl World {
         });
     }
 
-    /// Someone erases the job: log empty, artifacts gone, `erased_at` set.
+    /// GitLab lists the log on, but does not find it from now on.
+    pub fn hide_log(&mut self, job: JobId, how: HiddenLog) {
+        self.change_quietly(job, |job| job.log_hidden = Some(how));
+    }
+
+    /// GitLab finds the log again.
+    pub fn show_log(&mut self, job: JobId) {
+        self.change_quietly(job, |job| job.log_hidden = None);
+    }
+
+    /// Someone erases the job: log empty, artifacts gone, `erased_at` set, and no expiry any more.
     pub fn erase_job(&mut self, job: JobId) {
         let now = self.clock.tick();
         self.change_quietly(job, |job| {
             job.erased_at = Some(now);
+            job.artifacts_expire_at = None;
             job.trace_archived = false;
         });
+    }
+
+    /// The artifacts' time has passed, but GitLab keeps them, as it does by default for the latest successful jobs of a ref: they are
+    /// listed among the `artifacts` and served.
+    pub fn keep_artifacts_past_expiry(&mut self, job: JobId) {
+        let now = self.clock.tick();
+        self.change_quietly(job, |job| job.artifacts_expire_at = Some(now));
     }
 
     /// The artifacts' time has passed and they are deleted: the archive, and the JUnit file with it. The log stays.
