@@ -192,6 +192,7 @@ impl From<parts::Error> for Problem {
             parts::Error::Gone | parts::Error::Stopped(_) => Self::Away,
             parts::Error::NoSection => Self::NoPart("the log has no section of this name"),
             parts::Error::NoFile => Self::NoPart("the archive has no such file"),
+            parts::Error::NoDirectory => Self::NoPart("the archive has no such directory"),
             parts::Error::Refused(why) => Self::Refused(why),
             parts::Error::Damaged(_) => {
                 error!(error = %problem, "a read was answered 500");

@@ -4,8 +4,9 @@
 //! without origin and without scripts.
 
 use actix_web::body::{BoxBody, MessageBody, SizedStream};
-use actix_web::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE};
+use actix_web::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
+use percent_encoding::percent_decode_str;
 
 use super::answer::Problem;
 use super::jobs::held_archive;
@@ -18,8 +19,11 @@ use crate::domain::Document;
 use crate::parts;
 use crate::store::Page;
 
-/// The largest file that is taken out of an archive.
-const MOST_BYTES: u64 = 16 << 30;
+/// How many entries of the archive are in no tree, and why: `3;absolute=1;parent=2`.
+const X_CISTERN_LEFT_OUT: HeaderName = HeaderName::from_static("x-cistern-left-out");
+
+/// The segments of a file's URL before its path: of `/api/v4/projects/P/jobs/J/artifacts/`.
+const SEGMENTS_BEFORE: usize = 8;
 
 /// What a page that a job made may do: show itself, and nothing else.
 const HARMLESS: &str = "sandbox; default-src 'none'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self' data:; \
@@ -29,7 +33,9 @@ pub(super) const TREE: Operation = Operation {
     id: "listArtifactTree",
     tag: "artifacts",
     summary: "What is in a job's archive",
-    about: "`refused` says why a file cannot be read.",
+    about: "`refused` says why a file cannot be read. Where a path is no UTF-8, `encoded_path` is what goes into a URL. \
+            `X-Cistern-Left-Out` counts the entries of the archive whose names are no paths within it, and says why: \
+            `3;absolute=1;parent=2`.",
     parameters: &[
         &[
             parameter("path", Kind::Text, "In this directory; the archive itself if left out."),
@@ -45,7 +51,8 @@ pub(super) const FILE: Operation = Operation {
     id: "getArtifactFile",
     tag: "artifacts",
     summary: "One file of a job's archive",
-    about: "Only its own bytes of the archive are read.",
+    about: "Only its own bytes of the archive are read. A part that begins behind 256 MiB of a compressed file is answered with \
+            all of it. The path is percent-encoded; it need not be UTF-8.",
     parameters: &[],
     answer: Answer::File,
     problems: &[415, 422],
@@ -60,17 +67,19 @@ pub(super) async fn tree(
     let query = Query::of(&request);
     let (paging, recursive) = (query.paging()?, query.flag("recursive")?);
     let (right, Held { row, provenance }) = held_archive(&view, &path).await?;
-    let archive = view.archive(right, &row).await?;
-    let slice = paging.slice();
-    let directory = query.text("path").unwrap_or_default();
-    let found = archive.directory().tree(directory, recursive, slice.offset, slice.limit);
-    let found = found.ok_or(Problem::NoPart("the archive has no such directory"))?;
+    let directory = bytes_of(request.query_string(), "path");
+    let found = view.archive_tree(right, &row, (&directory, recursive), paging.slice()).await?;
     let rows = found.nodes.iter().map(|node| {
         let text = serde_json::to_string(node).map_err(|_| Problem::Unusable)?;
         Ok(Document { text: text.into(), as_of: row.document.as_of })
     });
     let page = Page { rows: rows.collect::<Result<_, Problem>>()?, total: found.total };
-    Ok(listing::respond(&request, &query, paging, &Listed { page, provenance, complete: true, counted: true }))
+    let listed = Listed { page, provenance, complete: true, counted: true };
+    let mut response = listing::respond(&request, &query, paging, &listed);
+    if let Ok(left_out) = HeaderValue::from_str(&found.left_out.to_string()) {
+        response.headers_mut().insert(X_CISTERN_LEFT_OUT, left_out);
+    }
+    Ok(response)
 }
 
 /// Answers with one file.
@@ -79,16 +88,15 @@ pub(super) async fn file(
     path: web::Path<(String, String, String)>,
     view: View,
 ) -> Result<HttpResponse, Problem> {
-    let (project, job, name) = path.into_inner();
+    // The router has read the path as text, which it need not be.
+    let (project, job, _) = path.into_inner();
+    let name = request.uri().path().splitn(SEGMENTS_BEFORE + 1, '/').nth(SEGMENTS_BEFORE);
+    let name: Vec<u8> = percent_decode_str(name.unwrap_or_default()).collect();
     let path = (project, job);
     // An archive that is replaced between the row and its first byte is looked up once more.
     for _ in 0..2 {
         let (right, Held { row, provenance }) = held_archive(&view, &path).await?;
-        let found = async {
-            let mut archive = view.archive(right, &row).await?;
-            archive.file(&name, MOST_BYTES).await.map_err(Problem::from)
-        };
-        let file = match found.await {
+        let file = match view.archive_file(right, &row, &name).await {
             Err(Problem::Away) => continue,
             found => found?,
         };
@@ -97,10 +105,17 @@ pub(super) async fn file(
             response.insert_header((CONTENT_TYPE, media)).insert_header((CONTENT_SECURITY_POLICY, HARMLESS));
         };
         let version = (row.archive.blob, file.tag());
-        return reply::sized(&request, provenance, version, file.size(), head, |bytes| {
+        return reply::sized(&request, provenance, version, (file.size(), file.reach()), head, |bytes| {
             let length = bytes.end - bytes.start;
             Ok::<BoxBody, parts::Error>(SizedStream::new(length, file.stream(bytes)?).boxed())
         });
     }
     Err(Problem::Away)
+}
+
+/// Returns the value of a parameter as it was sent, which need not be UTF-8; empty without it.
+fn bytes_of(query: &str, name: &str) -> Vec<u8> {
+    let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    let value = pairs.filter(|(key, _)| *key == name).map(|(_, value)| value.replace('+', " ")).next_back();
+    value.map(|value| percent_decode_str(&value).collect()).unwrap_or_default()
 }

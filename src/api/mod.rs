@@ -52,8 +52,10 @@ use self::table::{Serving, Table};
 pub use self::through::ReadThrough;
 use crate::store::Store;
 
-/// Directories of archives that are read at once: each may take 45 MB for a moment.
-const DIRECTORIES: usize = 2;
+/// Directories of archives that are read at once, or one of more than half the length that is allowed. For one file each takes
+/// 16 bytes for each entry for a moment; to list all of an archive, the name and some 110 bytes (500,000 entries with names of 60
+/// bytes: 82 MB, measured).
+const DIRECTORIES: u32 = 2;
 
 /// What the routes answer from. Cheap to clone; clones share it.
 #[derive(Debug, Clone)]
@@ -63,14 +65,17 @@ pub struct Api {
     bodies: Bodies,
     /// Places for those who read the directory of an archive.
     archives: Arc<Semaphore>,
+    /// The most entries of an archive that is read.
+    archive_entries: u64,
     closing: CancellationToken,
 }
 
 impl Api {
-    /// Answers from a store, and reads through as told.
-    pub fn new(store: Store, through: ReadThrough) -> Self {
-        let archives = Arc::new(Semaphore::new(DIRECTORIES));
-        Self { store, through, bodies: Bodies::default(), archives, closing: CancellationToken::new() }
+    /// Answers from a store, and reads through as told; of archives those of at most `archive_entries`.
+    pub fn new(store: Store, through: ReadThrough, archive_entries: u64) -> Self {
+        let archives = Arc::new(Semaphore::new(DIRECTORIES as usize));
+        let (bodies, closing) = (Bodies::default(), CancellationToken::new());
+        Self { store, through, bodies, archives, archive_entries, closing }
     }
 
     /// Returns what ends the answers that would go on for as long as a job runs.

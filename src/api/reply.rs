@@ -133,13 +133,14 @@ pub(super) async fn file(
     Ok(Some(response.body(body)))
 }
 
-/// Answers with bytes of a known number that are made while they are read, or with the part of them that is asked for.
-/// `version` stands for everything that they are made of.
+/// Answers with bytes of a known number that are made while they are read, or with the part of them that is asked for, unless
+/// that begins beyond `reach`: then with all of them, as RFC 9110 (section 14.2) allows. `version` stands for everything that they
+/// are made of.
 pub(super) fn sized<E: Into<Problem>>(
     request: &HttpRequest,
     provenance: Provenance,
     version: impl std::hash::Hash,
-    size: u64,
+    (size, reach): (u64, u64),
     head: impl FnOnce(&mut HttpResponseBuilder),
     body: impl FnOnce(Range<u64>) -> Result<BoxBody, E>,
 ) -> Result<HttpResponse, Problem> {
@@ -150,8 +151,8 @@ pub(super) fn sized<E: Into<Problem>>(
     }
     let (status, bytes) = match wanted(request, &validators, size) {
         Wanted::Nothing => return Ok(unsatisfiable(provenance, &validators, size)),
-        Wanted::Part(part) => (StatusCode::PARTIAL_CONTENT, part),
-        Wanted::Whole => (StatusCode::OK, 0..size),
+        Wanted::Part(part) if part.start <= reach => (StatusCode::PARTIAL_CONTENT, part),
+        Wanted::Part(_) | Wanted::Whole => (StatusCode::OK, 0..size),
     };
     let mut response = begin(status, provenance, &validators);
     response.insert_header((ACCEPT_RANGES, "bytes"));

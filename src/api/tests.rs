@@ -64,7 +64,7 @@ impl Cistern {
             kind: "test",
         };
         let store = Store::open(config).await.expect("a store");
-        let shared = Api::new(store.clone(), ReadThrough::off());
+        let shared = Api::new(store.clone(), ReadThrough::off(), 1_000);
         let open = Mode::Open { allow_open_network: false };
         let access = Access::new(open, store.clone()).expect("a rule");
         let server = HttpServer::new(move || {

@@ -101,7 +101,7 @@ impl Service {
             config::Api { read_through: true, max_age } => ReadThrough::new(engine.queue.clone(), max_age),
             config::Api { read_through: false, .. } => ReadThrough::off(),
         };
-        let api = Api::new(engine.store.clone(), through);
+        let api = Api::new(engine.store.clone(), through, config.limits.archive_entries);
         let closing = api.closing();
         let cors = Cors::new(&config.server.cors_origins);
         let public_url = web::Data::new(api::PublicUrl::new(config.server.public_url.clone()));

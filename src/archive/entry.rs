@@ -2,19 +2,13 @@
 
 use std::ops::Range;
 
-use super::{Refused, number, short};
+use super::{LeftOut, Refused, number, short};
 
 /// A directory's record without name, extra fields and comment.
 pub(super) const RECORD_BYTES: usize = 46;
 
 /// A local header without name and extra fields.
 const HEADER_BYTES: u64 = 30;
-
-/// How many times larger than stored a file may become, beyond the first MiB.
-pub const MAX_RATIO: u64 = 1_000;
-
-/// The first bytes of a file that no ratio is asked of.
-const RATIO_FREE_BYTES: u64 = 1 << 20;
 
 /// How a file is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,8 +33,8 @@ pub enum Kind {
 /// A file or directory of an archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// Its path; that of a directory ends with `/`.
-    pub path: Box<str>,
+    /// Its path as the archive has it, which need not be UTF-8; that of a directory ends with `/`.
+    pub path: Box<[u8]>,
     /// Its size, as the archive says.
     pub size: u64,
     /// Its size in the archive, as the archive says.
@@ -68,7 +62,7 @@ impl Entry {
         let name = record.get(RECORD_BYTES..name_end).unwrap_or_default();
         let extra = record.get(name_end..name_end + usize::from(short(record, 30))).unwrap_or_default();
         let mut entry = Self {
-            path: String::from_utf8_lossy(name).into(),
+            path: name.into(),
             size: number::<4>(record, 24),
             stored_size: number::<4>(record, 20),
             crc32: u32::try_from(number::<4>(record, 16)).unwrap_or_default(),
@@ -88,13 +82,13 @@ impl Entry {
             return Err(Refused::Split);
         }
         let encrypted = short(record, 8) & 0x2041 != 0;
-        entry.refused = entry.judge(std::str::from_utf8(name).is_ok_and(is_plain), encrypted);
+        entry.refused = LeftOut::of(name).map(Refused::UnsafePath).or_else(|| entry.judge(encrypted));
         Ok(entry)
     }
 
     /// Returns whether it is a file or a directory.
     pub fn kind(&self) -> Kind {
-        if self.path.ends_with('/') { Kind::Directory } else { Kind::File }
+        if self.path.ends_with(b"/") { Kind::Directory } else { Kind::File }
     }
 
     /// Returns the bytes of its local header that [`data`](Self::data) has to see.
@@ -113,7 +107,7 @@ impl Entry {
             Method::Other(other) => other,
         };
         let name = &header[HEADER_BYTES as usize..];
-        if short(header, 8) != method || short(header, 26) != self.name_bytes || name != self.path.as_bytes() {
+        if short(header, 8) != method || short(header, 26) != self.name_bytes || *name != *self.path {
             return Err(Refused::Damaged("a file's header contradicts the directory"));
         }
         if short(header, 6) & 0x2041 != 0 {
@@ -158,12 +152,9 @@ impl Entry {
     }
 
     /// Finds what speaks against reading it.
-    fn judge(&self, plain: bool, encrypted: bool) -> Option<Refused> {
+    fn judge(&self, encrypted: bool) -> Option<Refused> {
         const FILE_TYPE: u32 = 0o170_000;
         const SYMLINK: u32 = 0o120_000;
-        if !plain {
-            return Some(Refused::UnsafePath);
-        }
         if self.mode & FILE_TYPE == SYMLINK {
             return Some(Refused::Symlink);
         }
@@ -173,22 +164,7 @@ impl Entry {
         match self.method {
             Method::Other(method) => Some(Refused::UnknownMethod(method)),
             Method::Stored if self.size != self.stored_size => Some(Refused::WrongSize),
-            Method::Deflated if is_bomb(self.size, self.stored_size) => Some(Refused::Bomb),
             Method::Stored | Method::Deflated => None,
         }
     }
-}
-
-/// Returns whether so many bytes out are too many for so many in.
-pub(super) fn is_bomb(out: u64, stored: u64) -> bool {
-    out > stored.saturating_mul(MAX_RATIO).saturating_add(RATIO_FREE_BYTES)
-}
-
-/// Returns whether a name is a plain relative path.
-fn is_plain(name: &str) -> bool {
-    let drive = matches!(name.as_bytes(), [letter, b':', ..] if letter.is_ascii_alphabetic());
-    let parts = name.strip_suffix('/').unwrap_or(name).split('/');
-    !drive
-        && !name.contains(|c: char| c == '\\' || c.is_control())
-        && parts.into_iter().all(|part| !matches!(part, "" | "." | ".."))
 }

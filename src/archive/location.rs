@@ -1,8 +1,7 @@
 //! Where an archive's directory is: read from the records at its end.
 
-use super::directory::{MAX_DIRECTORY_BYTES, MAX_ENTRIES};
 use super::entry::RECORD_BYTES;
-use super::{Refused, number, short};
+use super::{ENTRY_BYTES, Refused, number, short};
 
 /// The end record without its comment.
 const END_BYTES: usize = 22;
@@ -58,6 +57,15 @@ impl Location {
         found.check(records_begin)
     }
 
+    /// Returns it unless it is too large for a reader who allows so many entries.
+    pub fn within(self, most: u64) -> Result<Self, Refused> {
+        if self.entries > most {
+            return Err(Refused::TooManyEntries { entries: self.entries, most });
+        }
+        let most = most.saturating_mul(ENTRY_BYTES).max(1 << 20);
+        if self.bytes > most { Err(Refused::DirectoryTooLarge { bytes: self.bytes, most }) } else { Ok(self) }
+    }
+
     /// Writes it.
     pub fn encode(self) -> Box<[u8]> {
         [self.offset, self.bytes, self.entries].iter().flat_map(|number| number.to_le_bytes()).collect()
@@ -72,16 +80,10 @@ impl Location {
 
     /// Checks it against the place where it has to have ended.
     fn check(self, end: u64) -> Result<Self, Refused> {
-        if self.entries > MAX_ENTRIES {
-            return Err(Refused::TooManyEntries);
-        }
-        if self.bytes > MAX_DIRECTORY_BYTES {
-            return Err(Refused::DirectoryTooLarge);
-        }
         if self.offset.checked_add(self.bytes).is_none_or(|directory_end| directory_end > end) {
             return Err(Refused::Damaged("its directory goes beyond its end"));
         }
-        if self.bytes < self.entries * RECORD_BYTES as u64 {
+        if self.bytes < self.entries.saturating_mul(RECORD_BYTES as u64) {
             return Err(Refused::Damaged("its directory is too short for its entries"));
         }
         Ok(self)

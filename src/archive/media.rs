@@ -1,7 +1,8 @@
 //! What a browser is told that a file is.
 
 /// Returns the media type of a file by its name, for files that jobs make; `application/octet-stream` for all others.
-pub fn media_type(path: &str) -> &'static str {
+pub fn media_type(path: &[u8]) -> &'static str {
+    let path = String::from_utf8_lossy(path);
     let name = path.rsplit('/').next().unwrap_or_default();
     let extension = name.rsplit_once('.').map_or("", |(_, extension)| extension).to_ascii_lowercase();
     match &*extension {
@@ -45,7 +46,7 @@ mod tests {
             (".log", "text/plain; charset=utf-8"),
             ("", "application/octet-stream"),
         ] {
-            assert_eq!(media_type(path), media, "{path}");
+            assert_eq!(media_type(path.as_bytes()), media, "{path}");
         }
     }
 }

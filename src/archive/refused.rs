@@ -1,5 +1,7 @@
 //! Why an archive, or a file of it, is not read.
 
+use super::LeftOut;
+
 /// Why an archive, or a file of it, is not read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
@@ -12,21 +14,31 @@ pub enum Refused {
     /// Records contradict each other or end too early.
     #[error("it is damaged: {0}")]
     Damaged(&'static str),
-    /// It has more than [`MAX_ENTRIES`](super::MAX_ENTRIES) entries.
-    #[error("it has more than 100,000 entries")]
-    TooManyEntries,
-    /// Its directory has more than [`MAX_DIRECTORY_BYTES`](super::MAX_DIRECTORY_BYTES).
-    #[error("its directory has more than 32 MiB")]
-    DirectoryTooLarge,
+    /// It has more entries than `limits.archive_entries`.
+    #[error("it has {entries} entries, more than limits.archive_entries allows ({most})")]
+    TooManyEntries {
+        /// How many it says to have.
+        entries: u64,
+        /// How many are allowed.
+        most: u64,
+    },
+    /// Its directory is longer than `limits.archive_entries` allows.
+    #[error("its directory has {bytes} bytes, more than limits.archive_entries allows ({most})")]
+    DirectoryTooLarge {
+        /// How long it says to be.
+        bytes: u64,
+        /// How long it may be.
+        most: u64,
+    },
     /// A name has more than [`MAX_NAME_BYTES`](super::MAX_NAME_BYTES).
     #[error("a name in it has more than 4 KiB")]
     NameTooLong,
     /// Two of its files share bytes.
     #[error("files in it overlap")]
     Overlapping,
-    /// The file's name is no plain relative path: absolute, with `..` or `\`, with control characters, or no UTF-8.
-    #[error("its name is no plain relative path")]
-    UnsafePath,
+    /// The file's name is no path below the archive's root.
+    #[error("its name is no path within the archive: {}", .0.in_words())]
+    UnsafePath(LeftOut),
     /// Another file has the same name.
     #[error("the archive has several files of its name")]
     Ambiguous,
@@ -42,9 +54,6 @@ pub enum Refused {
     /// It is larger than somebody wants to read.
     #[error("it is larger than the limit")]
     TooLarge,
-    /// It becomes more than [`MAX_RATIO`](super::MAX_RATIO) times larger than it is stored.
-    #[error("it becomes more than 1,000 times larger than it is stored")]
-    Bomb,
     /// It has another size than the archive says.
     #[error("it has another size than the archive says")]
     WrongSize,
@@ -60,17 +69,16 @@ impl Refused {
             Self::NoZip => "no_zip",
             Self::Split => "split",
             Self::Damaged(_) => "damaged",
-            Self::TooManyEntries => "too_many_entries",
-            Self::DirectoryTooLarge => "directory_too_large",
+            Self::TooManyEntries { .. } => "too_many_entries",
+            Self::DirectoryTooLarge { .. } => "directory_too_large",
             Self::NameTooLong => "name_too_long",
             Self::Overlapping => "overlapping",
-            Self::UnsafePath => "unsafe_path",
+            Self::UnsafePath(_) => "unsafe_path",
             Self::Ambiguous => "ambiguous",
             Self::Symlink => "symlink",
             Self::Encrypted => "encrypted",
             Self::UnknownMethod(_) => "unknown_method",
             Self::TooLarge => "too_large",
-            Self::Bomb => "bomb",
             Self::WrongSize => "wrong_size",
             Self::WrongChecksum => "wrong_checksum",
         }

@@ -1,8 +1,8 @@
 //! `limits.*`: how much at once, and how large.
 
 use super::keys::{
-    LIMITS_API_CALLS, LIMITS_ARTIFACT_SIZE, LIMITS_JOBS, LIMITS_JOURNAL, LIMITS_LOG_SIZE, LIMITS_PIPELINES,
-    LIMITS_PROJECTS, LIMITS_QUEUE, LIMITS_REPORT_SIZE, LIMITS_REQUESTS_PER_MINUTE, LIMITS_STORE_OPS,
+    LIMITS_API_CALLS, LIMITS_ARCHIVE_ENTRIES, LIMITS_ARTIFACT_SIZE, LIMITS_JOBS, LIMITS_JOURNAL, LIMITS_LOG_SIZE,
+    LIMITS_PIPELINES, LIMITS_PROJECTS, LIMITS_QUEUE, LIMITS_REPORT_SIZE, LIMITS_REQUESTS_PER_MINUTE, LIMITS_STORE_OPS,
     LIMITS_WEBHOOK_BYTES,
 };
 use super::reader::{Reader, parse_count};
@@ -22,6 +22,8 @@ pub struct Limits {
     pub journal: usize,
     /// `limits.webhook_bytes`: webhook bodies in flight, together.
     pub webhook_bytes: u64,
+    /// `limits.archive_entries`: entries of an archive whose files are read.
+    pub archive_entries: u64,
     /// How large a thing may be to be fetched.
     pub sizes: Sizes,
 }
@@ -89,6 +91,7 @@ impl Limits {
         let requests_per_minute = reader.optional(&LIMITS_REQUESTS_PER_MINUTE, parse_count);
         let sizes = Sizes::read(reader);
         let webhook_bytes = reader.size(&LIMITS_WEBHOOK_BYTES);
+        let archive_entries = reader.count(&LIMITS_ARCHIVE_ENTRIES);
         Some(Self {
             parallel: parallel?,
             deployment_calls: parallel?.api_calls,
@@ -96,6 +99,7 @@ impl Limits {
             queue: queue?,
             journal: journal?,
             webhook_bytes: webhook_bytes?,
+            archive_entries: archive_entries? as u64,
             sizes: sizes?,
         })
     }

@@ -1,22 +1,35 @@
 //! Files of an archive.
 
+mod extraction;
+
 use std::ops::Range;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::stream::{self, BoxStream, Stream, StreamExt};
+use tokio::sync::Semaphore;
 
-use super::Error;
+use self::extraction::Extraction;
 use super::blob::Chunks;
-use crate::archive::{Directory, DirectoryReader, Entry, Extractor, Location, Method, TAIL_BYTES, media_type};
+use super::{Error, aside};
+use crate::archive::{
+    Directory, DirectoryReader, Entry, Extractor, Keep, Location, Method, TAIL_BYTES, Tree, media_type,
+};
 use crate::domain::ArchiveRecord;
 use crate::store::Store;
+
+/// How much of a compressed file is made for nobody, to reach a part of it: a quarter of a second's work.
+const REACH_BYTES: u64 = 256 << 20;
+
+/// Directories that are sorted or listed at once.
+const SORTED_AT_ONCE: usize = 2;
+
+static SORTED: Semaphore = Semaphore::const_new(SORTED_AT_ONCE);
 
 /// Reads files of one stored archive.
 #[derive(Debug, Clone)]
 pub struct ArchiveReader {
     chunks: Chunks,
-    directory: Arc<Directory>,
+    location: Location,
 }
 
 /// Reads one file of a stored archive.
@@ -30,10 +43,10 @@ pub struct FileReader {
 }
 
 impl ArchiveReader {
-    /// Reads the directory of what a record points to: in the chunks where it was found to be when the archive was stored, or,
-    /// for one that was stored before that, where the archive's last bytes say. [`Error::Gone`] when no archive is held,
-    /// [`Error::Refused`] when it is no good.
-    pub async fn open(store: &Store, archive: &ArchiveRecord) -> Result<Self, Error> {
+    /// Finds the directory of what a record points to: where it was found to be when the archive was stored, or, for one that was
+    /// stored before that, where the archive's last bytes say. [`Error::Gone`] when no archive is held, [`Error::Refused`] when it
+    /// is no good or has more than `most` entries.
+    pub async fn open(store: &Store, archive: &ArchiveRecord, most: u64) -> Result<Self, Error> {
         let mut chunks = Chunks::new(store, archive.blob.ok_or(Error::Gone)?);
         let location = match Location::decode(&archive.index, archive.size) {
             Some(location) => location,
@@ -42,7 +55,18 @@ impl ArchiveReader {
                 Location::find(&tail, archive.size)?
             }
         };
-        let mut reader = DirectoryReader::new(location);
+        Ok(Self { chunks, location: location.within(most)? })
+    }
+
+    /// Returns how long the directory is.
+    pub fn directory_bytes(&self) -> u64 {
+        self.location.bytes
+    }
+
+    /// Reads the directory, chunk after chunk, and keeps some of it.
+    pub async fn directory(&mut self, keep: Keep) -> Result<Directory, Error> {
+        let Self { chunks, location } = self;
+        let mut reader = DirectoryReader::new(*location, keep);
         let mut rest = location.offset..location.offset + location.bytes;
         while !rest.is_empty() {
             let piece = chunks.piece(rest.clone()).await?;
@@ -50,18 +74,22 @@ impl ArchiveReader {
             reader.push(&piece)?;
             tokio::task::yield_now().await;
         }
-        Ok(Self { chunks, directory: Arc::new(reader.finish()?) })
+        Ok(aside(&SORTED, move || reader.finish()).await??)
     }
 
-    /// Returns what is in it.
-    pub fn directory(&self) -> &Directory {
-        &self.directory
+    /// Returns `limit` nodes of a directory from `offset` on, as [`Directory::tree`] does; [`Error::NoDirectory`] when there is none
+    /// of this path.
+    pub async fn tree(&mut self, path: &[u8], recursive: bool, offset: u64, limit: u64) -> Result<Tree, Error> {
+        let directory = self.directory(Keep::tree(path)).await?;
+        let path = path.to_vec();
+        aside(&SORTED, move || directory.tree(&path, recursive, offset, limit)).await?.ok_or(Error::NoDirectory)
     }
 
     /// Finds a file of at most `limit` bytes. [`Error::NoFile`] when there is none of this path, [`Error::Refused`] when it is
     /// not read.
-    pub async fn file(&mut self, path: &str, limit: u64) -> Result<FileReader, Error> {
-        let entry = self.directory.file(path).ok_or(Error::NoFile)?.clone();
+    pub async fn file(&mut self, path: &[u8], limit: u64) -> Result<FileReader, Error> {
+        let directory = self.directory(Keep::Path(path.into())).await?;
+        let entry = directory.file(path).ok_or(Error::NoFile)?.clone();
         // It refuses what it would not extract.
         Extractor::new(&entry, limit)?;
         let header = self.chunks.read(entry.header()).await?;
@@ -74,6 +102,12 @@ impl FileReader {
     /// Returns the file's size, which [`stream`](Self::stream) keeps to or fails.
     pub fn size(&self) -> u64 {
         self.entry.size
+    }
+
+    /// Returns where a part of it should begin at most: what is before it has to be made, too, and whoever gets nothing of that
+    /// asks for more work than they pay for.
+    pub fn reach(&self) -> u64 {
+        if self.entry.method == Method::Stored { u64::MAX } else { REACH_BYTES }
     }
 
     /// Returns the media type of a file of this name.
@@ -95,9 +129,8 @@ impl FileReader {
         if entry.method == Method::Stored && bytes != (0..entry.size) {
             return Ok(stored(chunks, data.start + bytes.start..data.start + bytes.end.max(bytes.start)).boxed());
         }
-        let extractor = Extractor::new(&entry, limit)?;
         let whole = bytes.end == entry.size;
-        Ok(Extraction { chunks, data, extractor, given: 0, bytes, whole }.stream().boxed())
+        Ok(Extraction::new(chunks, data, Extractor::new(&entry, limit)?, bytes, whole).stream().boxed())
     }
 }
 
@@ -110,46 +143,4 @@ fn stored(chunks: Chunks, bytes: Range<u64>) -> impl Stream<Item = Result<Bytes,
         rest.start += piece.len() as u64;
         Ok(Some((piece, (chunks, rest))))
     })
-}
-
-struct Extraction {
-    chunks: Chunks,
-    /// What is left of the data.
-    data: Range<u64>,
-    extractor: Extractor,
-    /// How much content has been made.
-    given: u64,
-    /// Which of it is wanted.
-    bytes: Range<u64>,
-    /// It is wanted to the end, which is checked.
-    whole: bool,
-}
-
-impl Extraction {
-    fn stream(self) -> impl Stream<Item = Result<Bytes, Error>> {
-        stream::try_unfold(self, |mut this| async move { Ok(this.next().await?.map(|piece| (piece, this))) })
-    }
-
-    async fn next(&mut self) -> Result<Option<Bytes>, Error> {
-        while self.whole || self.given < self.bytes.end {
-            if let Some(piece) = self.extractor.piece()? {
-                let begin = self.given;
-                self.given += piece.len() as u64;
-                let wanted = self.bytes.start.clamp(begin, self.given)..self.bytes.end.clamp(begin, self.given);
-                if !wanted.is_empty() {
-                    // Both are within the piece.
-                    return Ok(Some(piece.slice((wanted.start - begin) as usize..(wanted.end - begin) as usize)));
-                }
-                tokio::task::yield_now().await;
-            } else if !self.data.is_empty() {
-                let data = self.chunks.piece(self.data.clone()).await?;
-                self.data.start += data.len() as u64;
-                self.extractor.feed(data);
-            } else {
-                self.extractor.finish()?;
-                return Ok(None);
-            }
-        }
-        Ok(None)
-    }
 }

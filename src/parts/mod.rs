@@ -45,6 +45,9 @@ pub enum Error {
     /// The archive has no such file.
     #[error("the archive has no such file")]
     NoFile,
+    /// The archive has no such directory.
+    #[error("the archive has no such directory")]
+    NoDirectory,
     /// The archive, or this file of it, is not read.
     #[error("the archive or this file of it is not read: {0}")]
     Refused(#[from] Refused),

@@ -1,9 +1,11 @@
 //! Archives: streamed, whole or not at all, without credentials, kept.
 
+mod files;
+
 use std::time::Duration;
 
 use bytes::Bytes;
-use cistern::archive::Location;
+use cistern::archive::{Keep, Location};
 use cistern::demo::fake::{
     Archive, ArtifactDelivery, Endpoint, Fault, FaultKind, JobSpec, Options, PipelineSpec, World,
 };
@@ -189,8 +191,9 @@ async fn an_archive_is_stored_with_the_place_of_its_directory() {
         let view = rig.view(STORE).await;
         let record = view.job(project, job).await.archive;
         assert!(Location::decode(&record.index, record.size).is_some());
-        let mut reader = ArchiveReader::open(&view.store, &record).await.expect("opened");
-        let path = reader.directory().entries()[0].path.clone();
+        let mut reader = ArchiveReader::open(&view.store, &record, 100).await.expect("opened");
+        let directory = reader.directory(Keep::all()).await.expect("a directory");
+        let path = directory.entries()[0].path.clone();
         let file = reader.file(&path, 1 << 30).await.expect("found");
         let size = file.size();
         let content: Vec<Bytes> = file.stream(0..size).expect("readable").try_collect().await.expect("sound");

@@ -63,7 +63,7 @@ impl Rig {
         let place = self.config(store).store.place;
         let config = Config { place, lease: Duration::from_secs(30), operations: 8, cache: None, kind: "view" };
         let store = Store::open(config).await.expect("a store");
-        let shared = Api::new(store.clone(), ReadThrough::off());
+        let shared = Api::new(store.clone(), ReadThrough::off(), 1_000);
         let access = Access::new(Mode::Open { allow_open_network: false }, store.clone()).expect("a rule");
         let server = HttpServer::new(move || {
             App::new().service(access::reads(access.clone(), |config| api::routes(config, shared.clone())))

@@ -176,6 +176,7 @@ fn page_headers() -> Value {
         "X-Next-Page": header("The number of the page after it; empty for the last."),
         "X-Total": header("Rows of the whole list; left out above 10,000, and where GitLab leaves it out."),
         "X-Total-Pages": header("Pages of the whole list; left out with `X-Total`."),
+        "X-Cistern-Left-Out": header("Of the tree of an archive: entries that are in no directory of it, and why."),
     })
 }
 
@@ -194,7 +195,7 @@ fn bad(status: u16, head: bool) -> Value {
         403 => "The reader may not read this.",
         404 => "It is not cached, or not to be seen by this reader; `X-Cistern-Reason` says why it is not held.",
         415 => "The file is encrypted or packed in a way that is not read here; `X-Cistern-Reason` says which.",
-        422 => "The archive, or this file of it, is damaged or dangerous; `X-Cistern-Reason` says how.",
+        422 => "The archive, or this file of it, is damaged, dangerous or too large; `X-Cistern-Reason` says how.",
         405 => "This cannot be paged so, or is no read.",
         429 => "Too many unknown tokens, or questions without one.",
         503 => "The cache or GitLab cannot be asked right now; ask again soon.",

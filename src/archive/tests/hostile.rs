@@ -23,77 +23,110 @@ fn zeros(mib: usize) -> Vec<u8> {
 }
 
 #[test]
-fn names_that_leave_their_place_are_refused_and_not_listed() {
-    let names: [&[u8]; 20] = [
-        b"../evil",
-        b"a/../../evil",
-        b"a/..",
-        b"..",
-        b"/etc/passwd",
-        b"//host/share",
-        b"C:\\windows",
-        b"c:evil",
-        b"..\\evil",
-        b"a\\b",
-        b"a\0b",
-        b"",
-        b"a//b",
-        b"./a",
-        b"a/./b",
-        b".",
-        b"a\nb",
-        b"\x1b[31m",
-        b"\xff\xfe",
-        b"a/../",
+fn names_that_leave_their_place_are_refused_not_listed_and_counted() {
+    let names: [(&[u8], LeftOut); 15] = [
+        (b"../evil", LeftOut::Parent),
+        (b"a/../../evil", LeftOut::Parent),
+        (b"a/..", LeftOut::Parent),
+        (b"..", LeftOut::Parent),
+        (b"a/../", LeftOut::Parent),
+        (b"/etc/passwd", LeftOut::Absolute),
+        (b"//host/share", LeftOut::Absolute),
+        (b"/", LeftOut::Absolute),
+        (b"a\0b", LeftOut::Nul),
+        (b"../a\0b", LeftOut::Nul),
+        (b"", LeftOut::NoName),
+        (b"a//b", LeftOut::NoName),
+        (b"./a", LeftOut::NoName),
+        (b"a/./b", LeftOut::NoName),
+        (b".", LeftOut::NoName),
     ];
-    for name in names {
+    for (name, why) in names {
         let file = Forged { name: name.to_vec(), local_name: name.to_vec(), ..Forged::stored("x", b"evil") };
         let zip = forge(&[file, Forged::stored("good", b"good")]);
         let directory = open(&zip).expect("a directory");
         let refused: Vec<_> = directory.entries().iter().filter_map(|entry| entry.refused).collect();
-        assert_eq!(refused, [Refused::UnsafePath], "{name:?}");
-        assert_eq!(directory.tree("", true, 0, 10).expect("a tree").total, 1, "{name:?}");
+        assert_eq!(refused, [Refused::UnsafePath(why)], "{name:?}");
+        let tree = directory.tree(b"", true, 0, 10).expect("a tree");
+        assert_eq!((tree.total, tree.left_out.to_string()), (1, format!("1;{}=1", why.as_str())), "{name:?}");
+        assert_eq!(open_some(&zip, Keep::Path(b"good".as_slice().into())).expect("one").left_out(), tree.left_out);
         assert_eq!(read(&zip, "good").expect("content"), b"good");
         for entry in directory.entries().iter().filter(|entry| entry.refused.is_some()) {
-            assert_eq!(content(&zip, entry, 10), Err(Refused::UnsafePath));
+            assert_eq!(content(&zip, entry, 10), Err(Refused::UnsafePath(why)));
         }
     }
+    let all: Vec<_> = names.iter().map(|(name, _)| name.to_vec()).collect();
+    let all: Vec<_> =
+        all.into_iter().map(|name| Forged { local_name: name.clone(), name, ..Forged::stored("x", b"") }).collect();
+    let counts = open(&forge(&all)).expect("a directory").left_out();
+    assert_eq!(counts.to_string(), "15;absolute=3;parent=5;no_name=5;nul=2");
+    assert_eq!(LeftOutCounts::parse(&counts.to_string()), counts);
+    assert_eq!(LeftOutCounts::parse("7;other=7"), LeftOutCounts::default());
 }
 
 #[test]
-fn plain_names_are_plain() {
-    for name in ["a", "a/b.c", "...", "a/..b", ".hidden", "a b/ü", "ab:c/d", "-", "<script>"] {
-        assert_eq!(entry(Forged::stored(name, b"")).refused, None, "{name}");
+fn every_name_that_linux_allows_is_one() {
+    let names: [&[u8]; 16] = [
+        b"a",
+        b"a/b.c",
+        b"...",
+        b"a/..b",
+        b".hidden",
+        "a b/\u{fc}".as_bytes(),
+        b"ab:c/d",
+        b"<script>",
+        b"dev-disk-by\\x2dlabel.swap",
+        b"c:notes.txt",
+        b"..\\evil",
+        b"a\tb\nc",
+        b"\x1b[31m",
+        b"trailing. ",
+        b"com1",
+        b"caf\xe9/\xff\xfe",
+    ];
+    for name in names {
+        let file = Forged { name: name.to_vec(), local_name: name.to_vec(), ..Forged::stored("x", b"content") };
+        let zip = forge(&[file]);
+        let directory = open(&zip).expect("a directory");
+        let found = directory.file(name).expect("listed");
+        assert_eq!((found.refused, content(&zip, found, 9)), (None, Ok(b"content".to_vec())), "{name:?}");
+        let tree = directory.tree(b"", true, 0, 10).expect("a tree");
+        let node = tree.nodes.last().expect("a file");
+        let utf8 = std::str::from_utf8(name).ok();
+        assert_eq!(utf8.unwrap_or("caf\u{fffd}/\u{fffd}\u{fffd}"), &*node.path, "{name:?}");
+        assert_eq!(node.encoded_path.as_deref(), utf8.is_none().then_some("caf%E9/%FF%FE"), "{name:?}");
+        assert_eq!(tree.left_out.total(), 0);
     }
 }
 
 #[test]
-fn bombs_are_refused_by_what_they_say_and_by_what_they_do() {
-    // 10 GiB, as it says.
-    let data = zeros(10 << 10);
-    assert!(data.len() < 20 << 20);
-    let mut extra = vec![1, 0, 8, 0];
-    extra.extend((10u64 << 30).to_le_bytes());
-    let honest = Forged {
+fn a_sparse_image_is_read_and_what_becomes_more_than_it_says_is_not() {
+    let data = zeros(100);
+    let mib = 1 << 20;
+    // As deflate packs it, 1,029 to 1.
+    assert!(100 * mib / data.len() as u64 > 1_000, "{}", data.len());
+    let mut crc = flate2::Crc::new();
+    (0..100).for_each(|_| crc.update(&vec![0; 1 << 20]));
+    let image = Forged {
         method: 8,
         local_method: 8,
-        size: u64::from(u32::MAX),
+        size: 100 * mib,
         stored_size: data.len() as u64,
+        crc32: crc.sum(),
         data,
-        extra,
-        ..Forged::stored("bomb", b"")
+        ..Forged::stored("disk.img", b"")
     };
-    let zip = forge(std::slice::from_ref(&honest));
-    let found = entry(honest.clone());
-    assert_eq!((found.size, found.refused), (10 << 30, Some(Refused::Bomb)));
-    assert_eq!(read(&zip, "bomb"), Err(Refused::Bomb));
-
+    let found = read(&forge(std::slice::from_ref(&image)), "disk.img").expect("content");
+    assert!(found.len() as u64 == 100 * mib && found.iter().all(|byte| *byte == 0));
     // As if it were small: it is counted, and given up at once.
-    let liar = Forged { size: 5, extra: Vec::new(), ..honest };
-    assert_eq!(read(&forge(std::slice::from_ref(&liar)), "bomb"), Err(Refused::WrongSize));
-    // As if its ratio were good enough, once all of it has come.
-    let begun = Forged { stored_size: 100_000, size: 90 << 20, data: liar.data[..100_000].to_vec(), ..liar };
-    assert_eq!(read(&forge(&[begun]), "bomb"), Err(Refused::Bomb));
+    let liar = Forged { size: 5, ..image.clone() };
+    assert_eq!(read(&forge(std::slice::from_ref(&liar)), "disk.img"), Err(Refused::WrongSize));
+    // As if it were larger than anybody takes: it is not begun.
+    let mut extra = vec![1, 0, 8, 0];
+    extra.extend((MAX_FILE_BYTES + 1).to_le_bytes());
+    let huge = entry(Forged { size: u64::from(u32::MAX), extra, ..image });
+    assert_eq!((huge.size, huge.refused), (MAX_FILE_BYTES + 1, None));
+    assert_eq!(Extractor::new(&huge, MAX_FILE_BYTES).expect_err("refused"), Refused::TooLarge);
 }
 
 #[test]
@@ -129,7 +162,7 @@ fn lies_about_sizes_and_checksums_are_found_before_the_last_piece() {
         assert_eq!(read(&forge(std::slice::from_ref(&wrong)), "a"), Err(Refused::WrongChecksum));
         let zip = forge(&[wrong]);
         let directory = open(&zip).expect("a directory");
-        let found = directory.file("a").expect("listed");
+        let found = directory.file(b"a").expect("listed");
         let mut extractor = Extractor::new(found, 1 << 20).expect("readable");
         extractor.feed(Bytes::copy_from_slice(slice(&zip, found.data(slice(&zip, found.header())).expect("data"))));
         let mut given = 0;
@@ -200,7 +233,10 @@ fn directories_that_cannot_be_are_refused_before_they_are_read() {
     let file = [Forged::stored("a", b"content")];
     for (end, refused) in [
         (End { disk: 1, ..End::default() }, Refused::Split),
-        (End { bytes: Some(u32::MAX - 1), ..End::default() }, Refused::DirectoryTooLarge),
+        (
+            End { bytes: Some(40_000_000), offset: Some(0), ..End::default() },
+            Refused::Damaged("its directory goes beyond its end"),
+        ),
         (End { offset: Some(u32::MAX - 1), ..End::default() }, Refused::Damaged("its directory goes beyond its end")),
         (End { entries: Some(9), ..End::default() }, Refused::Damaged("its directory is too short for its entries")),
         (
@@ -235,13 +271,27 @@ fn a_zip64_record_can_lie_no_better() {
     };
     let find = |zip: &[u8]| Location::find(zip, zip.len() as u64);
     assert_eq!(find(&record(0, 0, 0, 0)), Ok(Location { offset: 0, bytes: 0, entries: 0 }));
-    assert_eq!(find(&record(u64::MAX, 0, 0, 0)), Err(Refused::TooManyEntries));
-    assert_eq!(find(&record(MAX_ENTRIES + 1, 1 << 24, 0, 0)), Err(Refused::TooManyEntries));
-    assert_eq!(find(&record(1, 4 << 30, 0, 0)), Err(Refused::DirectoryTooLarge));
+    let too_short = Err(Refused::Damaged("its directory is too short for its entries"));
+    assert_eq!(find(&record(u64::MAX, 0, 0, 0)), too_short);
+    assert_eq!(find(&record(u64::MAX / 46 + 1, 0, 0, 0)), too_short);
+    assert_eq!(find(&record(1, 4 << 30, 0, 0)), Err(Refused::Damaged("its directory goes beyond its end")));
     assert_eq!(find(&record(0, 10, u64::MAX, 0)), Err(Refused::Damaged("its directory goes beyond its end")));
     for place in [1, 50, 99, u64::MAX] {
         assert_eq!(find(&record(0, 0, 0, place)), Err(Refused::Damaged("its zip64 record is not where it says")));
     }
+}
+
+#[test]
+fn more_than_a_reader_allows_is_refused_before_it_is_read() {
+    let location = Location { offset: 0, bytes: 5_000_000, entries: 10_001 };
+    assert_eq!(location.within(20_000), Ok(location));
+    let refused = location.within(10_000).expect_err("refused");
+    assert_eq!(refused, Refused::TooManyEntries { entries: 10_001, most: 10_000 });
+    assert_eq!(refused.to_string(), "it has 10001 entries, more than limits.archive_entries allows (10000)");
+    let refused = location.within(10_001).expect_err("refused");
+    assert_eq!(refused, Refused::DirectoryTooLarge { bytes: 5_000_000, most: 10_001 * ENTRY_BYTES });
+    let few = Location { bytes: 1 << 20, entries: 1, ..location };
+    assert_eq!(few.within(1), Ok(few));
 }
 
 #[test]
@@ -257,7 +307,7 @@ fn a_deep_and_wide_archive_is_listed_by_pages_in_bounded_time() {
     let deep = "d/".repeat(2_000);
     let files: Vec<Forged> = (0..5_000).map(|n| Forged::stored(&format!("{deep}{n}"), b"")).collect();
     let directory = open(&forge(&files)).expect("a directory");
-    let tree = directory.tree("", true, 6_990, 100).expect("a tree");
+    let tree = directory.tree(b"", true, 6_990, 100).expect("a tree");
     assert_eq!((tree.total, tree.nodes.len()), (7_000, 10));
 }
 
@@ -266,5 +316,5 @@ fn an_archive_within_an_archive_is_a_file() {
     let inner = forge(&[Forged::stored("a", b"content")]);
     let outer = forge(&[Forged::stored("inner.zip", &inner)]);
     assert_eq!(read(&outer, "inner.zip").expect("content"), inner);
-    assert!(open(&outer).expect("a directory").file("a").is_none());
+    assert!(open(&outer).expect("a directory").file(b"a").is_none());
 }

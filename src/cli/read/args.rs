@@ -1,8 +1,11 @@
 //! The arguments of `log` and `artifacts`.
 
+use std::ffi::{OsStr, OsString};
+
 use clap::{Args, ValueEnum};
 use url::Url;
 
+use crate::archive::shown;
 use crate::config::ProjectRef;
 use crate::domain::JobId;
 
@@ -30,8 +33,8 @@ impl Where {
     }
 
     /// As [`Self::log_in_words`], of the archive or of one file of it.
-    pub(super) fn archive_in_words(&self, path: Option<&str>) -> String {
-        let of = path.map(|path| format!("{} in ", path.escape_debug())).unwrap_or_default();
+    pub(super) fn archive_in_words(&self, path: Option<&OsStr>) -> String {
+        let of = path.map(|path| format!("{} in ", shown(path.as_encoded_bytes()))).unwrap_or_default();
         format!("{of}the archive of job {}", self.job)
     }
 }
@@ -102,7 +105,7 @@ pub struct ArtifactsArgs {
     pub place: Where,
     /// The file to write to stdout; without it the files are listed
     #[arg(value_name = "PATH", conflicts_with = "list")]
-    pub path: Option<String>,
+    pub path: Option<OsString>,
     /// List the files
     #[arg(long)]
     pub list: bool,

@@ -1,10 +1,13 @@
 //! Reading from the local store, also beside a running `serve`.
 
+use std::ffi::OsStr;
+
 use bytes::Bytes;
 use futures_util::{TryStreamExt, stream};
 
 use super::args::Where;
-use super::{Problem, show};
+use super::{Problem, line, show, tell_left_out};
+use crate::archive::{Entry, Keep, Kind, Refused};
 use crate::cli::stored::open;
 use crate::config::{Config, ProjectRef};
 use crate::domain::{JobKey, Piece, ProjectId, Reason, Subject};
@@ -15,8 +18,8 @@ use crate::store::{JobRow, Slice, Store};
 /// Projects looked through at once to find a job's.
 const PAGE: u64 = 1_000;
 
-/// Nodes of an archive listed at most.
-const NODES: u64 = 1_000_000;
+/// Files listed at a time.
+const LINES: usize = 1_000;
 
 /// Shows part of a log.
 pub(super) async fn log(config: &Config, place: &Where, parameters: &[(&'static str, String)]) -> Result<(), Problem> {
@@ -36,7 +39,7 @@ pub(super) async fn log(config: &Config, place: &Where, parameters: &[(&'static 
 }
 
 /// Lists an archive, or shows one file of it.
-pub(super) async fn artifacts(config: &Config, place: &Where, path: Option<&str>) -> Result<(), Problem> {
+pub(super) async fn artifacts(config: &Config, place: &Where, path: Option<&OsStr>) -> Result<(), Problem> {
     let store = open(config, "read").await?;
     let what = place.archive_in_words(path);
     let row = find(&store, place, &what).await?;
@@ -44,19 +47,25 @@ pub(super) async fn artifacts(config: &Config, place: &Where, path: Option<&str>
         return Err(not_held(&what, row.archive_absence()));
     }
     let of_part = |error| Problem::of_part(&what, error);
-    let mut archive = ArchiveReader::open(&store, &row.archive).await.map_err(of_part)?;
+    let mut archive =
+        ArchiveReader::open(&store, &row.archive, config.limits.archive_entries).await.map_err(of_part)?;
     let shown = match path {
         Some(path) => {
-            let file = archive.file(path, u64::MAX).await.map_err(of_part)?;
+            let file = archive.file(path.as_encoded_bytes(), u64::MAX).await.map_err(of_part)?;
             let size = file.size();
             show(file.stream(0..size).map_err(of_part)?.map_err(of_part)).await
         }
         None => {
-            let tree = archive.directory().tree("", true, 0, NODES);
-            let nodes = tree.into_iter().flat_map(|tree| tree.nodes).filter(|node| node.kind == "file");
-            let lines: String =
-                nodes.map(|node| format!("{:>12}  {}\n", node.size.unwrap_or(0), node.path.escape_debug())).collect();
-            show(stream::iter([Ok(Bytes::from(lines))])).await
+            let directory = archive.directory(Keep::all()).await.map_err(of_part)?;
+            let is_listed =
+                |entry: &&Entry| entry.kind() == Kind::File && !matches!(entry.refused, Some(Refused::UnsafePath(_)));
+            let lines = directory.entries().chunks(LINES).map(|entries| {
+                let files = entries.iter().filter(is_listed);
+                Ok(Bytes::from(files.map(|file| line(file.size, &file.path)).collect::<String>()))
+            });
+            let listed = show(stream::iter(lines)).await;
+            tell_left_out(directory.left_out());
+            listed
         }
     };
     store.close().await?;

@@ -14,6 +14,7 @@ pub use args::{Ansi, ArtifactsArgs, LogArgs, Where};
 use super::Exit;
 use super::signals::unless_interrupted;
 use super::stored::NotOpened;
+use crate::archive::{LeftOutCounts, shown};
 use crate::config::{Config, ProjectRef};
 use crate::domain::JobId;
 use crate::progress::tell;
@@ -98,6 +99,20 @@ async fn ended(work: impl Future<Output = Result<(), Problem>>) -> Exit {
                 }
             }
         }
+    }
+}
+
+/// Returns the line of a listing that a file has.
+fn line(size: u64, path: &[u8]) -> String {
+    format!("{size:>12}  {}\n", shown(path))
+}
+
+/// Tells what a listing does not have.
+fn tell_left_out(counts: LeftOutCounts) {
+    let reasons: Vec<String> = counts.each().map(|(why, count)| format!("{count} ({})", why.in_words())).collect();
+    if !reasons.is_empty() {
+        let (total, reasons) = (counts.total(), reasons.join(", "));
+        tell(format_args!("cistern: left out because their names are no paths within the archive: {total}: {reasons}"));
     }
 }
 

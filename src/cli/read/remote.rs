@@ -1,20 +1,19 @@
 //! Reading from a running Cistern.
 
+use std::ffi::OsStr;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use reqwest::{Client, Response, StatusCode};
 use serde::Deserialize;
 use url::Url;
 
 use super::args::Where;
-use super::{Problem, show};
+use super::{Problem, line, show, tell_left_out};
+use crate::archive::{LeftOutCounts, encoded};
 use crate::config::ProjectRef;
-
-/// A path within a URL: its slashes stay.
-const PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'/');
 
 /// How long a Cistern that is there takes to accept a connection.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -57,32 +56,42 @@ pub(super) async fn follow(url: &Url, place: &Where) -> Result<(), Problem> {
 }
 
 /// Lists an archive, or shows one file of it.
-pub(super) async fn artifacts(url: &Url, place: &Where, path: Option<&str>) -> Result<(), Problem> {
+pub(super) async fn artifacts(url: &Url, place: &Where, path: Option<&OsStr>) -> Result<(), Problem> {
     let base = format!("v4/projects/{}/jobs/{}/artifacts", project(place), place.job);
     let what = place.archive_in_words(path);
     if let Some(path) = path {
-        let answer = ask(url, place, &format!("{base}/{}", utf8_percent_encode(path, PATH)), what).await?;
+        let answer = ask(url, place, &format!("{base}/{}", encoded(path.as_encoded_bytes())), what).await?;
         return show(answer.bytes_stream().map_err(|error| broken(url, error))).await;
     }
     #[derive(Deserialize)]
     struct Node {
         path: String,
+        encoded_path: Option<String>,
         #[serde(default)]
         size: u64,
         r#type: String,
     }
+    let mut left_out = LeftOutCounts::default();
     for page in 1_u32.. {
         let path = format!("{base}/tree?recursive=true&per_page=100&page={page}");
-        let body = ask(url, place, &path, what.clone()).await?.bytes().await.map_err(|error| broken(url, error))?;
+        let answer = ask(url, place, &path, what.clone()).await?;
+        let counted = answer.headers().get("x-cistern-left-out").and_then(|counts| counts.to_str().ok());
+        left_out = counted.map(LeftOutCounts::parse).unwrap_or(left_out);
+        let body = answer.bytes().await.map_err(|error| broken(url, error))?;
         let nodes: Vec<Node> = serde_json::from_slice(&body)
             .map_err(|error| Problem::Remote(format!("{} does not answer as a Cistern does: {error}", shown(url))))?;
         if nodes.is_empty() {
             break;
         }
         let files = nodes.iter().filter(|node| node.r#type == "file");
-        let lines: String = files.map(|node| format!("{:>12}  {}\n", node.size, node.path.escape_debug())).collect();
+        let path = |node: &Node| match &node.encoded_path {
+            Some(encoded) => percent_decode_str(encoded).collect(),
+            None => node.path.clone().into_bytes(),
+        };
+        let lines: String = files.map(|node| line(node.size, &path(node))).collect();
         show(stream::iter([Ok(Bytes::from(lines))])).await?;
     }
+    tell_left_out(left_out);
     Ok(())
 }
 

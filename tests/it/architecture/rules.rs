@@ -107,6 +107,7 @@ pub(super) const MODULES: &[Module] = &[
         &[
             "api::openapi",
             "app",
+            "archive",
             "config",
             "demo",
             "domain",

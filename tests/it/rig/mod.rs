@@ -9,6 +9,7 @@ mod front;
 pub(crate) mod mongod;
 mod older;
 mod sent;
+mod zip;
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -27,6 +28,7 @@ pub(crate) use engine::{Engine, on_both};
 pub(crate) use front::Front;
 pub(crate) use sent::{Sent, ask};
 use tempfile::TempDir;
+pub(crate) use zip::{Packed, zip};
 
 /// GitLab's signing token for all tests.
 pub(crate) const SIGNING_TOKEN: &str = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
