@@ -177,7 +177,8 @@ pub struct Verify {
     /// Compare so many jobs, chosen at random, with GitLab byte for byte, too; with --project so many of each
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(1..=100_000))]
     pub sample: Option<u64>,
-    /// How the gaps are written; JSON has a list of gaps, or with --deep or --sample an object of lists
+    /// How the gaps are written; JSON has a list of gaps and of what could not be compared (state `unknown`), or with --deep or
+    /// --sample an object of lists
     #[arg(long, value_enum, default_value_t, hide_possible_values = true, value_name = "text|json")]
     pub output: Output,
 }

@@ -135,7 +135,7 @@ async fn backfill(mut config: Config, args: Backfill) -> Exit {
         if args.dry_run {
             let forecast = reconciler.forecast(since, &only).await?;
             answer(args.output, &forecast, || forecast.in_words());
-            return Ok(named.judge(Exit::Done));
+            return Ok(named.judge(if forecast.skipped.is_empty() { Exit::Done } else { Exit::Incomplete }));
         }
         progress.begin();
         let report = reconciler.pass(Extent::Full(since), &only, args.wait).await?;

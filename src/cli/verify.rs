@@ -15,17 +15,28 @@ use super::stored::resolve;
 use crate::app::Engine;
 use crate::config::Config;
 use crate::progress::{self, Progress, tell};
-use crate::reconcile::{Deep, PassError, Reconciler, Sample};
+use crate::reconcile::{Comparison, Deep, PassError, Reconciler, Sample, Skipped};
 use crate::store::{Gap, Place, Store};
 
-/// What `verify --output json` prints with `--deep` or `--sample`; without them it prints the gaps alone.
+/// What `verify --output json` prints with `--deep` or `--sample`; without them it prints the list of gaps alone.
 #[derive(Debug, Serialize)]
 struct Verified {
-    gaps: Vec<Gap>,
+    /// What lacks, and then what could not be compared.
+    gaps: Vec<Lack>,
+    /// Projects whose CI is switched off.
+    without_ci: u64,
     /// With `--deep`.
     deep: Option<Deep>,
     /// With `--sample`.
     sample: Option<Sample>,
+}
+
+/// A line of the list.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Lack {
+    Gap(Gap),
+    Unknown(Skipped),
 }
 
 /// Compares and lists.
@@ -78,7 +89,8 @@ async fn verify(
     args: &Verify,
 ) -> Result<Verified, PassError> {
     let only = named.only();
-    let gaps = reconciler.verify(since, &only).await?;
+    let Comparison { gaps, skipped, without_ci } = reconciler.verify(since, &only).await?;
+    let gaps = gaps.into_iter().map(Lack::Gap).chain(skipped.into_iter().map(Lack::Unknown)).collect();
     let deep = if args.deep { Some(reconciler.verify_deep(&only).await?) } else { None };
     let mut sample = None;
     if let Some(count) = args.sample {
@@ -88,22 +100,35 @@ async fn verify(
         let found = if nothing { Sample::default() } else { reconciler.verify_sample(&projects, count).await? };
         sample = Some(found);
     }
-    Ok(Verified { gaps, deep, sample })
+    Ok(Verified { gaps, without_ci, deep, sample })
 }
 
 impl Verified {
     fn is_clean(&self) -> bool {
         let whole = self.deep.as_ref().is_none_or(|deep| deep.damaged.is_empty());
-        let same = self.sample.as_ref().is_none_or(|sample| sample.differences.is_empty());
+        let same = self.sample.as_ref().is_none_or(|sample| sample.differences.is_empty() && sample.skipped.is_empty());
         self.gaps.is_empty() && whole && same
     }
 
     fn in_words(&self) -> String {
         let mut text = String::new();
-        for gap in &self.gaps {
-            let _ = writeln!(text, "{gap}");
+        let mut unknown = 0;
+        for lack in &self.gaps {
+            let _ = match lack {
+                Lack::Gap(gap) => writeln!(text, "{gap}"),
+                Lack::Unknown(skipped) => {
+                    unknown += 1;
+                    writeln!(text, "{skipped}")
+                }
+            };
         }
-        let _ = writeln!(text, "{} gaps", self.gaps.len());
+        let _ = writeln!(text, "{} gaps", self.gaps.len() - unknown);
+        if unknown > 0 {
+            let _ = writeln!(text, "{unknown} could not be compared: GitLab did not answer about them");
+        }
+        if self.without_ci > 0 {
+            let _ = writeln!(text, "{} projects have no CI, or none for this token", self.without_ci);
+        }
         if let Some(Deep { checked, unchecked, bytes, damaged }) = &self.deep {
             for damage in damaged {
                 let _ = writeln!(text, "{damage}");
@@ -123,9 +148,12 @@ impl Verified {
                 );
             }
         }
-        if let Some(Sample { jobs, compared, gone, unsettled, differences }) = &self.sample {
+        if let Some(Sample { jobs, compared, gone, unsettled, differences, skipped }) = &self.sample {
             for difference in differences {
                 let _ = writeln!(text, "{difference}");
+            }
+            for skipped in skipped {
+                let _ = writeln!(text, "{skipped}");
             }
             let _ = writeln!(
                 text,

@@ -12,7 +12,7 @@ pub struct Project {
     pub id: ProjectId,
     /// `group/subgroup/name`; changes when the project is renamed or moved.
     pub path: Box<str>,
-    /// Whether CI is on: with CI off the pipelines endpoints answer 403 (contract, section 5.3).
+    /// Whether CI is on: with CI or the repository off the pipelines endpoints answer 403 (contract, section 5.3).
     pub ci_enabled: bool,
     /// What lists of projects are chosen and sorted by.
     pub facts: ProjectFacts,
@@ -90,6 +90,7 @@ struct Wire {
     path_with_namespace: Box<str>,
     builds_access_level: Option<Box<str>>,
     jobs_enabled: Option<bool>,
+    repository_access_level: Option<Box<str>>,
 }
 
 impl Project {
@@ -101,7 +102,9 @@ impl Project {
     /// Reads one object of `GET /projects` or the answer of `GET /projects/:id`.
     pub fn parse(raw: &RawValue, as_of: Timestamp) -> Result<Self, Malformed> {
         let wire: Wire = serde_json::from_str(raw.get()).map_err(|error| Malformed::json("project", &error))?;
-        let disabled = wire.builds_access_level.as_deref() == Some("disabled") || wire.jobs_enabled == Some(false);
+        let off = |level: &Option<Box<str>>| level.as_deref() == Some("disabled");
+        let disabled =
+            off(&wire.builds_access_level) || off(&wire.repository_access_level) || wire.jobs_enabled == Some(false);
         let facts = ProjectFacts { path: wire.path_with_namespace.clone(), ..ProjectFacts::of(raw.get()) };
         Ok(Self {
             id: wire.id,

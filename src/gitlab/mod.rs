@@ -16,6 +16,7 @@ mod breaker;
 mod caller;
 mod condition;
 mod config;
+mod deleted;
 mod endpoint;
 mod error;
 mod hook;

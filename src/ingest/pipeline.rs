@@ -92,28 +92,11 @@ impl Ingest {
         });
         let held = self.store.pipeline(key).await?;
         let yet_to_come = task.cause == Cause::Ended && !task.last;
-        if !yet_to_come && held.is_some_and(|row| !row.gone) && self.is_deleted(task.class(), key).await? {
+        if !yet_to_come && held.is_some_and(|row| !row.gone) && self.gitlab.has_deleted(task.class(), key).await? {
             tracing::debug!(project.id = %key.project, pipeline.id = %key.pipeline, "GitLab deleted a pipeline");
             found.facts.push(Change::Gone(key));
         }
         Ok(())
-    }
-
-    /// Returns whether the project is there, with CI, and the pipeline is not: where the project itself is hidden from our token,
-    /// or deleted, its pipelines are not shown to us, but may come back with it (contract, section 8).
-    async fn is_deleted(&self, class: gitlab::Class, key: PipelineKey) -> Result<bool, Trouble> {
-        let not_found = |error: &gitlab::Error| matches!(error.kind, Kind::NotFound);
-        match self.gitlab.project(class, key.project).await {
-            Ok(project) if project.ci_enabled => {}
-            Ok(_) => return Ok(false),
-            Err(error) if not_found(&error) => return Ok(false),
-            Err(error) => return Err(error.into()),
-        }
-        match self.gitlab.pipeline(class, key).await {
-            Ok(_) => Ok(false),
-            Err(error) if not_found(&error) => Ok(true),
-            Err(error) => Err(error.into()),
-        }
     }
 }
 

@@ -58,6 +58,13 @@ impl Summary {
             self.pipelines_per_second,
             self.gitlab_calls
         );
+        if self.pass.without_ci > 0 {
+            let _ = writeln!(
+                text,
+                "{} projects have no CI, or none for this token: nothing was to be cached",
+                self.pass.without_ci
+            );
+        }
         for failed in &self.pass.failures {
             let again = if failed.again { "will be tried again" } else { "failed for good" };
             let _ = writeln!(text, "✗ {}: {} ({again})", failed.what, failed.problem);

@@ -1,6 +1,7 @@
 //! What a full pass would fetch, without fetching it.
 
 use std::collections::{HashMap, HashSet};
+use std::fmt::Write;
 use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -9,8 +10,9 @@ use serde::Serialize;
 use super::listing::Walk;
 use super::plan::{Policy, plan, plan_stored};
 use super::projects::Roll;
+use super::skipped::unreadable;
 use super::sweep::STORED_PAGE;
-use super::{Only, PassError, Reconciler, patiently};
+use super::{Only, PassError, Reconciler, Skipped, patiently};
 use crate::domain::{
     ArchiveRecord, Eagerness, JobId, LogRecord, Pipeline, PipelineId, PipelineKey, PipelinePhase, PipelineSource,
     Project, ReportRecord, needs, needs_report, report_jobs,
@@ -45,6 +47,10 @@ pub struct Forecast {
     pub gone: u64,
     /// Calls made to find this out: the listings.
     pub calls_made: u64,
+    /// Projects whose CI or repository is switched off, or not for the token.
+    pub without_ci: u64,
+    /// What could not be counted, because GitLab did not answer about it.
+    pub skipped: Vec<Skipped>,
     /// How long the rest would take at the present limits and at GitLab's present pace, bodies not counted.
     pub seconds: u64,
 }
@@ -62,9 +68,22 @@ impl Reconciler {
                 audit_every: Duration::from_secs(24 * 3600),
                 now: group.as_of,
             };
-            for project in group.projects.iter().filter(|project| project.ci_enabled) {
-                forecast.projects += 1;
-                self.forecast_project(project, since, &policy, &mut forecast).await?;
+            forecast.skipped.extend(group.skipped());
+            for project in &group.projects {
+                if !project.ci_enabled {
+                    forecast.without_ci += 1;
+                    continue;
+                }
+                match self.forecast_project(project, since, &policy, &mut forecast).await {
+                    Ok(()) => forecast.projects += 1,
+                    Err(PassError::Gitlab(error)) if self.is_without_ci(project.id, &error).await?.is_some() => {
+                        forecast.without_ci += 1;
+                    }
+                    Err(error) => {
+                        let problem = self.or_problem(Err::<(), _>(error))?.err();
+                        forecast.skipped.extend(problem.map(|problem| Skipped::project(project, "project", problem)));
+                    }
+                }
             }
         }
         forecast.calls_made = self.gitlab.calls() - calls;
@@ -87,6 +106,7 @@ impl Reconciler {
         forecast: &mut Forecast,
     ) -> Result<(), PassError> {
         let mut seen: HashSet<PipelineId> = HashSet::new();
+        let mut malformed = 0;
         for source in [PipelineSource::Plain, PipelineSource::Child] {
             let mut walk = Walk::new(&self.gitlab, project.id, source, policy.now.minus(since));
             while let Some(mut rows) = patiently!(self, walk.next())? {
@@ -97,6 +117,10 @@ impl Reconciler {
                 let rows = self.pipelines_to_keep(rows, &states).await?;
                 self.forecast_works(plan(&rows, &states, policy), forecast).await?;
             }
+            malformed += walk.malformed();
+        }
+        if malformed > 0 {
+            forecast.skipped.push(Skipped::project(project, "pipelines", unreadable(malformed)));
         }
         let mut after = None;
         loop {
@@ -117,7 +141,7 @@ impl Reconciler {
             }
         }
         let counted: Vec<Forecast> = stream::iter(asked).buffer_unordered(self.config.pipelines).try_collect().await?;
-        counted.iter().for_each(|pipeline| forecast.add(pipeline));
+        counted.into_iter().for_each(|pipeline| forecast.add(pipeline));
         Ok(())
     }
 
@@ -129,7 +153,12 @@ impl Reconciler {
             None => match patiently!(self, self.gitlab.pipeline(Class::Backfill, key)) {
                 Ok(pipeline) => pipeline.phase(),
                 Err(error) if matches!(error.kind, Kind::NotFound) => return Ok(Forecast { gone: 1, ..forecast }),
-                Err(error) => return Err(error.into()),
+                Err(error) => {
+                    let problem = self.or_problem(Err::<(), _>(error))?.err();
+                    let skipped = |problem| Skipped::piece(key.project, key.pipeline, None, "pipeline", problem);
+                    forecast.skipped.extend(problem.map(skipped));
+                    return Ok(forecast);
+                }
             },
         };
         let held: HashMap<JobId, JobRow> =
@@ -137,14 +166,17 @@ impl Reconciler {
         let report = self.store.pipeline(key).await?.map_or_else(ReportRecord::missing, |row| row.report);
         let (no_log, no_archive) = (LogRecord::missing(), ArchiveRecord::missing());
         let mut jobs = Vec::new();
-        let mut next = None;
+        let (mut next, mut malformed) = (None, 0);
         loop {
-            let page = match patiently!(self, self.gitlab.jobs(Class::Backfill, key, next.as_ref())) {
-                Ok(page) => page,
-                // It was deleted since it was listed.
-                Err(error) if matches!(error.kind, Kind::NotFound) => return Ok(forecast),
-                Err(error) => return Err(error.into()),
+            let page = match self.or_problem(self.jobs_or_none(key, next.as_ref()).await)? {
+                Ok(Some(page)) => page,
+                Ok(None) => return Ok(forecast),
+                Err(problem) => {
+                    forecast.skipped.push(Skipped::piece(key.project, key.pipeline, None, "pipeline", problem));
+                    return Ok(forecast);
+                }
             };
+            malformed += page.malformed;
             for job in page.rows {
                 let row = held.get(&job.key.job);
                 let (log, archive) = row.map_or((&no_log, &no_archive), |row| (&row.log, &row.archive));
@@ -160,6 +192,10 @@ impl Reconciler {
                 break;
             }
         }
+        if malformed > 0 {
+            let problem = unreadable(malformed);
+            forecast.skipped.push(Skipped::piece(key.project, key.pipeline, None, "jobs", problem));
+        }
         let over = phase != PipelinePhase::Active;
         let jobs = jobs.iter().map(|(id, name, phase, junit)| (*id, &**name, *phase, *junit));
         if let Some(ids) = report_jobs(over, &report.build_ids, jobs)
@@ -172,18 +208,19 @@ impl Reconciler {
 }
 
 impl Forecast {
-    fn add(&mut self, other: &Self) {
+    fn add(&mut self, other: Self) {
         self.pipelines += other.pipelines;
         self.logs += other.logs;
         self.archives += other.archives;
         self.archive_bytes += other.archive_bytes;
         self.reports += other.reports;
         self.gone += other.gone;
+        self.skipped.extend(other.skipped);
     }
 
     /// Writes it for people.
     pub fn in_words(&self) -> String {
-        format!(
+        let mut text = format!(
             "would list the jobs of {} pipelines of {} projects and fetch {} logs, {} archives ({} bytes) and {} test reports:\n\
              {} GitLab calls, of which {} listings were made to find this out; up to {} downloads from object storage\n\
              about {} at the present limits and GitLab's present pace, without the time that large bodies take\n",
@@ -197,7 +234,14 @@ impl Forecast {
             self.calls_made,
             self.storage_calls,
             in_time(self.seconds)
-        )
+        );
+        if self.without_ci > 0 {
+            let _ = writeln!(text, "{} projects have no CI, or none for this token", self.without_ci);
+        }
+        for skipped in &self.skipped {
+            let _ = writeln!(text, "✗ not counted: {skipped}");
+        }
+        text
     }
 }
 

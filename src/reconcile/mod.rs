@@ -9,6 +9,7 @@
 
 mod blob;
 mod cadence;
+mod ci;
 mod deep;
 mod forecast;
 mod forgotten;
@@ -19,6 +20,7 @@ mod plan;
 mod projects;
 mod report;
 mod sample;
+mod skipped;
 mod standing;
 mod sweep;
 mod verify;
@@ -35,7 +37,9 @@ pub use plan::{Policy, plan, plan_stored};
 pub use projects::{Name, Named};
 pub use report::{Failed, Report};
 pub use sample::Sample;
+pub use skipped::Skipped;
 pub use standing::{Standing, Standings};
+pub use verify::Comparison;
 
 use crate::domain::{ProjectId, Schedule};
 use crate::gitlab::{self, Gitlab};

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use futures_util::{StreamExt, stream};
 use tokio::sync::Semaphore;
 
+use super::ci::WithoutCi;
 use super::plan::Policy;
 use super::projects::{Group, Roll};
 use super::report::Report;
@@ -64,6 +65,15 @@ impl Only {
     }
 }
 
+/// What the sweeps of one pass share.
+struct Round<'a> {
+    extent: Extent,
+    lease: &'a Lease,
+    report: &'a Mutex<Report>,
+    marks: HashMap<ProjectId, Timestamp>,
+    without_ci: WithoutCi,
+}
+
 impl Reconciler {
     /// Runs one pass under the sweeping lease, waiting up to `wait` for it.
     pub async fn pass(&self, extent: Extent, only: &Only, wait: Duration) -> Result<Report, PassError> {
@@ -83,7 +93,13 @@ impl Reconciler {
         let began = Instant::now();
         let (calls, storage_calls) = (self.gitlab.calls(), self.gitlab.storage_calls());
         let report = Mutex::new(Report::default());
-        let marks: HashMap<ProjectId, Timestamp> = self.store.marks().await?.into_iter().collect();
+        let round = Round {
+            extent,
+            lease,
+            report: &report,
+            marks: self.store.marks().await?.into_iter().collect(),
+            without_ci: self.noted_without_ci().await?,
+        };
         let mut roll = Roll::new(self, only);
         let (mut all, mut listed_at) = (matches!(only, Only::All), None);
         while let Some(Group { projects: ours, as_of: now, malformed, lost }) = roll.next().await? {
@@ -101,8 +117,8 @@ impl Reconciler {
                 }
             }
             let mut sweeps = Vec::new();
-            for project in ours.iter().filter(|project| project.ci_enabled) {
-                sweeps.push(self.project(project, extent, now, &report, lease, &marks));
+            for project in &ours {
+                sweeps.push(self.project(&round, project, now));
             }
             let swept: Vec<Result<(), PassError>> =
                 stream::iter(sweeps).buffer_unordered(self.config.projects).collect().await;
@@ -121,17 +137,13 @@ impl Reconciler {
     }
 
     /// Sweeps one project; its own troubles are noted, those that concern all are returned.
-    async fn project(
-        &self,
-        project: &Project,
-        extent: Extent,
-        now: Timestamp,
-        report: &Mutex<Report>,
-        lease: &Lease,
-        marks: &HashMap<ProjectId, Timestamp>,
-    ) -> Result<(), PassError> {
-        let stored = self.store.progress(project.id).await?;
-        let (full, start) = self.reach(extent, stored, now);
+    async fn project(&self, round: &Round<'_>, project: &Project, now: Timestamp) -> Result<(), PassError> {
+        let Round { extent, lease, report, marks, without_ci } = round;
+        if !project.ci_enabled {
+            return self.leave_alone(round, project, now).await;
+        }
+        let (stored, was_off) = (self.store.progress(project.id).await?, without_ci.contains_key(&project.id));
+        let (full, start) = self.reach(*extent, stored, was_off, now);
         let policy = Policy { full, audit_window: self.config.audit_window, audit_every: AUDIT_EVERY, now };
         let places = Semaphore::new(self.config.pipelines);
         let sweep = Sweep {
@@ -141,6 +153,7 @@ impl Reconciler {
             start,
             report,
             places,
+            one_by_one: was_off,
             seen: Mutex::default(),
             unrecorded: AtomicU64::new(0),
         };
@@ -148,11 +161,16 @@ impl Reconciler {
         let mut problem = None;
         match swept {
             Ok(()) => {
+                self.note_ci(project, without_ci).await?;
                 if let Some(seen) = marks.get(&project.id) {
                     self.store.apply(vec![Change::Unmark(project.id, *seen)]).await?;
                 }
             }
             Err(PassError::Gitlab(error)) if !matches!(error.kind, Kind::TokenRefused(_)) => {
+                if let Some(shown) = self.is_without_ci(project.id, &error).await? {
+                    self.store_projects(std::slice::from_ref(&shown)).await?;
+                    return self.leave_alone(round, &shown, now).await;
+                }
                 problem = Some(error.to_string());
             }
             Err(error @ PassError::Unrecorded(_)) => problem = Some(error.to_string()),
@@ -168,11 +186,22 @@ impl Reconciler {
         Ok(())
     }
 
-    /// Decides how far back a project is listed.
-    pub(super) fn reach(
+    /// Goes past a project whose CI or repository is switched off: nothing of it is to be had, and that is no failure.
+    async fn leave_alone(&self, round: &Round<'_>, project: &Project, now: Timestamp) -> Result<(), PassError> {
+        self.note_without_ci(project, &round.without_ci, now).await?;
+        if let Some(seen) = round.marks.get(&project.id) {
+            self.store.apply(vec![Change::Unmark(project.id, *seen)]).await?;
+        }
+        round.report.lock().unwrap_or_else(PoisonError::into_inner).without_ci += 1;
+        Ok(())
+    }
+
+    /// Decides how far back a project is listed; one whose CI was off as far as a full pass would.
+    fn reach(
         &self,
         extent: Extent,
         stored: Option<crate::store::Progress>,
+        was_off: bool,
         now: Timestamp,
     ) -> (bool, Timestamp) {
         let Config { since, overlap, full_interval, .. } = &*self.config;
@@ -181,7 +210,7 @@ impl Reconciler {
             (Extent::Due, Some(progress)) => {
                 let full_is_due = progress.full_pass_at.is_none_or(|at| now.since(at) >= *full_interval);
                 let longer = progress.covered_since > now.minus(*since);
-                if full_is_due || longer {
+                if full_is_due || longer || was_off {
                     (true, now.minus(*since).min(progress.watermark))
                 } else {
                     (false, progress.watermark.minus(*overlap))

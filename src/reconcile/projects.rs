@@ -6,7 +6,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use super::{Only, PassError, Reconciler, patiently};
+use super::{Only, PassError, Reconciler, Skipped, patiently};
 use crate::domain::{Project, ProjectId, Timestamp};
 use crate::gitlab::{Class, Kind, Next};
 
@@ -69,6 +69,14 @@ pub(super) struct Group {
     pub(super) malformed: usize,
     /// Names that lead to no project, each with the reason.
     pub(super) lost: Vec<(Name, String)>,
+}
+
+impl Group {
+    /// Returns what of it could not be read.
+    pub(super) fn skipped(&self) -> Vec<Skipped> {
+        let rows = (self.malformed > 0).then(|| Skipped::projects(self.malformed));
+        rows.into_iter().chain(self.lost.iter().map(|(name, problem)| Skipped::named(name, problem.clone()))).collect()
+    }
 }
 
 /// A walk through the projects of a pass.

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::skipped::unreadable;
 use crate::work::Target;
 
 /// How many failures are kept in full; the rest are counted.
@@ -14,6 +15,8 @@ pub struct Report {
     pub projects: u64,
     /// Projects that could not be swept to the end; their watermark stayed.
     pub projects_failed: u64,
+    /// Projects whose CI or repository is switched off, or not for the token: there was nothing to sweep.
+    pub without_ci: u64,
     /// Pipelines that GitLab listed.
     pub listed: u64,
     /// Pipelines that needed work.
@@ -69,7 +72,7 @@ impl Report {
     /// Notes rows of a listing that could not be read.
     pub(super) fn unreadable(&mut self, what: String, rows: usize) {
         self.failed += rows as u64;
-        self.note(what, format!("GitLab listed {rows} that are not readable"), true);
+        self.note(what, unreadable(rows), true);
     }
 
     pub(super) fn note(&mut self, what: String, problem: String, again: bool) {

@@ -5,7 +5,7 @@ use sha2::{Digest, Sha256};
 
 use super::blob::Content;
 use super::deep::{Damage, Described, describe};
-use super::{PassError, Reconciler, patiently};
+use super::{PassError, Reconciler, Skipped, patiently};
 use crate::domain::{JobKey, Piece, Project, ProjectId};
 use crate::gitlab::{Body, Class, Error, Kind};
 use crate::masking::Masker;
@@ -24,6 +24,8 @@ pub struct Sample {
     pub unsettled: u64,
     /// What is not the same here and there.
     pub differences: Vec<Damage>,
+    /// What GitLab did not answer about.
+    pub skipped: Vec<Skipped>,
 }
 
 /// A text as it was read to its end.
@@ -58,9 +60,17 @@ impl Reconciler {
                 sample.unsettled += 1;
                 continue;
             }
-            let Some(there) = self.read_there(row.key, described.kind).await? else {
-                sample.gone += 1;
-                continue;
+            let there = match self.or_problem(self.read_there(row.key, described.kind).await)? {
+                Ok(Some(there)) => there,
+                Ok(None) => {
+                    sample.gone += 1;
+                    continue;
+                }
+                Err(problem) => {
+                    let Described { job, kind, .. } = described;
+                    sample.skipped.push(Skipped::piece(row.key.project, row.pipeline, job, kind, problem));
+                    continue;
+                }
             };
             sample.compared += 1;
             let here = self.read_here(&described).await?;

@@ -25,6 +25,8 @@ pub struct Standing {
     pub covered_since: Option<Timestamp>,
     /// When the last complete full pass began.
     pub full_pass_at: Option<Timestamp>,
+    /// Since when its CI or repository is switched off, or not for the token: it is left alone.
+    pub without_ci_since: Option<Timestamp>,
     /// Things that should be cached and are not, failed ones included.
     pub gaps: u64,
     /// Of those, the ones that failed for good.
@@ -34,7 +36,7 @@ pub struct Standing {
 /// How the projects stand.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Standings {
-    /// Projects that a pass has covered or that have gaps; those with gaps first, a thousand at most.
+    /// Projects that a pass has covered, that have no CI or that have gaps; those with gaps first, a thousand at most.
     pub projects: Vec<Standing>,
     /// How many more there are.
     pub left_out: usize,
@@ -55,6 +57,10 @@ impl Reconciler {
                 ..Standing::default()
             };
             projects.insert(id, standing);
+        }
+        for (id, since) in self.store.without_ci(None).await? {
+            let standing = projects.entry(id).or_default();
+            (standing.project, standing.without_ci_since) = (id.0, Some(since));
         }
         let gaps: Vec<Gap> = self.store.gaps(None, COUNTED).await?;
         for gap in &gaps {

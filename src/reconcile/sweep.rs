@@ -33,6 +33,8 @@ pub(super) struct Sweep<'a> {
     pub(super) report: &'a Mutex<Report>,
     /// `limits.pipelines`: both listings and the stored ones share it.
     pub(super) places: Semaphore,
+    /// Whether one listing is asked for before the other: GitLab may well refuse both.
+    pub(super) one_by_one: bool,
     /// Pipelines that a listing showed, and when they had been updated.
     pub(super) seen: Mutex<HashMap<PipelineId, Timestamp>>,
     /// How many of its items are neither cached nor in the journal.
@@ -44,8 +46,11 @@ impl Sweep<'_> {
     pub(super) async fn run(&self, stored: Option<Progress>, lease: &Lease) -> Result<(), PassError> {
         let store = &self.reconciler.store;
         let failed = if self.policy.full { store.failures(Some(self.project)).await? } else { Vec::new() };
-        let (plain, child) =
-            tokio::try_join!(self.listing(PipelineSource::Plain), self.listing(PipelineSource::Child))?;
+        let (plain, child) = (self.listing(PipelineSource::Plain), self.listing(PipelineSource::Child));
+        let (plain, child) = match self.one_by_one {
+            true => (plain.await?, child.await?),
+            false => tokio::try_join!(plain, child)?,
+        };
         self.stored().await?;
         self.failed(failed).await?;
         // Only a next pass from the same start finds them again.

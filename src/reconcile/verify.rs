@@ -7,36 +7,79 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::listing::Walk;
 use super::projects::Roll;
-use super::{Only, PassError, Reconciler, patiently};
+use super::skipped::unreadable;
+use super::{Only, PassError, Reconciler, Skipped, patiently};
 use crate::domain::{
-    ArchiveRecord, Eagerness, Job, JobId, LogRecord, Piece, Pipeline, PipelinePhase, PipelineSource, Project,
-    Timestamp, needs, needs_report, report_jobs,
+    ArchiveRecord, Eagerness, Job, JobId, LogRecord, Piece, Pipeline, PipelineKey, PipelinePhase, PipelineSource,
+    Project, Timestamp, needs, needs_report, report_jobs,
 };
-use crate::gitlab::{Class, Kind};
+use crate::gitlab::{self, Class, Kind, Listing, Next};
 use crate::store::{Gap, JobRow, PipelineRow};
 
 /// Gaps listed at most.
 const GAPS: u64 = 100_000;
 
+/// What a comparison found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Comparison {
+    /// What GitLab serves and is not cached, and what the store itself misses.
+    pub gaps: Vec<Gap>,
+    /// What GitLab did not answer about, so that nobody knows.
+    pub skipped: Vec<Skipped>,
+    /// Projects whose CI or repository is switched off: there was nothing to compare.
+    pub without_ci: u64,
+}
+
+impl Comparison {
+    fn add(&mut self, other: Self) {
+        self.gaps.extend(other.gaps);
+        self.skipped.extend(other.skipped);
+        self.without_ci += other.without_ci;
+    }
+}
+
 impl Reconciler {
     /// Compares everything that was updated within `since` with the cache and returns every gap, of GitLab's side and of
-    /// ours. Writes nothing; costs listings only.
-    pub async fn verify(&self, since: Duration, only: &Only) -> Result<Vec<Gap>, PassError> {
-        let mut gaps = Vec::new();
+    /// ours, and what could not be compared. Writes nothing; costs listings only. Only what concerns everything ends it early.
+    pub async fn verify(&self, since: Duration, only: &Only) -> Result<Comparison, PassError> {
+        let mut found = Comparison::default();
+        let without_ci = self.noted_without_ci().await?;
         let mut roll = Roll::new(self, only);
         while let Some(group) = roll.next().await? {
-            for project in group.projects.iter().filter(|project| project.ci_enabled) {
-                gaps.extend(self.store.gaps(Some(project.id), GAPS).await?);
-                self.verify_project(project, group.as_of.minus(since), &mut gaps).await?;
+            found.skipped.extend(group.skipped());
+            for project in &group.projects {
+                if !project.ci_enabled {
+                    found.without_ci += 1;
+                    continue;
+                }
+                found.gaps.extend(self.store.gaps(Some(project.id), GAPS).await?);
+                match self.verify_project(project, group.as_of.minus(since), &mut found).await {
+                    // A pass has told of it.
+                    Err(PassError::Gitlab(error))
+                        if matches!(error.kind, Kind::Forbidden) && without_ci.contains_key(&project.id) =>
+                    {
+                        found.without_ci += 1;
+                    }
+                    compared => {
+                        let problem = self.or_problem(compared)?.err();
+                        found.skipped.extend(problem.map(|problem| Skipped::project(project, "project", problem)));
+                    }
+                }
             }
         }
-        let mut gaps = self.real_gaps(gaps).await?;
-        gaps.sort_by_key(|gap| (gap.project, gap.pipeline, gap.job, gap.kind));
-        gaps.dedup_by_key(|gap| (gap.project, gap.pipeline, gap.job, gap.kind));
-        Ok(gaps)
+        found.gaps = self.real_gaps(found.gaps).await?;
+        found.gaps.sort_by_key(|gap| (gap.project, gap.pipeline, gap.job, gap.kind));
+        found.gaps.dedup_by_key(|gap| (gap.project, gap.pipeline, gap.job, gap.kind));
+        Ok(found)
     }
 
-    async fn verify_project(&self, project: &Project, start: Timestamp, gaps: &mut Vec<Gap>) -> Result<(), PassError> {
+    async fn verify_project(
+        &self,
+        project: &Project,
+        start: Timestamp,
+        found: &mut Comparison,
+    ) -> Result<(), PassError> {
+        let mut malformed = 0;
         for source in [PipelineSource::Plain, PipelineSource::Child] {
             let mut walk = Walk::new(&self.gitlab, project.id, source, start);
             while let Some(rows) = patiently!(self, walk.next())? {
@@ -44,16 +87,20 @@ impl Reconciler {
                 for pipeline in &rows {
                     asked.push(self.verify_pipeline(pipeline));
                 }
-                let found: Vec<Vec<Gap>> =
+                let compared: Vec<Comparison> =
                     stream::iter(asked).buffer_unordered(self.config.pipelines).try_collect().await?;
-                gaps.extend(found.into_iter().flatten());
+                compared.into_iter().for_each(|compared| found.add(compared));
             }
+            malformed += walk.malformed();
+        }
+        if malformed > 0 {
+            found.skipped.push(Skipped::project(project, "pipelines", unreadable(malformed)));
         }
         Ok(())
     }
 
-    async fn verify_pipeline(&self, pipeline: &Pipeline) -> Result<Vec<Gap>, PassError> {
-        let mut gaps = Vec::new();
+    async fn verify_pipeline(&self, pipeline: &Pipeline) -> Result<Comparison, PassError> {
+        let mut found = Comparison::default();
         let missing = |job: Option<JobId>, kind| Gap {
             project: pipeline.key.project,
             pipeline: pipeline.key.pipeline,
@@ -64,23 +111,26 @@ impl Reconciler {
         };
         let row = self.store.pipeline(pipeline.key).await?;
         if row.is_none() {
-            gaps.push(missing(None, "pipeline"));
+            found.gaps.push(missing(None, "pipeline"));
         }
         let mut jobs = Vec::new();
         let held: HashMap<JobId, JobRow> =
             self.store.jobs_of(pipeline.key).await?.into_iter().map(|row| (row.key.job, row)).collect();
-        let mut next = None;
+        let (mut next, mut malformed) = (None, 0);
         loop {
-            let page = match patiently!(self, self.gitlab.jobs(Class::Backfill, pipeline.key, next.as_ref())) {
-                Ok(page) => page,
-                // It was deleted since it was listed.
-                Err(error) if matches!(error.kind, Kind::NotFound) => return Ok(gaps),
-                Err(error) => return Err(error.into()),
+            let page = match self.or_problem(self.jobs_or_none(pipeline.key, next.as_ref()).await)? {
+                Ok(Some(page)) => page,
+                Ok(None) => return Ok(found),
+                Err(problem) => {
+                    found.skipped.push(Skipped::pipeline(pipeline, "pipeline", problem));
+                    return Ok(found);
+                }
             };
+            malformed += page.malformed;
             for job in page.rows {
                 let id = Some(job.key.job);
                 let kinds = missing_kinds(&job, held.get(&job.key.job));
-                gaps.extend(kinds.into_iter().map(|kind| missing(id, kind)));
+                found.gaps.extend(kinds.into_iter().map(|kind| missing(id, kind)));
                 jobs.push((job.key.job, job.name.clone(), job.phase(), job.junit));
             }
             next = page.next;
@@ -88,15 +138,36 @@ impl Reconciler {
                 break;
             }
         }
+        if malformed > 0 {
+            found.skipped.push(Skipped::pipeline(pipeline, "jobs", unreadable(malformed)));
+        }
         if let Some(PipelineRow { report, .. }) = row {
             let over = pipeline.phase() != PipelinePhase::Active;
             let jobs = jobs.iter().map(|(id, name, phase, junit)| (*id, &**name, *phase, *junit));
             let expected = report_jobs(over, &report.build_ids, jobs);
             if expected.is_some_and(|ids| needs_report(&report, &ids, Eagerness::Missing)) {
-                gaps.push(missing(None, "report"));
+                found.gaps.push(missing(None, "report"));
             }
         }
-        Ok(gaps)
+        Ok(found)
+    }
+
+    /// Lists one page of a pipeline's jobs; `None` when it was deleted since it was listed itself.
+    pub(super) async fn jobs_or_none(
+        &self,
+        key: PipelineKey,
+        next: Option<&Next>,
+    ) -> Result<Option<Listing<Job>>, gitlab::Error> {
+        match patiently!(self, self.gitlab.jobs(Class::Backfill, key, next)) {
+            Ok(page) => Ok(Some(page)),
+            Err(error) if matches!(error.kind, Kind::NotFound) => {
+                match patiently!(self, self.gitlab.has_deleted(Class::Backfill, key))? {
+                    true => Ok(None),
+                    false => Err(error),
+                }
+            }
+            Err(error) => Err(error),
+        }
     }
 }
 

@@ -125,6 +125,9 @@ pub enum Change {
     Bridges(PipelineKey, Document),
     /// Notes what a look at a list showed, unless a later one is noted.
     Listed(ListOf, Listing),
+    /// Notes since when a project's CI or repository is switched off, so that none of its pipelines are to be had; `None`: it is
+    /// on. The earliest time stays until then.
+    WithoutCi(ProjectId, Option<Timestamp>),
     /// Appends journal entries, leased to this process.
     Append(Vec<Entry>),
     /// Notes that a worker starts these entries: raises `attempts`, marks them as running.
@@ -155,7 +158,7 @@ impl Change {
     pub(super) fn is_journal(&self) -> bool {
         match self {
             Self::Append(_) | Self::Start(_) | Self::Postpone(..) | Self::Finish(..) | Self::Fail { .. } => true,
-            Self::Mark(_) | Self::Unmark(..) | Self::Listed(..) => true,
+            Self::Mark(_) | Self::Unmark(..) | Self::Listed(..) | Self::WithoutCi(..) => true,
             Self::Project(_)
             | Self::Pipeline(_)
             | Self::Sketch(_)

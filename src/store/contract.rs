@@ -169,6 +169,9 @@ contract! {
     /// Returns what the last look at a list showed.
     fn listing(list: ListOf) -> Result<Option<Listing>, Error>;
 
+    /// Returns of a project or of all those that have no CI, and since when, lowest id first.
+    fn without_ci(project: Option<ProjectId>) -> Result<Vec<(ProjectId, Timestamp)>, Error>;
+
     /// Returns the progress of every project that has some.
     fn all_progress() -> Result<Vec<(ProjectId, Progress)>, Error>;
 

@@ -50,8 +50,10 @@ pub(super) fn take_out(changes: &mut Vec<Change>, forgotten: &HashSet<Subject>) 
 fn of(change: &Change) -> Vec<Subject> {
     match change {
         Change::Project(project) => vec![Subject::Project { project: project.id }],
-        Change::Listed(ListOf::Pipelines(project, _), _) => vec![Subject::Project { project: *project }],
-        Change::Listed(ListOf::Projects, _) => Vec::new(),
+        Change::Listed(ListOf::Pipelines(project, _), _) | Change::WithoutCi(project, Some(_)) => {
+            vec![Subject::Project { project: *project }]
+        }
+        Change::Listed(ListOf::Projects, _) | Change::WithoutCi(_, None) => Vec::new(),
         Change::Pipeline(pipeline) | Change::Sketch(pipeline) => of_pipeline(pipeline.key),
         Change::JobsListed(key, _) | Change::Report { key, .. } => of_pipeline(*key),
         Change::Gone(key) | Change::Bridges(key, _) => of_pipeline(*key),

@@ -115,7 +115,7 @@ pub(in crate::api) const NODE: Shape = shape(
 pub(in crate::api) const PROJECT_COMPLETENESS: Shape = shape(
     "ProjectCompleteness",
     r#"{"project_id":2718,"complete":false,"watermark":"2026-11-20T09:16:16.200Z",
-"covered_since":"2026-10-21T09:00:00.000Z","last_full_pass":"2026-11-20T03:00:00.000Z",
+"covered_since":"2026-10-21T09:00:00.000Z","last_full_pass":"2026-11-20T03:00:00.000Z","without_ci_since":null,
 "pipelines":{"total":40,"by_status":{"success":31,"failed":9}},"jobs":{"total":800,"by_status":{"success":780,"failed":20}},
 "logs":{"held":790,"live":2,"missing":1,"absent":{"no_log":7}},"archives":{"held":300,"live":0,"missing":0,"absent":{"expired":4}},
 "reports":{"held":38,"live":0,"missing":0,"absent":{}},

@@ -26,7 +26,8 @@ pub(in crate::api) const PROJECT: Operation = Operation {
     id: "getProjectCompleteness",
     tag: "completeness",
     summary: "What is cached of a project, and what is not and why",
-    about: "`complete`: a pass covered the project, and nothing is missing. Pieces are `held`, `live` (held, but not final), \
+    about: "`complete`: a pass covered the project, and nothing is missing. `without_ci_since`: its CI or repository is switched \
+            off, so that passes leave it alone. Pieces are `held`, `live` (held, but not final), \
             `missing` (a gap), or absent for a reason. At most 100 gaps, failures and waiting things are listed.",
     parameters: &[],
     answer: Answer::One(shapes::PROJECT_COMPLETENESS),
@@ -117,6 +118,7 @@ pub(in crate::api) async fn project(
         "watermark": progress.map(|progress| progress.watermark),
         "covered_since": progress.map(|progress| progress.covered_since),
         "last_full_pass": progress.and_then(|progress| progress.full_pass_at),
+        "without_ci_since": standing.without_ci,
         "pipelines": pipelines,
         "jobs": jobs,
         "logs": logs,

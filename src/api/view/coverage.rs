@@ -4,6 +4,7 @@ use super::View;
 use crate::access::Seen;
 use crate::api::answer::Problem;
 use crate::api::freshness;
+use crate::domain::Timestamp;
 use crate::store::{Entry, Failure, Gap, JobRow, JobTally, PipelineRow, PipelineTally, Progress};
 
 /// How far a project is cached.
@@ -14,6 +15,8 @@ pub(in crate::api) struct Coverage {
     pub(in crate::api) pipelines: Vec<PipelineTally>,
     /// How far its passes have come.
     pub(in crate::api) progress: Option<Progress>,
+    /// Since when its CI is switched off, or not for the service's token.
+    pub(in crate::api) without_ci: Option<Timestamp>,
     /// What should be cached and is not.
     pub(in crate::api) gaps: Vec<Gap>,
     /// What failed for good.
@@ -64,13 +67,15 @@ impl View {
         if let Some(problem) = self.no_project(project).await {
             return Err(problem);
         }
-        let (tallies, progress, gaps) = tokio::try_join!(
+        let (tallies, progress, without_ci, gaps) = tokio::try_join!(
             self.api.store.tallies(id),
             self.api.store.progress(id),
+            self.api.store.without_ci(Some(id)),
             self.api.store.gaps(Some(id), limit),
         )?;
         let (failures, entries) = self.unfinished(project, limit).await?;
         let (jobs, pipelines) = tallies;
-        Ok(Coverage { jobs, pipelines, progress, gaps, failures, entries })
+        let without_ci = without_ci.first().map(|(_, since)| *since);
+        Ok(Coverage { jobs, pipelines, progress, without_ci, gaps, failures, entries })
     }
 }

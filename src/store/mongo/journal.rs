@@ -157,6 +157,7 @@ pub(super) struct Ending {
     marks: Vec<i64>,
     unmarks: Vec<(i64, DateTime)>,
     listed: Vec<(ListOf, Listing)>,
+    without_ci: Vec<(ProjectId, Option<Timestamp>)>,
 }
 
 impl Ending {
@@ -175,6 +176,7 @@ impl Ending {
                 self.finished.extend(ids(entries));
             }
             Change::Listed(list, listing) => self.listed.push((*list, *listing)),
+            Change::WithoutCi(project, since) => self.without_ci.push((*project, *since)),
             Change::Mark(project) => self.marks.push(integer(project.0)),
             Change::Unmark(project, seen) => self.unmarks.push((integer(project.0), date(*seen))),
             _ => {}
@@ -191,6 +193,7 @@ impl Ending {
         self.marks.extend(other.marks);
         self.unmarks.extend(other.unmarks);
         self.listed.extend(other.listed);
+        self.without_ci.extend(other.without_ci);
     }
 
     /// A target's former failure is over.
@@ -230,7 +233,8 @@ impl Ending {
             async { finished.await.map_err(Trouble::from) },
             self.failures(collections),
             self.marks(collections),
-            try_join_all(self.listed.iter().map(|listed| listings::note(collections, *listed)))
+            try_join_all(self.listed.iter().map(|listed| listings::note(collections, *listed))),
+            listings::note_ci(collections, &self.without_ci)
         )?;
         Ok(())
     }

@@ -8,8 +8,8 @@ use super::query::Query;
 use super::reach::Collections;
 use super::schema::LISTINGS;
 use super::trouble::{Trouble, is_duplicate};
-use super::values::{date, time};
-use crate::domain::PipelineSource;
+use super::values::{date, integer, natural, time};
+use crate::domain::{PipelineSource, ProjectId, Timestamp};
 use crate::store::metrics::Operation;
 use crate::store::{Error, ListOf, Listing};
 
@@ -19,11 +19,33 @@ struct Kept {
     since: DateTime,
 }
 
+/// In place of a project's two listings: neither is to be had, because its CI is off.
+#[derive(Deserialize)]
+struct Off {
+    without_ci: i64,
+    since: DateTime,
+}
+
 impl Mongo {
     pub(in crate::store) async fn listing(&self, list: ListOf) -> Result<Option<Listing>, Error> {
         self.read(Operation("listing", "read what a look at a list showed"), |collections| async move {
             let found = collections.one::<Kept>(LISTINGS, Query::of(doc! { "_id": id(list) })).await?;
             Ok(found.map(|kept| Listing { as_of: time(kept.as_of), since: time(kept.since) }))
+        })
+        .await
+    }
+
+    pub(in crate::store) async fn without_ci(
+        &self,
+        project: Option<ProjectId>,
+    ) -> Result<Vec<(ProjectId, Timestamp)>, Error> {
+        self.read(Operation("without_ci", "list projects without CI"), move |collections| async move {
+            let off = match project {
+                Some(project) => doc! { "_id": off_id(project) },
+                None => doc! { "without_ci": { "$exists": true } },
+            };
+            let off: Vec<Off> = collections.rows(LISTINGS, Query::of(off).sort(doc! { "without_ci": 1 })).await?;
+            Ok(off.into_iter().map(|off| (ProjectId(natural(off.without_ci)), time(off.since))).collect())
         })
         .await
     }
@@ -39,6 +61,40 @@ pub(super) async fn note(collections: &Collections, (list, listing): (ListOf, Li
         Err(error) if is_duplicate(&error) => Ok(()),
         noted => noted.map(drop).map_err(Trouble::from),
     }
+}
+
+/// Notes since when projects have no CI, unless that is noted, or that they have; one after the other, because a later one may
+/// take back what an earlier one says.
+pub(super) async fn note_ci(
+    collections: &Collections,
+    noted: &[(ProjectId, Option<Timestamp>)],
+) -> Result<(), Trouble> {
+    let listings = collections.of::<Document>(LISTINGS);
+    for (project, since) in noted {
+        let this = doc! { "_id": off_id(*project) };
+        let Some(since) = since.map(date) else {
+            listings.delete_one(this).await?;
+            continue;
+        };
+        let off = doc! { "$setOnInsert": { "as_of": since, "since": since, "without_ci": integer(project.0) } };
+        match listings.update_one(this, off).upsert(true).await {
+            Err(error) if is_duplicate(&error) => {}
+            noted => noted.map(drop)?,
+        }
+    }
+    Ok(())
+}
+
+/// Forgets what was noted of a project.
+pub(super) async fn forget(collections: &Collections, project: ProjectId) -> Result<(), Trouble> {
+    let lists = [PipelineSource::Plain, PipelineSource::Child].map(|source| id(ListOf::Pipelines(project, source)));
+    let all: Vec<String> = lists.into_iter().chain([off_id(project)]).collect();
+    collections.of::<Document>(LISTINGS).delete_many(doc! { "_id": { "$in": all } }).await?;
+    Ok(())
+}
+
+fn off_id(project: ProjectId) -> String {
+    format!("{project} without CI")
 }
 
 fn id(list: ListOf) -> String {

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use super::Mongo;
 use super::blobs;
 use super::journal::failure_id;
+use super::listings;
 use super::query::Query;
 use super::reach::Collections;
 use super::schema::{BLOBS_OF, BRIDGES, FAILURES, FILES, JOBS, JOBS_OF_PIPELINE, MARKS, PIPELINES, PIPELINES_BY_ID};
@@ -114,7 +115,7 @@ async fn remove_project(collections: &Collections, project: ProjectId) -> Result
         collections.of::<Document>(name).delete_one(doc! { "_id": id }).await?;
     }
     collections.of::<Document>(FAILURES).delete_many(doc! { "project": id }).await?;
-    Ok(())
+    listings::forget(collections, project).await
 }
 
 /// Removes every blob of jobs or pipelines, those included that were replaced or are still on their way.

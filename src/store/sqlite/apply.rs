@@ -68,6 +68,7 @@ fn apply(connection: &Connection, owner: Owner, mut changes: Vec<Change>) -> Res
                 journal::fail(connection, owner.id, (&target, &entries), &problem, attempts, &mut touched)?;
             }
             Change::Listed(list, listing) => listings::note(connection, list, listing)?,
+            Change::WithoutCi(project, since) => listings::note_ci(connection, project, since)?,
             Change::Mark(project) => journal::mark(connection, project)?,
             Change::Unmark(project, seen) => journal::unmark(connection, project, seen)?,
         }
@@ -96,7 +97,7 @@ fn weight(change: &Change) -> usize {
         Change::Start(ids) | Change::Postpone(ids, ..) | Change::Finish(_, ids) => ids.len() * 64,
         Change::Fail { entries, .. } => entries.len() * 64,
         Change::JobsListed(..) | Change::Gone(_) => 0,
-        Change::Listed(..) | Change::Mark(_) | Change::Unmark(..) => 0,
+        Change::Listed(..) | Change::WithoutCi(..) | Change::Mark(_) | Change::Unmark(..) => 0,
     };
     payload + 64
 }

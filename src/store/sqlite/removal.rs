@@ -143,6 +143,7 @@ fn remove_project(connection: &Connection, project: ProjectId) -> Result<(), Tro
         "DELETE FROM projects WHERE id = ?1",
         "DELETE FROM bridges WHERE project = ?1",
         "DELETE FROM progress WHERE project = ?1",
+        "DELETE FROM listings WHERE project = ?1",
         "DELETE FROM marks WHERE project = ?1",
         "DELETE FROM failures WHERE project = ?1",
     ] {

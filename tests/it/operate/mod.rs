@@ -7,6 +7,7 @@ mod masking;
 mod prune;
 mod readers;
 mod stats;
+mod unanswered;
 mod verify;
 mod work;
 

@@ -1,6 +1,7 @@
 //! Passes over GitLab: what they cost, what they find, and how far they say that they came (design, sections 4.3, 4.7).
 
 mod calls;
+mod ci;
 mod failing;
 mod finds;
 mod moving;

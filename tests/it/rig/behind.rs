@@ -116,6 +116,13 @@ impl Behind {
         }
     }
 
+    /// Says that a project was swept so far, in milliseconds.
+    pub(crate) async fn set_watermark(&self, project: ProjectId, millis: i64) {
+        let sql = format!("UPDATE progress SET watermark = {millis} WHERE project = {project}");
+        let set = doc! { "watermark": mongodb::bson::DateTime::from_millis(millis) };
+        self.change(&sql, ("progress", project.0), set).await;
+    }
+
     /// Returns how many blobs there are.
     pub(crate) async fn blobs(&self) -> u64 {
         match self {

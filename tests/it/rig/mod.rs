@@ -180,7 +180,9 @@ impl Rig {
         let running = engine.start().await;
         let gaps = reconciler.verify(Duration::from_secs(3650 * 86_400), &Only::All).await;
         running.stop(PATIENCE).await;
-        gaps.expect("a comparison")
+        let found = gaps.expect("a comparison");
+        assert_eq!(found.skipped, [], "not compared");
+        found.gaps
     }
 
     /// Starts the service in this process.

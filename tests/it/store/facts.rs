@@ -17,6 +17,20 @@ async fn projects_are_found_by_id_and_by_path_in_any_case(engine: Engine) {
     assert_eq!(rig.store.projects(ALL).await.expect("read").total, 1);
 }
 
+async fn since_when_a_project_has_no_ci_stays_until_it_has(engine: Engine) {
+    let rig = Rig::new(engine).await;
+    let (one, other) = (ProjectId(1), ProjectId(2));
+    let off = |project, time| Change::WithoutCi(project, Some(at(time)));
+    rig.store.apply(vec![off(one, 5)]).await.expect("stored");
+    rig.store.apply(vec![off(other, 7), off(one, 9)]).await.expect("stored");
+    assert_eq!(rig.store.without_ci(None).await.expect("read"), [(one, at(5)), (other, at(7))]);
+    rig.store.apply(vec![Change::WithoutCi(one, None), off(one, 11)]).await.expect("stored");
+    rig.store.apply(vec![Change::WithoutCi(other, None)]).await.expect("stored");
+    assert_eq!(rig.store.without_ci(None).await.expect("read"), [(one, at(11))]);
+    assert_eq!(rig.store.without_ci(Some(one)).await.expect("read"), [(one, at(11))]);
+    assert_eq!(rig.store.without_ci(Some(other)).await.expect("read"), []);
+}
+
 async fn of_two_documents_of_a_job_the_final_and_then_the_later_one_stays(engine: Engine) {
     for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
         let rig = Rig::new(engine).await;
@@ -96,6 +110,7 @@ async fn earlier_attempts_are_listed_only_when_asked_for(engine: Engine) {
 
 on_both! {
     projects_are_found_by_id_and_by_path_in_any_case;
+    since_when_a_project_has_no_ci_stays_until_it_has;
     of_two_documents_of_a_job_the_final_and_then_the_later_one_stays;
     a_pipeline_can_reopen_but_not_go_back;
     what_a_job_tells_of_its_pipeline_only_stands_in_for_its_document;

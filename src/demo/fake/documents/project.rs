@@ -86,7 +86,7 @@ impl World {
         let level = self.level(caller, project.id);
         // Only groups that the caller may know of.
         let partners = json!([{"group_id": 91, "group_name": "Partners", "group_full_path": "secret/partners"}]);
-        let access = if project.ci_enabled { "private" } else { "disabled" };
+        let shown_to = |enabled: bool| if enabled { "private" } else { "disabled" };
         let more = json!({
             "empty_repo": false,
             "archived": project.archived,
@@ -95,7 +95,8 @@ impl World {
             "updated_at": project.last_activity_at,
             "creator_id": 412,
             "jobs_enabled": project.ci_enabled,
-            "builds_access_level": access,
+            "builds_access_level": shown_to(project.ci_enabled),
+            "repository_access_level": shown_to(project.repository_enabled),
             "public_jobs": project.public_pipelines,
             "shared_runners_enabled": true,
             "group_runners_enabled": true,

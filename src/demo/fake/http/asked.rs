@@ -97,7 +97,7 @@ impl Asked<'_> {
             return Err(Answer::forbidden());
         }
         match self.world.projects.get(&id) {
-            Some(project) if !project.ci_enabled => Err(Answer::forbidden()),
+            Some(project) if !project.ci_enabled || !project.repository_enabled => Err(Answer::forbidden()),
             _ => Ok(id),
         }
     }

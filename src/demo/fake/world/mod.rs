@@ -139,6 +139,7 @@ impl World {
             archived: false,
             member: true,
             ci_enabled: true,
+            repository_enabled: true,
             visibility: Visibility::default(),
             public_pipelines: false,
             pipelines: Vec::new(),

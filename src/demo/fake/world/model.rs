@@ -17,6 +17,7 @@ pub(crate) struct Project {
     pub(crate) member: bool,
     /// False when CI/CD is switched off in the project's settings.
     pub(crate) ci_enabled: bool,
+    pub(crate) repository_enabled: bool,
     pub(crate) visibility: Visibility,
     /// Whether everybody who sees the project may see its pipelines and jobs.
     pub(crate) public_pipelines: bool,

@@ -213,6 +213,12 @@ impl World {
         self.change_project(project, |project| project.ci_enabled = !disabled);
     }
 
+    /// Switches the repository of a project off or on: that takes CI with it, and only its own level shows it where the one of CI
+    /// was stored by an older GitLab.
+    pub fn set_repository_disabled(&mut self, project: ProjectId, disabled: bool) {
+        self.change_project(project, |project| project.repository_enabled = !disabled);
+    }
+
     /// Makes the token a member of a public project or no longer one.
     pub fn set_member(&mut self, project: ProjectId, member: bool) {
         self.change_project(project, |project| project.member = member);
