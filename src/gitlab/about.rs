@@ -104,10 +104,7 @@ impl Gitlab {
 
     /// Lists the reading token's role in each of its projects, 100 at a time.
     pub async fn memberships(&self, class: Class, next: Option<&Next>) -> Result<Listing<Membership>, Error> {
-        let body = match next.and_then(Next::url) {
-            Some(url) => self.0.ask_at(class, Question::Projects, url).await?,
-            None => self.0.ask(class, Question::Projects).await?,
-        };
+        let body = self.0.ask(class, Question::Projects(next.and_then(Next::cursor).cloned())).await?;
         pages::keyset(body, &self.0.origin, "page of projects", Membership::parse).await
     }
 }

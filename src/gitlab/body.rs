@@ -76,6 +76,11 @@ impl Body {
         }
     }
 
+    /// Returns what was asked.
+    pub(super) fn question(&self) -> &Question {
+        &self.question
+    }
+
     /// Returns GitLab's clock at the answer.
     pub fn as_of(&self) -> Timestamp {
         self.as_of

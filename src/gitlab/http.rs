@@ -141,22 +141,16 @@ impl Http {
 
     /// Asks a question at its own address.
     pub(super) async fn ask(&self, class: Class, question: Question) -> Result<Body, Error> {
-        let (url, asker) = (question.url(&self.api), question.asker());
-        self.ask_by(class, question, &url, asker).await
-    }
-
-    /// Asks a question at an address that GitLab gave, at GitLab's own origin.
-    pub(super) async fn ask_at(&self, class: Class, question: Question, url: &str) -> Result<Body, Error> {
-        self.ask_by(class, question, url, Asker::Reading).await
+        let asker = question.asker();
+        self.ask_by(class, question, asker).await
     }
 
     /// Asks a question at its own address with the credential of somebody who reads here.
     pub(super) async fn ask_as(&self, class: Class, question: Question, caller: &Caller) -> Result<Body, Error> {
-        let url = question.url(&self.api);
-        self.ask_by(class, question, &url, Asker::Caller(caller)).await
+        self.ask_by(class, question, Asker::Caller(caller)).await
     }
 
-    async fn ask_by(&self, class: Class, question: Question, url: &str, asker: Asker<'_>) -> Result<Body, Error> {
+    async fn ask_by(&self, class: Class, question: Question, asker: Asker<'_>) -> Result<Body, Error> {
         let endpoint = question.endpoint().as_str();
         let span = match tracing::Span::current().is_none() {
             true => tracing::Span::none(),
@@ -167,7 +161,7 @@ impl Http {
                 error = tracing::field::Empty
             ),
         };
-        match self.answer(class, &question, url, asker).instrument(span.clone()).await {
+        match self.answer(class, &question, asker).instrument(span.clone()).await {
             Ok((response, permit, as_of)) => Ok(Body::new(question, response, permit, as_of, self.timeouts)),
             Err(kind) => {
                 span.record("error", tracing::field::display(&kind));
@@ -207,10 +201,9 @@ impl Http {
         &self,
         class: Class,
         question: &Question,
-        url: &str,
         asker: Asker<'_>,
     ) -> Result<(Response, Permit, Timestamp), Kind> {
-        let mut url = Url::parse(url).map_err(|_| Kind::Rejected(400))?;
+        let mut url = Url::parse(&question.url(&self.api)).map_err(|_| Kind::Rejected(400))?;
         let endpoint = question.endpoint();
         if matches!(asker, Asker::Managing) {
             self.hooks_token()?;

@@ -38,16 +38,25 @@ impl HookQuestion {
         }
     }
 
+    /// Returns how many rows a full page of its answer has. Of deliveries GitLab gives 20 when nothing is said; more is not
+    /// promised.
+    pub(super) fn page_rows(&self) -> u32 {
+        match self {
+            Self::Hooks { .. } => 100,
+            Self::Deliveries { .. } => 20,
+        }
+    }
+
     pub(super) fn write_path(&self, url: &mut String) -> fmt::Result {
+        let rows = self.page_rows();
         match self {
             Self::Hooks { owner, page } => {
                 write_hooks(url, owner)?;
-                write!(url, "?per_page=100&page={page}")
+                write!(url, "?per_page={rows}&page={page}")
             }
-            // 20 is what GitLab gives when nothing is said; more is not promised.
             Self::Deliveries { owner, hook, page } => {
                 write_hooks(url, owner)?;
-                write!(url, "/{hook}/events?per_page=20&page={page}")
+                write!(url, "/{hook}/events?per_page={rows}&page={page}")
             }
         }
     }

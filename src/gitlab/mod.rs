@@ -83,6 +83,8 @@ pub struct Listing<T> {
     pub malformed: usize,
     /// Where the next page is, if there is one.
     pub next: Option<Next>,
+    /// Where GitLab's link to the next page leads, as scheme, host and port, when that is not where it was asked.
+    pub links_lead_to: Option<Box<str>>,
     /// GitLab's clock at the answer.
     pub as_of: Timestamp,
 }
@@ -126,10 +128,7 @@ impl Gitlab {
     ///
     /// `GET /projects?membership=true&order_by=id&sort=asc&pagination=keyset&per_page=100`.
     pub async fn projects(&self, class: Class, next: Option<&Next>) -> Result<Listing<Project>, Error> {
-        let body = match next.and_then(Next::url) {
-            Some(url) => self.0.ask_at(class, Question::Projects, url).await?,
-            None => self.0.ask(class, Question::Projects).await?,
-        };
+        let body = self.0.ask(class, Question::Projects(next.and_then(Next::cursor).cloned())).await?;
         pages::keyset(body, &self.0.origin, "page of projects", Project::parse).await
     }
 

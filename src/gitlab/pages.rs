@@ -1,13 +1,16 @@
 //! Listings: rows, and where the next page is (contract, section 5.2).
 //!
-//! Guarantees that one odd row does not lose the others, and that a next page is never looked for at another origin.
+//! Guarantees that one odd row does not lose the others, that a full page is never taken for the last one without GitLab
+//! having said so, and that of a link only its cursor is used: a next page is asked for where every question is.
 
 use bytes::Bytes;
 use reqwest::header::{HeaderMap, LINK};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 use url::Url;
 
 use super::body::Body;
+use super::question::Keyset;
 use super::redirect::Origin;
 use super::{Error, Kind, Listing};
 use crate::domain::{Malformed, Timestamp};
@@ -23,28 +26,61 @@ const OBJECT_BYTES: usize = 4 * 1024 * 1024;
 pub struct Next(Place);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Place {
+enum Place {
     /// The next page of an offset listing.
     Page(u32),
-    /// The next page of a keyset listing, as GitLab wrote it.
-    Url(Box<str>),
+    /// The next page of a keyset listing.
+    Cursor(Cursor),
 }
+
+/// The parameters that lead to a page of a keyset listing, as an address holds them: `id_after=42`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Cursor(Box<str>);
 
 impl Next {
     /// Returns the number of an offset listing's page.
     pub(super) fn page(&self) -> Option<u32> {
         match self.0 {
             Place::Page(page) => Some(page),
-            Place::Url(_) => None,
+            Place::Cursor(_) => None,
         }
     }
 
-    /// Returns the address of a keyset listing's page.
-    pub(super) fn url(&self) -> Option<&str> {
+    /// Returns what leads to a keyset listing's page.
+    pub(super) fn cursor(&self) -> Option<&Cursor> {
         match &self.0 {
             Place::Page(_) => None,
-            Place::Url(url) => Some(url),
+            Place::Cursor(cursor) => Some(cursor),
         }
+    }
+}
+
+impl Cursor {
+    /// The parameters that GitLab's links carry beside those of the question.
+    const NAMES: [&str; 3] = ["id_after", "id_before", "cursor"];
+
+    /// Takes the cursor out of a link, wherever that leads; `None` when it has none.
+    fn of_link(link: &str) -> Option<Self> {
+        let (_, query) = link.split('#').next()?.split_once('?')?;
+        let pairs = url::form_urlencoded::parse(query.as_bytes());
+        let ours = pairs.filter(|(name, value)| Self::NAMES.contains(&&**name) && !value.is_empty());
+        let cursor = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(ours).finish();
+        (!cursor.is_empty()).then(|| Self(cursor.into()))
+    }
+
+    /// Leads on from the last of these rows that tells its id.
+    fn after(rows: &[&RawValue], keyset: Keyset) -> Option<Self> {
+        #[derive(Deserialize)]
+        struct Wire {
+            id: u64,
+        }
+        let last = rows.iter().rev().find_map(|row| serde_json::from_str::<Wire>(row.get()).ok())?;
+        Some(Self(format!("{}={}", keyset.cursor, last.id).into()))
+    }
+
+    /// Returns the parameters.
+    pub(super) fn as_str(&self) -> &str {
+        &self.0
     }
 }
 
@@ -60,15 +96,29 @@ pub(super) async fn object<T>(
 }
 
 /// Reads one page of a keyset listing.
+///
+/// GitLab's link leads on; where something between has taken it away, a full page is followed by what comes after its last
+/// row. `origin` is where GitLab is asked: the listing tells when its links lead elsewhere.
 pub(super) async fn keyset<T>(
     body: Body,
     origin: &Origin,
     what: &'static str,
     parse: impl Fn(&RawValue, Timestamp) -> Result<T, Malformed>,
 ) -> Result<Listing<T>, Error> {
-    let next = body.headers().and_then(link_next).map(|link| keyset_next(origin, link)).transpose();
-    let next = next.map_err(|malformed| body.error(malformed.into()))?;
-    rows(body, next, what, parse).await
+    let keyset = body.question().keyset();
+    let link = body.headers().and_then(link_next).map(str::to_owned);
+    let mut listing = rows(body, what, parse, |rows, full| match &link {
+        None if !full => Ok(None),
+        link => {
+            let cursor = link.as_deref().and_then(Cursor::of_link).or_else(|| Cursor::after(rows, keyset));
+            let problem = "neither a link nor a row of this page says where it is".to_owned();
+            let lost = Malformed { what: "the address of the next page", problem };
+            cursor.map(|cursor| Some(Place::Cursor(cursor))).ok_or(lost)
+        }
+    })
+    .await?;
+    listing.links_lead_to = link.and_then(|link| elsewhere(origin, &link));
+    Ok(listing)
 }
 
 /// Reads page `page` of an offset listing.
@@ -78,20 +128,30 @@ pub(super) async fn offset<T>(
     what: &'static str,
     parse: impl Fn(&RawValue, Timestamp) -> Result<T, Malformed>,
 ) -> Result<Listing<T>, Error> {
-    let next = body.headers().and_then(|headers| offset_next(headers, page)).map(|page| Next(Place::Page(page)));
-    rows(body, next, what, parse).await
+    let said = body.headers().map_or(Said::Nothing, |headers| offset_next(headers, page));
+    rows(body, what, parse, |_, full| {
+        let next = match said {
+            Said::Next(next) => Some(next),
+            Said::Nothing if full => page.checked_add(1),
+            Said::Nothing | Said::End => None,
+        };
+        Ok(next.map(Place::Page))
+    })
+    .await
 }
 
+/// Reads the rows of a page; `next` gets all of them as they were written, and whether they fill it.
 async fn rows<T>(
     mut body: Body,
-    next: Option<Next>,
     what: &'static str,
     parse: impl Fn(&RawValue, Timestamp) -> Result<T, Malformed>,
+    next: impl FnOnce(&[&RawValue], bool) -> Result<Option<Place>, Malformed>,
 ) -> Result<Listing<T>, Error> {
     let as_of = body.as_of();
     let bytes: Bytes = body.read(PAGE_BYTES).await?;
     let raw: Vec<&RawValue> = serde_json::from_slice(&bytes).map_err(|error| body.error(unreadable(what, &error)))?;
     let received = raw.len();
+    let next = next(&raw, received >= body.question().page_rows()).map_err(|malformed| body.error(malformed.into()))?;
     let mut rows = Vec::with_capacity(received);
     let mut first_odd = None;
     for (position, row) in raw.into_iter().enumerate() {
@@ -106,7 +166,7 @@ async fn rows<T>(
     if let Some((position, odd)) = first_odd {
         tracing::warn!(rows = malformed, row.first = position, error = %odd, "GitLab listed rows that are not readable");
     }
-    Ok(Listing { rows, received, malformed, next, as_of })
+    Ok(Listing { rows, received, malformed, next: next.map(Next), links_lead_to: None, as_of })
 }
 
 /// A text that ends too early was cut on its way: asking again may help.
@@ -118,35 +178,46 @@ fn unreadable(what: &'static str, error: &serde_json::Error) -> Kind {
     }
 }
 
-fn keyset_next(origin: &Origin, link: &str) -> Result<Next, Malformed> {
-    match Url::parse(link) {
-        Ok(url) if origin.owns(&url) => Ok(Next(Place::Url(link.into()))),
-        Ok(_) => Err(next_page("it is at another origin; is gitlab.url the instance's own address?")),
-        Err(_) => Err(next_page("it is not a URL")),
-    }
+/// Returns where a link leads, when that is not where GitLab is asked.
+fn elsewhere(origin: &Origin, link: &str) -> Option<Box<str>> {
+    let url = Url::parse(link).ok().filter(|url| !origin.owns(url))?;
+    Some(Origin::of(&url).to_string().into())
 }
 
-fn next_page(problem: &str) -> Malformed {
-    Malformed { what: "the address of the next page", problem: problem.to_owned() }
+/// What headers say about the next page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Said {
+    Next(u32),
+    End,
+    /// Something between may have taken them away.
+    Nothing,
 }
 
 /// `x-next-page` is empty at the end; where it is missing, a `Link` tells whether there is a next page, which is asked for
-/// by number, so that the address behind it does not matter.
-fn offset_next(headers: &HeaderMap, page: u32) -> Option<u32> {
-    match headers.get("x-next-page").and_then(|value| value.to_str().ok()) {
-        Some(next) => next.trim().parse().ok().filter(|next| *next > page),
-        None => link_next(headers).and_then(|_| page.checked_add(1)),
+/// by number, so that the address behind it does not matter. GitLab's offset pages always link to the first one.
+fn offset_next(headers: &HeaderMap, page: u32) -> Said {
+    if let Some(said) = headers.get("x-next-page").and_then(|value| value.to_str().ok()) {
+        return said.trim().parse().ok().filter(|next| *next > page).map_or(Said::End, Said::Next);
+    }
+    match (link_next(headers), page.checked_add(1)) {
+        (Some(_), Some(next)) => Said::Next(next),
+        (None, _) if link(headers, "first").is_none() && link(headers, "prev").is_none() => Said::Nothing,
+        _ => Said::End,
     }
 }
 
-/// Returns the target of `rel="next"`. URLs may hold commas and semicolons, so that `<` and `>` are what counts.
 fn link_next(headers: &HeaderMap) -> Option<&str> {
+    link(headers, "next")
+}
+
+/// Returns the target of the link with this `rel`. URLs may hold commas and semicolons, so that `<` and `>` are what counts.
+fn link<'a>(headers: &'a HeaderMap, rel: &str) -> Option<&'a str> {
     headers.get_all(LINK).iter().filter_map(|value| value.to_str().ok()).find_map(|value| {
         let mut rest = value;
         while let Some((_, link)) = rest.split_once('<') {
             let (target, after) = link.split_once('>')?;
             let parameters = after.split('<').next().unwrap_or(after);
-            if parameters.split([';', ',']).any(is_next) {
+            if parameters.split([';', ',']).any(|parameter| is_rel(parameter, rel)) {
                 return Some(target);
             }
             rest = after;
@@ -155,9 +226,9 @@ fn link_next(headers: &HeaderMap) -> Option<&str> {
     })
 }
 
-fn is_next(parameter: &str) -> bool {
+fn is_rel(parameter: &str, rel: &str) -> bool {
     parameter.split_once('=').is_some_and(|(name, value)| {
-        name.trim().eq_ignore_ascii_case("rel") && value.trim().trim_matches('"').eq_ignore_ascii_case("next")
+        name.trim().eq_ignore_ascii_case("rel") && value.trim().trim_matches('"').eq_ignore_ascii_case(rel)
     })
 }
 
@@ -184,24 +255,53 @@ mod tests {
     }
 
     #[test]
-    fn a_keyset_page_is_followed_verbatim_at_the_same_origin_only() {
-        let origin = Origin::of(&Url::parse("https://g.example/git").expect("a URL"));
-        let link = "https://g.example/git/api/v4/projects?id_after=7&b=1";
-        assert_eq!(keyset_next(&origin, link).expect("same origin").url(), Some(link));
-        for link in ["http://g.example/x", "https://other.example/x", "https://u:p@g.example/x", "/relative"] {
-            assert!(keyset_next(&origin, link).is_err(), "{link}");
+    fn of_a_link_only_the_cursor_counts_wherever_it_leads() {
+        for (link, expected) in [
+            ("https://g.example/git/api/v4/projects?id_after=7&membership=true", Some("id_after=7")),
+            ("https://u:p@other.example/x?per_page=1&id_before=7#id_after=9", Some("id_before=7")),
+            ("/api/v4/projects?cursor=ey%2BJ%3D%3D&private_token=x&membership=false", Some("cursor=ey%2BJ%3D%3D")),
+            ("?id_after=7%26admin%3Dtrue", Some("id_after=7%26admin%3Dtrue")),
+            ("https://g.example/api/v4/projects?page=2", None),
+            ("https://g.example/api/v4/projects?id_after=", None),
+            ("", None),
+        ] {
+            assert_eq!(Cursor::of_link(link).as_ref().map(Cursor::as_str), expected, "{link}");
         }
     }
 
     #[test]
-    fn an_offset_listing_ends_when_no_next_page_is_named() {
+    fn a_link_tells_when_it_leads_elsewhere_and_never_with_a_path_or_credentials() {
+        let origin = Origin::of(&Url::parse("http://gitlab.internal:8080/git").expect("a URL"));
+        for (link, expected) in [
+            ("http://gitlab.internal:8080/git/api/v4/projects?id_after=7", None),
+            ("/api/v4/projects?id_after=7", None),
+            ("https://gitlab.example/api/v4/projects?id_after=7", Some("https://gitlab.example:443")),
+            ("http://u:p@gitlab.internal/x", Some("http://gitlab.internal:80")),
+        ] {
+            assert_eq!(elsewhere(&origin, link).as_deref(), expected, "{link}");
+        }
+    }
+
+    #[test]
+    fn rows_lead_on_from_the_last_one_that_tells_its_id() {
+        let rows: Vec<&RawValue> = serde_json::from_str(r#"[{"id":7},{"id":9,"x":1},{"id":"odd"}]"#).expect("rows");
+        let after = |rows: &[&RawValue]| Cursor::after(rows, Keyset { cursor: "id_before" });
+        assert_eq!(after(&rows).as_ref().map(Cursor::as_str), Some("id_before=9"));
+        assert_eq!(after(&rows[2..]), None);
+    }
+
+    #[test]
+    fn an_offset_listing_ends_where_headers_say_so_and_without_them_nothing_is_said() {
         let link = r#"<https://elsewhere.example/jobs?page=3>; rel="next""#;
+        let last = r#"<https://elsewhere.example/jobs?page=1>; rel="first""#;
         for (pairs, expected) in [
-            (&[("x-next-page", "3"), ("link", link)][..], Some(3)),
-            (&[("x-next-page", ""), ("link", link)], None),
-            (&[("x-next-page", "2")], None),
-            (&[("link", link)], Some(3)),
-            (&[], None),
+            (&[("x-next-page", "3"), ("link", link)][..], Said::Next(3)),
+            (&[("x-next-page", ""), ("link", link)], Said::End),
+            (&[("x-next-page", "2")], Said::End),
+            (&[("link", link)], Said::Next(3)),
+            (&[("link", last)], Said::End),
+            (&[("link", "</style.css>; rel=preload")], Said::Nothing),
+            (&[], Said::Nothing),
         ] {
             assert_eq!(offset_next(&headers(pairs), 2), expected, "{pairs:?}");
         }

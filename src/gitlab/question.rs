@@ -7,6 +7,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use super::endpoint::Endpoint;
 use super::http::Asker;
 use super::manage::HookQuestion;
+use super::pages::Cursor;
 use crate::domain::{JobKey, PipelineKey, PipelineSource, ProjectId, Timestamp};
 
 /// GitLab wants a project's path as one segment, so that its slashes are encoded too (contract, section 5.2).
@@ -16,6 +17,10 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'
 /// nobody but a reader asked for it.
 const LATEST_SINCE: u32 = 100;
 const LATEST_OF_ALL: u32 = 20;
+
+/// Rows of a page of every other listing, the most that GitLab gives.
+const PAGE_ROWS: u32 = 100;
+
 /// Writes a path as one segment of an address.
 pub(super) fn segment(path: &str) -> impl fmt::Display {
     utf8_percent_encode(path, SEGMENT)
@@ -30,6 +35,13 @@ pub enum OwnToken {
     Managing,
 }
 
+/// How a keyset listing goes on.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Keyset {
+    /// The parameter that takes the last row's id.
+    pub(super) cursor: &'static str,
+}
+
 /// A question about GitLab and our tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum AboutQuestion {
@@ -42,7 +54,8 @@ pub(super) enum AboutQuestion {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Question {
     User,
-    Projects,
+    /// The projects that the token is a member of, from a place on.
+    Projects(Option<Cursor>),
     /// The projects with the highest ids.
     NewestProjects,
     Project(ProjectId),
@@ -84,7 +97,7 @@ impl Question {
     pub(super) fn endpoint(&self) -> Endpoint {
         match self {
             Self::User => Endpoint::User,
-            Self::Projects | Self::NewestProjects => Endpoint::Projects,
+            Self::Projects(_) | Self::NewestProjects => Endpoint::Projects,
             Self::Project(_) | Self::ProjectByPath(_) => Endpoint::Project,
             Self::AnyPipeline(_) | Self::Pipelines { .. } | Self::Latest { .. } => Endpoint::Pipelines,
             Self::Pipeline(_) => Endpoint::Pipeline,
@@ -108,6 +121,22 @@ impl Question {
         }
     }
 
+    /// Returns how many rows a full page of its answer has.
+    pub(super) fn page_rows(&self) -> usize {
+        let rows = match self {
+            Self::Latest { updated_after: Some(_), .. } => LATEST_SINCE,
+            Self::Latest { .. } => LATEST_OF_ALL,
+            Self::Hook(question) => question.page_rows(),
+            _ => PAGE_ROWS,
+        };
+        rows as usize
+    }
+
+    /// Returns how it goes on, if it is a keyset listing.
+    pub(super) fn keyset(&self) -> Keyset {
+        Keyset { cursor: if *self == Self::NewestProjects { "id_before" } else { "id_after" } }
+    }
+
     /// Writes its path and query behind `base`, the API's root without a slash at its end.
     pub(super) fn url(&self, base: &str) -> String {
         let mut url = String::with_capacity(base.len() + 128);
@@ -120,26 +149,26 @@ impl Question {
     fn write_path(&self, url: &mut String) -> fmt::Result {
         match self {
             Self::User => url.write_str("/user"),
-            Self::Projects => {
-                url.push_str("/projects?membership=true&order_by=id&sort=asc&pagination=keyset&per_page=100");
-                Ok(())
+            Self::Projects(cursor) => {
+                write_projects("asc", url)?;
+                cursor.as_ref().map_or(Ok(()), |cursor| write!(url, "&{}", cursor.as_str()))
             }
-            Self::NewestProjects => {
-                url.push_str("/projects?membership=true&order_by=id&sort=desc&pagination=keyset&per_page=100");
-                Ok(())
-            }
+            Self::NewestProjects => write_projects("desc", url),
             Self::Project(id) => write!(url, "/projects/{id}"),
             Self::ProjectByPath(path) => write!(url, "/projects/{}", utf8_percent_encode(path, SEGMENT)),
             Self::AnyPipeline(project) => write!(url, "/projects/{project}/pipelines?per_page=1"),
             Self::Pipelines { project, source, updated_after, page } => {
-                write!(url, "/projects/{project}/pipelines?order_by=updated_at&sort=asc&per_page=100&page={page}")?;
+                write!(
+                    url,
+                    "/projects/{project}/pipelines?order_by=updated_at&sort=asc&per_page={PAGE_ROWS}&page={page}"
+                )?;
                 if let Some(time) = updated_after {
                     write!(url, "&updated_after={time}")?;
                 }
                 write_source(*source, url)
             }
             Self::Latest { project, source, updated_after } => {
-                let rows = if updated_after.is_some() { LATEST_SINCE } else { LATEST_OF_ALL };
+                let rows = self.page_rows();
                 write!(url, "/projects/{project}/pipelines?order_by=updated_at&sort=desc&per_page={rows}")?;
                 if let Some(time) = updated_after {
                     write!(url, "&updated_after={time}")?;
@@ -149,14 +178,18 @@ impl Question {
             Self::Pipeline(key) => write!(url, "/projects/{}/pipelines/{}", key.project, key.pipeline),
             Self::Jobs { key, page } => write!(
                 url,
-                "/projects/{}/pipelines/{}/jobs?include_retried=true&per_page=100&page={page}",
+                "/projects/{}/pipelines/{}/jobs?include_retried=true&per_page={PAGE_ROWS}&page={page}",
                 key.project, key.pipeline
             ),
             Self::Job(key) => write!(url, "/projects/{}/jobs/{}", key.project, key.job),
             Self::Trace(key) => write!(url, "/projects/{}/jobs/{}/trace", key.project, key.job),
             Self::Archive(key) => write!(url, "/projects/{}/jobs/{}/artifacts", key.project, key.job),
             Self::Bridges { key, page } => {
-                write!(url, "/projects/{}/pipelines/{}/bridges?per_page=100&page={page}", key.project, key.pipeline)
+                write!(
+                    url,
+                    "/projects/{}/pipelines/{}/bridges?per_page={PAGE_ROWS}&page={page}",
+                    key.project, key.pipeline
+                )
             }
             Self::TestReport(key) => {
                 write!(url, "/projects/{}/pipelines/{}/test_report", key.project, key.pipeline)
@@ -172,6 +205,10 @@ impl Question {
     }
 }
 
+fn write_projects(sort: &str, url: &mut String) -> fmt::Result {
+    write!(url, "/projects?membership=true&order_by=id&sort={sort}&pagination=keyset&per_page={PAGE_ROWS}")
+}
+
 fn write_source(source: PipelineSource, url: &mut String) -> fmt::Result {
     match source {
         PipelineSource::Plain => Ok(()),
@@ -183,7 +220,7 @@ impl fmt::Display for Question {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::User => f.write_str("read the user of a token"),
-            Self::Projects => f.write_str("list projects"),
+            Self::Projects(_) => f.write_str("list projects"),
             Self::NewestProjects => f.write_str("list the newest projects"),
             Self::Project(id) => write!(f, "read project {id}"),
             Self::ProjectByPath(path) => write!(f, "read project {}", path.escape_debug()),

@@ -294,10 +294,17 @@ async fn an_odd_row_is_counted_and_the_rest_kept_and_a_next_page_is_not_looked_f
     assert_eq!((page.rows.len(), page.received, page.malformed, page.next), (2, 3, 1, None));
     assert_eq!(Some(page.as_of), Timestamp::parse("2026-11-20T09:14:02Z"));
 
-    let link = format!("link: <http://127.0.0.1:{}/git/api/v4/projects>; rel=\"next\"\r\n", server.port);
-    let first = Server::start(move |_| json(&link, "[]")).await;
-    let error = first.gitlab().projects(Class::Backfill, None).await.expect_err("another port");
-    assert!(matches!(error.kind, Kind::Malformed(_)), "{error}");
+    let link = format!("link: <http://127.0.0.1:{}/x?id_after=7&private_token=y>; rel=\"next\"\r\n", server.port);
+    let first = Server::start(move |path| if path.contains("id_after") { json("", "[]") } else { json(&link, "[]") });
+    let first = first.await;
+    let gitlab = first.gitlab();
+    let page = gitlab.projects(Class::Backfill, None).await.expect("a page");
+    assert_eq!(page.links_lead_to, Some(format!("http://127.0.0.1:{}", server.port).into()));
+    assert_eq!(gitlab.projects(Class::Backfill, page.next.as_ref()).await.expect("the last page").next, None);
+    let asked = first.asked().pop().unwrap_or_default();
+    let question = "membership=true&order_by=id&sort=asc&pagination=keyset&per_page=100";
+    assert!(asked.starts_with(&format!("get /git/api/v4/projects?{question}&id_after=7 ")), "{asked}");
+    assert_eq!(server.asked().len(), 1, "nothing is asked there");
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ const REPORTER: u32 = 20;
 
 /// Adds what is found; returns the projects that are to be cached, `None` when they could not be listed.
 pub(super) async fn findings(config: &Config, gitlab: &Gitlab, findings: &mut Vec<Finding>) -> Option<Vec<Place>> {
-    let (mut ours, mut seen, mut next) = (Vec::new(), 0, None);
+    let (mut ours, mut seen, mut next, mut links) = (Vec::new(), 0, None, None);
     loop {
         let page = match gitlab.memberships(Class::Reader, next.as_ref()).await {
             Ok(page) => page,
@@ -21,12 +21,14 @@ pub(super) async fn findings(config: &Config, gitlab: &Gitlab, findings: &mut Ve
             }
         };
         seen += page.received;
+        links = links.or(page.links_lead_to);
         ours.extend(page.rows.into_iter().filter(|project| config.projects.matches(project.project, &project.path)));
         next = page.next;
         if next.is_none() {
             break;
         }
     }
+    findings.extend(links.map(|links| address(config, &links)));
     findings.push(match (seen, ours.len()) {
         (0, _) => Finding::warning("gitlab", "the token is a member of no project: add its user to a group or project"),
         (_, 0) => Finding::warning(
@@ -39,6 +41,16 @@ pub(super) async fn findings(config: &Config, gitlab: &Gitlab, findings: &mut Ve
     });
     findings.extend(judge(&ours));
     Some(ours.iter().map(|project| Place::project(project.project, &project.path)).collect())
+}
+
+/// GitLab's links lead to its `external_url`, wherever it is asked.
+fn address(config: &Config, links: &str) -> Finding {
+    let asked = config.gitlab.as_ref().map_or("", |gitlab| gitlab.url.as_str());
+    let text = format!(
+        "GitLab calls itself {links} (its external_url) and is asked at {asked}: Cistern takes only page marks from its links \
+         and goes on asking there; web_url in its documents leads to {links}"
+    );
+    Finding::fine("gitlab", text)
 }
 
 fn judge(projects: &[Membership]) -> Vec<Finding> {

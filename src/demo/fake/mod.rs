@@ -33,7 +33,7 @@ pub use documents::DateStyle;
 pub use faults::{Fault, FaultKind};
 pub use hooks::Delivery;
 pub use http::Endpoint;
-pub use options::{ArtifactDelivery, Boundary, Options, RateLimit};
+pub use options::{ArtifactDelivery, Boundary, Links, Options, RateLimit};
 pub use standard::Census;
 pub use world::{CANARY_SECRET, HiddenLog, JobSpec, PipelineSpec, TokenState, Visibility, World};
 

@@ -17,6 +17,8 @@ pub struct Options {
     pub children_in_plain: bool,
     /// How long a pipeline's test report is cached, by the world's clock; GitLab's value is 2 min.
     pub report_cache: Duration,
+    /// How listings lead to their next page.
+    pub links: Links,
     /// Rows from which listings leave out `x-total`, `x-total-pages` and `rel="last"`; GitLab's value is 10 000.
     pub count_limit: usize,
     /// The token of a bot that is reporter of every project, as `PRIVATE-TOKEN` or `Bearer`.
@@ -57,6 +59,7 @@ impl Default for Options {
             updated_after: Boundary::default(),
             children_in_plain: false,
             report_cache: Duration::from_secs(120),
+            links: Links::default(),
             count_limit: 10_000,
             token: "glpat-fake-0123456789abcdef".to_owned(),
             hooks_token: None,
@@ -96,6 +99,20 @@ pub enum ArtifactDelivery {
     Redirect,
     /// 200 with the archive, as a GitLab with local storage does.
     Direct,
+}
+
+/// How listings lead to their next page, as it reaches the client.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Links {
+    /// By headers and links to the address where GitLab is asked.
+    #[default]
+    Home,
+    /// By headers, and links to this origin: that of `external_url`, while GitLab is asked at another address.
+    At(String),
+    /// By headers, and links without an origin.
+    Relative,
+    /// Not at all: a proxy leaves out every header of paging.
+    Stripped,
 }
 
 /// Whether a bound takes the row that lies exactly on it.

@@ -4,7 +4,7 @@ mod database;
 
 use std::time::Duration;
 
-use cistern::demo::fake::{JobSpec, Options, PipelineSpec, World};
+use cistern::demo::fake::{JobSpec, Links, Options, PipelineSpec, World};
 use serde_json::Value;
 
 use crate::process::{Process, Server};
@@ -149,4 +149,18 @@ async fn a_warning_alone_ends_with_0_and_the_help_says_so() {
     assert_eq!(code, 0, "{findings}");
     let help = Process::start(&rig, "cistern.db", &["check", "--help"]).ended().await;
     assert!(help.stdout.contains("(✗) keeps something from working and ends with 1; warnings (!)"), "{}", help.stdout);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn links_to_another_address_than_gitlab_url_are_explained_and_harm_nothing() {
+    let mut world = World::new();
+    for number in 0..101 {
+        world.add_project(&format!("group/app{number}"));
+    }
+    let links = Links::At("https://gitlab.example".to_owned());
+    let rig = Rig::with(world, Options { links, ..Options::default() });
+    let (findings, code) = check(&rig).await;
+    let told = about(&findings, "gitlab");
+    assert!(has(&told, "fine", "GitLab calls itself https://gitlab.example:443 (its external_url)"), "{findings}");
+    assert!(has(&told, "fine", "of the token's 101 projects 101 are to be cached") && code == 0, "{findings}");
 }

@@ -60,9 +60,9 @@ impl Asked<'_> {
         answered.unwrap_or_else(|refusal| refusal)
     }
 
-    /// Returns this listing's address without its query.
+    /// Returns where this listing's links lead, without their query.
     pub(super) fn url(&self) -> String {
-        format!("{}{}", self.world.base_url, self.path)
+        self.options.links.url(&self.world.base_url, self.path)
     }
 
     /// Finds the project if the caller may see it; a former path is answered 301 as GitLab does.

@@ -175,7 +175,7 @@ fn answer(request: &HttpRequest, body: &[u8], shared: &Shared, route: &Route, at
                 .answer()
         }
     };
-    let answer = answer.header("Date", date);
+    let answer = shared.options.links.pass(answer).header("Date", date);
     Done::Answer(match verdict {
         Some(verdict) => verdict.headers(answer),
         None => answer,

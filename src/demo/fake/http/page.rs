@@ -2,6 +2,10 @@
 
 use super::answer::Answer;
 use super::query::Query;
+use crate::demo::fake::options::Links;
+
+/// The headers that lead through a listing.
+const HEADERS: [&str; 7] = ["x-page", "x-per-page", "x-prev-page", "x-next-page", "x-total", "x-total-pages", "Link"];
 
 /// Which rows of a listing a request wants.
 #[derive(Debug, Clone, Copy)]
@@ -58,5 +62,24 @@ pub(crate) fn keyset_link(answer: Answer, url: &str, query: &Query, next: Option
     match next {
         Some(next) => answer.header("Link", format!("<{url}?{}>; rel=\"next\"", query.with(next))),
         None => answer,
+    }
+}
+
+impl Links {
+    /// Returns where a listing's links lead, for one that is at `base` and `path`.
+    pub(super) fn url(&self, base: &str, path: &str) -> String {
+        match self {
+            Self::Home | Self::Stripped => format!("{base}{path}"),
+            Self::At(origin) => format!("{origin}{path}"),
+            Self::Relative => path.to_owned(),
+        }
+    }
+
+    /// Takes away what does not reach the client.
+    pub(super) fn pass(&self, mut answer: Answer) -> Answer {
+        if *self == Self::Stripped {
+            answer.headers.retain(|(name, _)| !HEADERS.contains(name));
+        }
+        answer
     }
 }
