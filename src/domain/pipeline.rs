@@ -7,6 +7,7 @@ use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
+use super::lenient::lenient;
 use super::{Document, Malformed, PipelineId, PipelineKey, PipelinePhase, ProjectId, Status, Timestamp};
 
 /// The facts about one pipeline that Cistern acts on, and GitLab's listed document of it.
@@ -48,20 +49,25 @@ pub enum PipelineSource {
 #[derive(Deserialize)]
 struct Wire {
     id: PipelineId,
+    #[serde(default, deserialize_with = "lenient")]
     sha: Option<Box<str>>,
-    #[serde(rename = "ref")]
+    #[serde(rename = "ref", default, deserialize_with = "lenient")]
     ref_: Option<Box<str>>,
     status: Status,
+    #[serde(default, deserialize_with = "lenient")]
     source: Option<Box<str>>,
+    #[serde(default, deserialize_with = "lenient")]
     name: Option<Box<str>>,
-    created_at: Timestamp,
+    #[serde(default, deserialize_with = "lenient")]
+    created_at: Option<Timestamp>,
+    #[serde(default, deserialize_with = "lenient")]
     updated_at: Option<Timestamp>,
 }
 
 /// What only the detail tells.
 #[derive(Deserialize)]
 struct Tagged {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient")]
     tag: Option<bool>,
 }
 
@@ -103,9 +109,12 @@ impl Serialize for Listed<'_> {
 }
 
 impl Pipeline {
-    /// Reads one object of `GET /projects/:id/pipelines`.
+    /// Reads one object of `GET /projects/:id/pipelines`. Identity and status have to be readable, and one of its two dates, which
+    /// then stands for both.
     pub fn parse(project: ProjectId, raw: &RawValue, as_of: Timestamp) -> Result<Self, Malformed> {
         let wire: Wire = serde_json::from_str(raw.get()).map_err(|error| Malformed::json("pipeline", &error))?;
+        let undated = || Malformed { what: "pipeline", problem: "it has no readable date".to_owned() };
+        let created_at = wire.created_at.or(wire.updated_at).ok_or_else(undated)?;
         Ok(Self {
             key: PipelineKey { project, pipeline: wire.id },
             status: wire.status,
@@ -114,8 +123,8 @@ impl Pipeline {
             sha: wire.sha,
             name: wire.name,
             tag: None,
-            created_at: wire.created_at,
-            updated_at: wire.updated_at.unwrap_or(wire.created_at),
+            created_at,
+            updated_at: wire.updated_at.unwrap_or(created_at),
             document: Document::new(raw, as_of),
         })
     }
@@ -154,5 +163,21 @@ mod tests {
         let kept = kept.expect("a pipeline");
         assert_eq!((kept.tag, kept.name.as_deref()), (Some(true), Some("nightly")));
         assert!(!kept.document.text.contains("tag"));
+    }
+
+    #[test]
+    fn one_readable_date_stands_for_both() {
+        let dates = |created: &str, updated: &str| {
+            let text =
+                format!(r#"{{"id":9,"status":"success","created_at":{created},"updated_at":{updated},"source":1}}"#);
+            let raw = serde_json::from_str(&text).expect("JSON");
+            Pipeline::parse(ProjectId(7), raw, Timestamp::default()).map(|row| (row.created_at, row.updated_at)).ok()
+        };
+        let (first, last) = (r#""2026-11-20T09:14:02Z""#, r#""2026-11-20T09:16:02Z""#);
+        let at = |quoted: &str| Timestamp::parse(quoted.trim_matches('"')).expect("a date");
+        assert_eq!(dates(first, last), Some((at(first), at(last))));
+        assert_eq!(dates(first, r#""12026-11-20T09:14:02Z""#), Some((at(first), at(first))));
+        assert_eq!(dates("null", last), Some((at(last), at(last))));
+        assert_eq!(dates("17", "[]"), None);
     }
 }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use super::lenient::lenient;
 use super::{Document, Malformed, ProjectId, Timestamp};
 
 /// The facts about one project that Cistern acts on, and GitLab's document of it.
@@ -24,34 +25,34 @@ pub struct Project {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProjectFacts {
     /// Its name, which people read.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient")]
     pub name: Box<str>,
     /// `group/subgroup/name`.
     #[serde(rename = "path_with_namespace")]
     pub path: Box<str>,
     /// Its description.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient")]
     pub description: Option<Box<str>>,
     /// `private`, `internal` or `public`.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient")]
     pub visibility: Option<Box<str>>,
     /// Whether it is archived.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient")]
     pub archived: bool,
     /// When it is deleted, if somebody asked for that.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient")]
     pub marked_for_deletion_on: Option<Box<str>>,
     /// When it was made.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient")]
     pub created_at: Option<Timestamp>,
     /// When it was last changed.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient")]
     pub updated_at: Option<Timestamp>,
     /// When something last happened in it.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient")]
     pub last_activity_at: Option<Timestamp>,
     /// The group or person it belongs to.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient")]
     pub namespace: Option<Namespace>,
 }
 
@@ -61,14 +62,14 @@ pub struct Namespace {
     /// Its id.
     pub id: u64,
     /// The id of the group around it.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient")]
     pub parent_id: Option<u64>,
     /// `group/subgroup`.
     pub full_path: Box<str>,
 }
 
 impl ProjectFacts {
-    /// Reads the facts from a project's document; what is not there or not readable is left at its default.
+    /// Reads the facts from a project's document; each that is not there or not readable is left at its default.
     pub fn of(document: &str) -> Self {
         serde_json::from_str(document).unwrap_or_default()
     }
@@ -88,7 +89,9 @@ impl ProjectFacts {
 struct Wire {
     id: ProjectId,
     path_with_namespace: Box<str>,
+    #[serde(default, deserialize_with = "lenient")]
     builds_access_level: Option<Box<str>>,
+    #[serde(default, deserialize_with = "lenient")]
     jobs_enabled: Option<bool>,
     repository_access_level: Option<Box<str>>,
 }
@@ -113,5 +116,29 @@ impl Project {
             facts,
             document: Document::new(raw, as_of),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_odd_field_loses_that_field_only() {
+        let text = r#"{"id":7,"path_with_namespace":"a/b","name":null,"description":5,"visibility":"public","archived":"no",
+            "created_at":"12026-11-20T09:14:02Z","updated_at":"2026-11-20T09:14:02Z","namespace":{"id":3,"full_path":"a","parent_id":"x"},
+            "builds_access_level":20,"jobs_enabled":false}"#;
+        let project =
+            Project::parse(serde_json::from_str(text).expect("JSON"), Timestamp::default()).expect("a project");
+        let expected = ProjectFacts {
+            path: "a/b".into(),
+            visibility: Some("public".into()),
+            updated_at: Timestamp::parse("2026-11-20T09:14:02Z"),
+            namespace: Some(Namespace { id: 3, parent_id: None, full_path: "a".into() }),
+            ..ProjectFacts::default()
+        };
+        assert_eq!((project.facts, project.ci_enabled), (expected, false));
+        let odd = text.replace(r#""namespace":{"id":3"#, r#""namespace":{"id":"#);
+        assert_eq!(ProjectFacts::of(&odd.replace(r#"{"id":,"#, r#"{"id":[],"#)).namespace, None);
     }
 }

@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use super::caller::Permissions;
 use super::question::{AboutQuestion, OwnToken, Question};
 use super::{Class, Error, Gitlab, Kind, Listing, Next, pages};
-use crate::domain::{Malformed, ProjectId, Timestamp};
+use crate::domain::{Malformed, ProjectId, Timestamp, lenient};
 
 /// The instance.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,6 +58,7 @@ pub struct Membership {
 struct WireMembership {
     id: ProjectId,
     path_with_namespace: Box<str>,
+    #[serde(default, deserialize_with = "lenient")]
     permissions: Option<Permissions>,
 }
 

@@ -1,4 +1,4 @@
-//! A job's archive: streamed as it comes, checked against the size GitLab lists.
+//! A job's archive: streamed as it comes, checked against the size GitLab lists, or else against its announced length.
 
 use bytes::{Buf, Bytes, BytesMut};
 use sha2::{Digest, Sha256};
@@ -14,6 +14,17 @@ use crate::work::Target;
 /// How every zip begins: a local file header, or the end record of an empty one.
 const ZIP_STARTS: [&[u8]; 2] = [b"PK\x03\x04", b"PK\x05\x06"];
 
+/// What is to be published of an archive.
+type Read = (ArchiveRecord, Option<Bytes>, Option<Streamed>);
+
+/// What was found out about an archive while it was copied.
+struct Copied {
+    size: u64,
+    sha256: [u8; 32],
+    /// Where its directory is; empty when that is no good: what is no good is found again, and named, by whoever reads it.
+    index: Box<[u8]>,
+}
+
 impl Ingest {
     /// Fetches the archive that a job's document lists. What was streamed is held until its publication has ended.
     pub(super) async fn archive(
@@ -24,11 +35,18 @@ impl Ingest {
     ) -> Result<(Vec<Change>, Unit, Option<Streamed>), Trouble> {
         let absent = |reason| ArchiveRecord { piece: Piece::Absent(reason), ..ArchiveRecord::missing() };
         let mut changes = Vec::new();
-        let (record, bytes, streamed) = if listed.size > self.config.artifact_size {
+        let limit = self.config.artifact_size;
+        let (record, bytes, streamed) = if listed.size.is_some_and(|size| size > limit) {
             (absent(Reason::TooLarge), None, None)
         } else {
             match self.gitlab.archive(class, job.key).await {
-                Ok(body) => self.read_archive(body, listed).await?,
+                Ok(body) if listed.size.is_none() && body.announced().is_some_and(|size| size > limit) => {
+                    (absent(Reason::TooLarge), None, None)
+                }
+                Ok(body) => match self.read_archive(body, listed).await? {
+                    Some(read) => read,
+                    None => (absent(Reason::TooLarge), None, None),
+                },
                 Err(error) if matches!(error.kind, Kind::Forbidden) => (absent(Reason::Forbidden), None, None),
                 Err(error) if matches!(error.kind, Kind::NotFound) => {
                     let reason = self.why_gone(class, job, &mut changes).await?;
@@ -45,18 +63,18 @@ impl Ingest {
         Ok((changes, self.unit(Target::Job(job.key), "archive", job, outcome), streamed))
     }
 
-    async fn read_archive(
-        &self,
-        body: Body,
-        listed: &ArchiveFile,
-    ) -> Result<(ArchiveRecord, Option<Bytes>, Option<Streamed>), Trouble> {
+    /// Returns `None` when it is larger than `limits.artifact_size`.
+    async fn read_archive(&self, body: Body, listed: &ArchiveFile) -> Result<Option<Read>, Trouble> {
         let mut writer = BlobWriter::new(&self.store);
-        match copy(body, &mut writer, listed).await {
-            Ok((sha256, index)) => {
+        match copy(body, &mut writer, listed.size, self.config.artifact_size).await {
+            Ok(Some(Copied { size, sha256, index })) => {
                 let (blob, bytes, streamed) = writer.finish().await?.split();
-                let record =
-                    ArchiveRecord { piece: Piece::Whole, blob, size: listed.size, sha256: Some(sha256), index };
-                Ok((record, bytes, streamed))
+                let record = ArchiveRecord { piece: Piece::Whole, blob, size, sha256: Some(sha256), index };
+                Ok(Some((record, bytes, streamed)))
+            }
+            Ok(None) => {
+                writer.abandon().await;
+                Ok(None)
             }
             Err(trouble) => {
                 writer.abandon().await;
@@ -82,20 +100,21 @@ impl Ingest {
     }
 }
 
-/// Copies a body that must have the listed size, begin like a zip and end with a zip's end record; returns its SHA-256 and
-/// where its directory is, empty when that is no good: what is no good is found again, and named, by whoever reads it.
+/// Copies a body that must have the listed size, if one is known, begin like a zip and end with a zip's end record. `None`: it
+/// is larger than `limit`, as only one of unknown size can be.
 async fn copy(
     mut body: Body,
     writer: &mut BlobWriter<'_>,
-    listed: &ArchiveFile,
-) -> Result<([u8; 32], Box<[u8]>), Trouble> {
+    listed: Option<u64>,
+    limit: u64,
+) -> Result<Option<Copied>, Trouble> {
     let mut hash = Sha256::new();
     let mut tail = BytesMut::new();
     let mut start = Vec::with_capacity(4);
     let mut size = 0;
     while let Some(piece) = body.chunk().await? {
         size += piece.len() as u64;
-        if size > listed.size {
+        if size > listed.unwrap_or(limit) {
             break;
         }
         start.extend(piece.iter().take(4 - start.len()));
@@ -105,9 +124,13 @@ async fn copy(
         tail.advance(passed);
         writer.write(&piece).await?;
     }
-    if size != listed.size {
-        let problem = format!("the archive has another size than GitLab lists ({} bytes)", listed.size);
-        return Err(Trouble::Incomplete(problem));
+    match listed {
+        Some(listed) if size != listed => {
+            let problem = format!("the archive has another size than GitLab lists ({listed} bytes)");
+            return Err(Trouble::Incomplete(problem));
+        }
+        None if size > limit => return Ok(None),
+        _ => {}
     }
     if !ZIP_STARTS.contains(&start.as_slice()) {
         return Err(Trouble::Incomplete("what GitLab sent as an archive is no zip".to_owned()));
@@ -116,6 +139,9 @@ async fn copy(
         Err(Refused::NoZip) => {
             Err(Trouble::Incomplete("what GitLab sent as an archive has no end that a zip has".to_owned()))
         }
-        found => Ok((hash.finalize().into(), found.map(Location::encode).unwrap_or_default())),
+        found => {
+            let index = found.map(Location::encode).unwrap_or_default();
+            Ok(Some(Copied { size, sha256: hash.finalize().into(), index }))
+        }
     }
 }

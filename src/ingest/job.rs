@@ -10,7 +10,7 @@ use crate::gitlab::Kind;
 use crate::store::{Change, JobRow};
 use crate::work::{Cause, Lane, Target, Work};
 
-/// An archive above this size is worth publishing the log before it has arrived.
+/// An archive above this size, or of one that is not known, is worth publishing the log before it has arrived.
 const SLOW_ARCHIVE_BYTES: u64 = 1024 * 1024;
 
 impl Ingest {
@@ -132,7 +132,7 @@ impl Ingest {
         let mut needs = needs(job, log, archive, eagerness);
         self.leave_old_ones(job, &mut needs, found);
         let listed = job.archive.as_ref().filter(|_| needs.archive);
-        let slow = listed.is_some_and(|archive| archive.size > SLOW_ARCHIVE_BYTES);
+        let slow = listed.is_some_and(|archive| archive.size.is_none_or(|size| size > SLOW_ARCHIVE_BYTES));
         let facts = std::mem::take(&mut found.facts);
         if !needs.log {
             // An event may have met the entry of a later look and taken its place.

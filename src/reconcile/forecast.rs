@@ -183,8 +183,8 @@ impl Reconciler {
                 let needs = needs(&job, log, archive, Eagerness::Unsettled);
                 forecast.logs += u64::from(needs.log);
                 forecast.archives += u64::from(needs.archive);
-                forecast.archive_bytes +=
-                    job.archive.as_ref().filter(|_| needs.archive).map_or(0, |archive| archive.size);
+                let archive = job.archive.as_ref().filter(|_| needs.archive);
+                forecast.archive_bytes += archive.and_then(|archive| archive.size).unwrap_or(0);
                 jobs.push((job.key.job, job.name.clone(), job.phase(), job.junit));
             }
             next = page.next;

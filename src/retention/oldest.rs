@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::{Run, report::Report};
 use crate::domain::{
     Ages, ArchiveRecord, Document, JobId, JobKey, LogRecord, Piece, PipelineId, PipelineKey, ProjectId, Reason,
-    ReportRecord, Subject, Timestamp,
+    ReportRecord, Subject, Timestamp, lenient,
 };
 use crate::store::{BlobKind, Change, Error, KeptBlob, Slice};
 
@@ -23,6 +23,7 @@ struct Times {
 #[derive(Deserialize)]
 struct Dates {
     created_at: Timestamp,
+    #[serde(default, deserialize_with = "lenient")]
     finished_at: Option<Timestamp>,
 }
 

@@ -6,6 +6,7 @@ mod failing;
 mod finds;
 mod moving;
 mod named;
+mod odd;
 mod paging;
 mod watermark;
 

@@ -53,7 +53,8 @@ impl World {
         }
         let job = self.jobs.get(&id)?;
         let pipeline = self.pipelines.get(&job.pipeline)?;
-        let text = Bytes::from(Value::Object(self.job_document(job, pipeline)).to_string());
+        let document = self.make_odd(id, Value::Object(self.job_document(job, pipeline)));
+        let text = Bytes::from(document.to_string());
         self.rendered.jobs.insert(id, text.clone());
         Some(text)
     }

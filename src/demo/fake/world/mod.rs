@@ -7,6 +7,7 @@
 mod clock;
 mod hook;
 mod model;
+mod odd;
 mod people;
 mod spec;
 mod status;
@@ -52,6 +53,8 @@ pub struct World {
     pub(crate) logged: Vec<Logged>,
     pub(crate) report_cache: HashMap<PipelineId, (Timestamp, Bytes)>,
     pub(crate) rendered: Rendered,
+    /// Members of jobs' documents that are not what GitLab describes.
+    odd: HashMap<JobId, Vec<(String, serde_json::Value)>>,
     people: People,
     next_project: u64,
     next_pipeline: u64,
@@ -96,6 +99,7 @@ impl World {
             logged: Vec::new(),
             report_cache: HashMap::new(),
             rendered: Rendered::default(),
+            odd: HashMap::new(),
             people: People::default(),
             next_project: 2_718,
             next_pipeline: 90_000,
