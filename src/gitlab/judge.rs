@@ -6,6 +6,7 @@ use reqwest::Response;
 use tokio::time::{Instant, timeout};
 
 use super::answer::{Head, Meaning, Shape};
+use super::doubt::Refusal;
 use super::endpoint::Endpoint;
 use super::http::{Asker, Hop, Http, wall_clock};
 use super::{Kind, caller};
@@ -82,19 +83,32 @@ impl Http {
             Meaning::TokenRefused(reason) if matches!(hop.asker, Asker::Managing) => {
                 Err(Kind::HooksTokenRefused(reason))
             }
-            Meaning::TokenRefused(reason) => {
-                if self.limits().refused(hop.sent, now, reason) {
-                    tracing::error!(
-                        reason,
-                        "GitLab refuses the token: nothing is asked for 10 minutes, then one question tries it again; \
-                         put a valid read_api token into gitlab.token and restart, or only into its file if it has one"
-                    );
-                }
-                Err(Kind::TokenRefused(reason))
-            }
+            Meaning::TokenRefused(reason) => Err(self.token_refused(hop, now, reason)),
             Meaning::ThrottledEverywhere(wait) => Err(self.throttled(now, None, wait)),
             Meaning::ThrottledHere(wait) => Err(self.throttled(now, Some(hop.endpoint), wait)),
         }
+    }
+
+    fn token_refused(&self, hop: &Hop<'_>, now: Instant, reason: &'static str) -> Kind {
+        let refusal = self.limits().refused(hop.sent, now, reason, fastrand::f64());
+        match refusal {
+            Refusal::Doubted { until, news } => {
+                if news {
+                    tracing::warn!(
+                        reason,
+                        "GitLab refuses the token that it took a moment ago: all wait until one question has confirmed it"
+                    );
+                }
+                return Kind::Throttled { until: wall_clock(now, until), everything: true };
+            }
+            Refusal::Believed { news: true } => tracing::error!(
+                reason,
+                "GitLab refuses the token: nothing is asked for 10 minutes, then one question tries it again; put a valid \
+                 read_api token into gitlab.token and restart, or only into its file if it has one"
+            ),
+            Refusal::Believed { news: false } | Refusal::Past => {}
+        }
+        Kind::TokenRefused(reason)
     }
 
     fn throttled(&self, now: Instant, endpoint: Option<Endpoint>, wait: Duration) -> Kind {

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::Class;
 use super::breaker::{Breaker, Circuit};
+use super::doubt::{Doubt, Refusal};
 use super::endpoint::Endpoint;
 
 /// How long a refused token is not used before one question tries it again.
@@ -53,6 +54,7 @@ pub(super) struct Limits {
     endpoints: [Option<Instant>; Endpoint::COUNT],
     left: Option<Left>,
     refused: Option<Refused>,
+    doubt: Doubt,
     /// Since when the present token is used, unless it is the first.
     token_since: Option<Instant>,
     breaker: Breaker,
@@ -82,6 +84,9 @@ impl Limits {
         if let Some(refused) = self.refused.filter(|refused| now < refused.next_probe) {
             return Verdict::Refused(refused.reason);
         }
+        if let Some(until) = self.doubt.not_before(now) {
+            return Verdict::Wait { until, everything: true };
+        }
         self.peek_for_caller(now, class, endpoint)
     }
 
@@ -103,6 +108,7 @@ impl Limits {
         let verdict = self.peek(now, class, endpoint);
         if verdict == Verdict::Go {
             self.breaker.pass(now);
+            self.doubt.pass(now);
             if let Some(left) = &mut self.left {
                 left.calls = left.calls.saturating_sub(1);
             }
@@ -171,27 +177,31 @@ impl Limits {
     /// Another token is used from now on: no refusal of the old one counts.
     pub(super) fn token_renewed(&mut self, now: Instant) {
         self.refused = None;
+        self.doubt = Doubt::default();
         self.token_since = Some(now);
     }
 
-    /// GitLab refused the token of a call that was sent at this time. Returns whether that is news.
-    pub(super) fn refused(&mut self, sent: Instant, now: Instant, reason: &'static str) -> bool {
+    /// GitLab refused the token of a call that was sent at this time. `spread`: see [`Doubt::refused`].
+    pub(super) fn refused(&mut self, sent: Instant, now: Instant, reason: &'static str, spread: f64) -> Refusal {
         if self.token_since.is_some_and(|since| sent < since) {
-            return false;
+            return Refusal::Past;
         }
         let news = self.refused.is_none();
+        if news && let Some((until, news)) = self.doubt.refused(sent, now, spread) {
+            return Refusal::Doubted { until, news };
+        }
         self.refused = Some(Refused { since: now, next_probe: now + REFUSED_PAUSE, reason });
-        news
+        Refusal::Believed { news }
     }
 
     /// GitLab took the token of a call that was sent at this time. Returns whether that is news.
     pub(super) fn accepted(&mut self, sent: Instant) -> bool {
-        // An answer to a call from before the refusal says nothing about the token now.
-        let news = self.refused.is_some_and(|refused| sent > refused.since);
-        if news {
-            self.refused = None;
+        if self.token_since.is_some_and(|since| sent < since) {
+            return false;
         }
-        news
+        // An answer to a call from before the refusal says nothing about the token now.
+        let refused = self.refused.take_if(|refused| sent > refused.since).is_some();
+        self.doubt.accepted(sent) || refused
     }
 
     /// Returns why GitLab refuses the token, as long as it is not known to take it again.
@@ -207,8 +217,10 @@ impl Limits {
     /// Returns until when nothing may be sent, and why.
     pub(super) fn paused(&self, now: Instant) -> Option<(Instant, &'static str)> {
         let refused = self.refused.map(|refused| (refused.next_probe, refused.reason));
+        let doubted = "GitLab refused the token, and one question tries it again";
+        let doubt = self.doubt.next_probe().map(|until| (until, doubted));
         let down = self.breaker.not_before(now).map(|until| (until, "GitLab does not answer"));
-        [refused, self.everything, down]
+        [refused, doubt, self.everything, down]
             .into_iter()
             .flatten()
             .filter(|(until, _)| *until > now)
@@ -272,7 +284,8 @@ mod tests {
     #[test]
     fn a_refused_token_is_tried_by_one_question_at_a_time() {
         let (mut limits, now) = (Limits::default(), Instant::now());
-        assert!(limits.refused(now, now, "expired") && !limits.refused(now, now, "expired"));
+        assert_eq!(limits.refused(now, now, "expired", 0.0), Refusal::Believed { news: true });
+        assert_eq!(limits.refused(now, now, "expired", 0.0), Refusal::Believed { news: false });
         assert_eq!(live(&limits, now + 599 * SECOND), Verdict::Refused("expired"));
         let probe = now + REFUSED_PAUSE;
         assert_eq!(live(&limits, probe), Verdict::Go);
@@ -287,11 +300,27 @@ mod tests {
     #[test]
     fn a_new_token_is_tried_at_once_and_late_refusals_of_the_old_one_do_not_count() {
         let (mut limits, now) = (Limits::default(), Instant::now());
-        assert!(limits.refused(now, now, "revoked"));
+        assert_eq!(limits.refused(now, now, "revoked", 0.0), Refusal::Believed { news: true });
         limits.token_renewed(now + SECOND);
         assert_eq!(live(&limits, now + SECOND), Verdict::Go);
-        assert!(!limits.refused(now, now + 2 * SECOND, "revoked"));
+        assert!(!limits.accepted(now));
+        assert_eq!(limits.refused(now, now + 2 * SECOND, "revoked", 0.0), Refusal::Past);
         assert_eq!(live(&limits, now + 2 * SECOND), Verdict::Go);
-        assert!(limits.refused(now + 2 * SECOND, now + 3 * SECOND, "expired"));
+        let refused = limits.refused(now + 2 * SECOND, now + 3 * SECOND, "expired", 0.0);
+        assert_eq!(refused, Refusal::Believed { news: true });
+    }
+
+    #[test]
+    fn a_doubted_refusal_lets_the_service_wait_and_no_caller() {
+        let (mut limits, now) = (Limits::default(), Instant::now());
+        assert!(!limits.accepted(now));
+        let Refusal::Doubted { until, news: true } = limits.refused(now, now, "401", 0.0) else { panic!("believed") };
+        assert!(matches!(live(&limits, now), Verdict::Wait { everything: true, .. }));
+        assert_eq!(limits.peek_for_caller(now, Class::Reader, Endpoint::Job), Verdict::Go);
+        assert_eq!((limits.refusal(), limits.paused(now).map(|(until, _)| until)), (None, Some(until)));
+        assert_eq!(limits.claim(until, Class::Live, Endpoint::Job), Verdict::Go);
+        assert!(matches!(limits.claim(until, Class::Live, Endpoint::Job), Verdict::Wait { everything: true, .. }));
+        assert_eq!(limits.refused(until, until, "401", 0.0), Refusal::Believed { news: true });
+        assert_eq!(live(&limits, until), Verdict::Refused("401"));
     }
 }

@@ -17,6 +17,7 @@ mod caller;
 mod condition;
 mod config;
 mod deleted;
+mod doubt;
 mod endpoint;
 mod error;
 mod hook;

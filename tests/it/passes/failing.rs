@@ -1,6 +1,6 @@
 //! What fails, what waits, and who tries again.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cistern::demo::fake::{Archive, Endpoint, Fault, FaultKind, JobSpec, Junit, PipelineSpec};
 use cistern::reconcile::Extent;
@@ -200,4 +200,23 @@ async fn a_newer_report_that_failed_is_a_gap_until_the_pipeline_goes_on() {
     });
     assert!(rig.pass("cistern.db", Extent::Due).await.is_clean());
     assert_eq!(rig.gaps("cistern.db").await, Vec::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_stray_401_among_good_answers_is_tried_again_within_seconds() {
+    for endpoint in [Endpoint::PipelineJobs, Endpoint::Trace, Endpoint::Pipelines] {
+        let mut world = world();
+        let project = world.add_project("group/app");
+        for _ in 0..3 {
+            done(&mut world, project);
+        }
+        let rig = Rig::new(world);
+        rig.fake.inject(Fault::new(FaultKind::Unauthorized).on(endpoint).times(1));
+        let began = Instant::now();
+        let report = rig.backfill("cistern.db").await;
+        assert!(report.is_clean(), "{endpoint:?}: {:?}", report.failures);
+        assert!(began.elapsed() < Duration::from_secs(10), "{endpoint:?}: {:?}", began.elapsed());
+        assert_eq!(rig.fake.requests().of(Endpoint::Trace), 3 + u64::from(endpoint == Endpoint::Trace));
+        assert_eq!(rig.gaps("cistern.db").await, Vec::new());
+    }
 }

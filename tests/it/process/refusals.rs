@@ -92,6 +92,20 @@ async fn a_token_that_is_refused_midway_ends_the_backfill_without_hammering() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_is_revoked_midway_is_confirmed_by_one_question_and_told_once() {
+    let rig = Rig::new(World::demo(2, 10, 10, 3)).set("limits.api_calls", "4");
+    const GOOD: u32 = 40;
+    rig.fake.inject(Fault::new(FaultKind::Unauthorized).skip(GOOD));
+    let ended = run(&rig, &["backfill"]).await;
+    assert_eq!(ended.code, Some(3), "{ended:?}");
+    let requests = rig.fake.requests();
+    let refused = requests.total + requests.storage - u64::from(GOOD);
+    assert!((2..=5).contains(&refused), "{refused}: those in flight and one more");
+    assert_eq!(ended.stderr.matches("GitLab refuses the token: nothing is asked").count(), 1, "{}", ended.stderr);
+    assert_eq!(ended.stderr.matches("that it took a moment ago").count(), 1, "{}", ended.stderr);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_store_that_is_not_ours_not_whole_or_of_a_newer_version_exits_with_3() {
     let rig = Rig::new(World::new()).on(Engine::Sqlite);
     let path = rig.directory.path().join("cistern.db");
