@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use secrecy::SecretString;
 use url::{Host, Url};
 
-use super::keys::{GITLAB_CA_FILE, GITLAB_HOOKS_TOKEN, GITLAB_TOKEN, GITLAB_URL};
+use super::keys::{GITLAB_CA_FILE, GITLAB_HOOKS_TOKEN, GITLAB_PLAIN_STORAGE_HOSTS, GITLAB_TOKEN, GITLAB_URL};
 use super::reader::Reader;
 use super::units::Unfit;
 
@@ -20,6 +20,8 @@ pub struct Gitlab {
     pub hooks_token: Option<SecretString>,
     /// `gitlab.ca_file`: a readable PEM file, or `None` for the system's authorities.
     pub ca_file: Option<PathBuf>,
+    /// `gitlab.plain_storage_hosts`: hosts in lower case, each with or without a port.
+    pub plain_storage_hosts: Vec<String>,
 }
 
 impl Gitlab {
@@ -29,6 +31,7 @@ impl Gitlab {
         let token = reader.optional(&GITLAB_TOKEN, parse_token);
         let hooks_token = reader.optional(&GITLAB_HOOKS_TOKEN, parse_token);
         let ca_file = reader.optional(&GITLAB_CA_FILE, |text| Ok(PathBuf::from(text)));
+        let plain_storage_hosts = reader.list(&GITLAB_PLAIN_STORAGE_HOSTS, parse_host);
         for key in [&GITLAB_URL, &GITLAB_TOKEN] {
             if needed && !reader.is_given(key) {
                 reader.missing(key);
@@ -46,7 +49,8 @@ impl Gitlab {
             reader.wrong(&GITLAB_CA_FILE, unfit);
         }
         let (url, token, hooks_token, ca_file) = (url?, token?, hooks_token?, ca_file?);
-        Some(url.zip(token).map(|(url, token)| Self { url, token, hooks_token, ca_file }))
+        let plain_storage_hosts = plain_storage_hosts?;
+        Some(url.zip(token).map(|(url, token)| Self { url, token, hooks_token, ca_file, plain_storage_hosts }))
     }
 }
 
@@ -74,6 +78,21 @@ fn parse_url(text: &str) -> Result<Url, Unfit> {
     let path = path.strip_suffix("/api/v4").unwrap_or(path).trim_end_matches('/').to_owned();
     url.set_path(&path);
     Ok(url)
+}
+
+/// Writes a host, and its port if one is given, as URLs do.
+fn parse_host(text: &str) -> Result<String, Unfit> {
+    let unfit = || Unfit::new("not a host", "write it as minio.internal or minio.internal:9000");
+    let url = Url::parse(&format!("http://{text}/")).map_err(|_| unfit())?;
+    let (Some(host), true) = (url.host_str(), url.as_str().matches('/').count() == 3) else { return Err(unfit()) };
+    if !url.username().is_empty() || url.password().is_some() || url.query().is_some() || url.fragment().is_some() {
+        return Err(unfit());
+    }
+    match url.port().or_else(|| text.ends_with(":80").then_some(80)) {
+        Some(port) => Ok(format!("{host}:{port}")),
+        None if text.ends_with(':') => Err(unfit()),
+        None => Ok(host.to_owned()),
+    }
 }
 
 pub(super) fn parse_token(text: &str) -> Result<SecretString, Unfit> {
@@ -113,6 +132,20 @@ mod tests {
         assert_eq!(base("https://gitlab.example.com/api/v4/"), Ok("https://gitlab.example.com/".to_owned()));
         assert_eq!(base("https://example.com/gitlab/"), Ok("https://example.com/gitlab".to_owned()));
         assert_eq!(base("http://[::1]:8080/gitlab/api/v4"), Ok("http://[::1]:8080/gitlab".to_owned()));
+    }
+
+    #[test]
+    fn a_host_may_have_a_port_and_nothing_else() {
+        let host = |text: &str| parse_host(text).ok();
+        assert_eq!(host("MinIO.internal").as_deref(), Some("minio.internal"));
+        assert_eq!(host("minio.internal:9000").as_deref(), Some("minio.internal:9000"));
+        assert_eq!(host("10.0.0.5:80").as_deref(), Some("10.0.0.5:80"));
+        assert_eq!(host("[fd00::1]:9000").as_deref(), Some("[fd00::1]:9000"));
+        for bad in
+            ["", ":9000", "minio:", "minio:99999", "http://minio", "minio/a", "u:p@minio", "minio?x", "minio#x", "a b"]
+        {
+            assert_eq!(host(bad), None, "{bad}");
+        }
     }
 
     #[test]

@@ -35,6 +35,8 @@ pub enum Kind {
     Secrets,
     /// Several project ids, paths or patterns.
     Patterns,
+    /// Several hosts: `HOST` or `HOST:PORT`.
+    Hosts,
     /// Several origins of web pages: `https://HOST[:PORT]`.
     Origins,
     /// Several rules of the form `PROJECT:KIND=AGE`.
@@ -84,7 +86,10 @@ impl Key {
 
     /// Returns whether it takes several values: commas in flags and the environment, an array in the file.
     pub fn is_list(&self) -> bool {
-        matches!(self.kind, Kind::Secrets | Kind::Patterns | Kind::Origins | Kind::Rules | Kind::Expressions)
+        matches!(
+            self.kind,
+            Kind::Secrets | Kind::Patterns | Kind::Hosts | Kind::Origins | Kind::Rules | Kind::Expressions
+        )
     }
 
     /// Returns the names it can be given by: its own, and for a secret the one that names a file holding it.
@@ -113,6 +118,7 @@ impl Key {
             Kind::Secret => "SECRET",
             Kind::Secrets => "SECRET,…",
             Kind::Patterns => "PROJECT,…",
+            Kind::Hosts => "HOST[:PORT],…",
             Kind::Origins => "ORIGIN,…",
             Kind::Rules => "PROJECT:KIND=AGE,…",
             Kind::Expressions => "REGEX,…",
@@ -173,7 +179,9 @@ keys! {
     GITLAB_HOOKS_TOKEN "gitlab.hooks_token" Kind::Secret, Unset("none"),
         "only for managing webhooks: a token of scope `api` and role Maintainer (of a group: Owner)";
     GITLAB_CA_FILE "gitlab.ca_file" Kind::File, Unset("the system's store"),
-        "certificates of a private authority (PEM)";
+        "certificates (PEM) of a private authority, or GitLab's own where it signed itself";
+    GITLAB_PLAIN_STORAGE_HOSTS "gitlab.plain_storage_hosts" Kind::Hosts, Unset("none"),
+        "hosts (`HOST` or `HOST:PORT`) of the storage that an https GitLab redirects to by http, where the network between may be trusted";
     WEBHOOK_TOKENS "webhook.tokens" Kind::Secrets, Unset("none"),
         "secret tokens of webhooks, several for rotation; with neither these nor signing tokens, webhooks are refused";
     WEBHOOK_SIGNING_TOKENS "webhook.signing_tokens" Kind::Secrets, Unset("none"),

@@ -113,13 +113,14 @@ impl Config {
     /// Returns how GitLab is reached, or the mistakes of not knowing it. Those who load with [`Needs::Gitlab`] learn of
     /// them together with all others.
     pub fn require_gitlab(&self) -> Result<crate::gitlab::Config, Mistakes> {
-        let Some(Gitlab { url, token, hooks_token, ca_file }) = &self.gitlab else {
+        let Some(Gitlab { url, token, hooks_token, ca_file, plain_storage_hosts }) = &self.gitlab else {
             return Err(Mistakes::missing(&[&keys::GITLAB_URL, &keys::GITLAB_TOKEN]));
         };
         Ok(crate::gitlab::Config {
             url: url.clone(),
             token: token.clone(),
             hooks_token: hooks_token.clone(),
+            plain_storage_hosts: plain_storage_hosts.clone(),
             ca_file: ca_file.clone(),
             calls: self.limits.parallel.api_calls,
             requests_per_minute: self.limits.requests_per_minute,

@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use super::caller::Permissions;
 use super::question::{AboutQuestion, OwnToken, Question};
 use super::{Class, Error, Gitlab, Kind, Listing, Next, pages};
-use crate::domain::{Malformed, ProjectId, Timestamp, lenient};
+use crate::domain::{Job, Malformed, ProjectId, Timestamp, lenient};
 
 /// The instance.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,6 +52,8 @@ pub struct Membership {
     /// GitLab's number: 10 Guest, 15 Planner, 20 Reporter, 30 Developer, 40 Maintainer, 50 Owner. `None` where GitLab does not
     /// tell: through a group that was invited, for instance.
     pub level: Option<u32>,
+    /// When something last happened in it.
+    pub last_activity_at: Option<Timestamp>,
 }
 
 #[derive(Deserialize)]
@@ -60,6 +62,8 @@ struct WireMembership {
     path_with_namespace: Box<str>,
     #[serde(default, deserialize_with = "lenient")]
     permissions: Option<Permissions>,
+    #[serde(default, deserialize_with = "lenient")]
+    last_activity_at: Option<Timestamp>,
 }
 
 impl Membership {
@@ -67,7 +71,8 @@ impl Membership {
         let wire: WireMembership =
             serde_json::from_str(raw.get()).map_err(|error| Malformed::json("project", &error))?;
         let level = wire.permissions.and_then(Permissions::level);
-        Ok(Self { project: wire.id, path: wire.path_with_namespace, level })
+        let last_activity_at = wire.last_activity_at;
+        Ok(Self { project: wire.id, path: wire.path_with_namespace, level, last_activity_at })
     }
 }
 
@@ -101,6 +106,12 @@ impl Gitlab {
         let facts: TokenFacts = pages::object(body, "token", parse).await?;
         self.0.metrics.token(which, facts.ends_at());
         Ok(facts)
+    }
+
+    /// Lists the 50 newest jobs of a project that ended well or badly (contract, section 5.5).
+    pub async fn latest_jobs(&self, class: Class, project: ProjectId) -> Result<Listing<Job>, Error> {
+        let parse = |row: &RawValue, as_of| Job::parse(project, row, as_of);
+        pages::offset(self.0.ask(class, Question::LatestJobs(project)).await?, 1, "page of jobs", parse).await
     }
 
     /// Lists the reading token's role in each of its projects, 100 at a time.

@@ -15,6 +15,7 @@ use tokio::time::{Instant, timeout};
 
 use super::permits::Permit;
 use super::question::Question;
+use super::redirect::Origin;
 use super::{Error, Kind, Timeouts, transport};
 use crate::domain::{Malformed, Timestamp};
 
@@ -84,6 +85,14 @@ impl Body {
     /// Returns GitLab's clock at the answer.
     pub fn as_of(&self) -> Timestamp {
         self.as_of
+    }
+
+    /// Returns the scheme, host and port that it comes from; `None` once it was read.
+    pub fn place(&self) -> Option<String> {
+        match &self.state {
+            State::Arriving { response, .. } => Some(Origin::of(response.url()).to_string()),
+            State::Encoded | State::Whole | State::Broken => None,
+        }
     }
 
     /// Returns the announced length, when there is one and the body is not compressed.

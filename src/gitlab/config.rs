@@ -15,8 +15,10 @@ pub struct Config {
     pub token: SecretString,
     /// The token that manages webhooks (`api`, Maintainer); `None`: whatever needs it is refused before it is sent.
     pub hooks_token: Option<SecretString>,
-    /// Certificates of a private authority (PEM), trusted beside the system's; `None` uses the system's alone.
+    /// Certificates (PEM) of a private authority, or of GitLab itself, trusted beside the system's; `None` uses the system's alone.
     pub ca_file: Option<PathBuf>,
+    /// Hosts, each with or without a port, to which files may be redirected from https to http; in lower case.
+    pub plain_storage_hosts: Vec<String>,
     /// Calls in flight at most.
     pub calls: usize,
     /// Calls per minute at most; `None` follows GitLab's headers only.

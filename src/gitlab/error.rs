@@ -52,6 +52,12 @@ pub enum Kind {
     /// The answer is JSON, but not what was documented.
     #[error(transparent)]
     Malformed(#[from] Malformed),
+    /// A redirect of a file from https to http at this host and port, which nobody allowed.
+    #[error(
+        "GitLab redirects to its storage at {0} by http, without encryption; if the network between may be trusted with archives, \
+         put {0} into gitlab.plain_storage_hosts"
+    )]
+    PlainStorage(Box<str>),
     /// A redirect that must not be followed.
     #[error("GitLab redirects to a place that must not be followed ({0})")]
     Redirect(&'static str),

@@ -24,7 +24,7 @@ use super::limits::{Limits, Verdict};
 use super::metrics::Metrics;
 use super::permits::{Permit, Permits};
 use super::question::Question;
-use super::redirect::{self, MAX_REDIRECTS, Origin};
+use super::redirect::{MAX_REDIRECTS, Origin, Rules};
 use super::turns::Claim;
 use super::window::Window;
 use super::{Class, Config, Error, Kind, Timeouts, transport};
@@ -51,6 +51,8 @@ pub(super) struct Http {
     home: Client,
     elsewhere: Client,
     addresses: Arc<Addresses>,
+    /// `gitlab.plain_storage_hosts`.
+    plain: Vec<String>,
     token: Mutex<HeaderValue>,
     /// The token that manages webhooks.
     hooks_token: Mutex<Option<HeaderValue>>,
@@ -107,6 +109,7 @@ impl Http {
             home: client()?,
             elsewhere: client()?,
             addresses,
+            plain: config.plain_storage_hosts.clone(),
             token,
             hooks_token: Mutex::new(hooks_token),
             limits: Mutex::default(),
@@ -226,8 +229,8 @@ impl Http {
             }
             self.weigh(&hop, None);
             let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
-            url = redirect::follow(&self.origin, &self.addresses, response.url(), location, endpoint.is_file())
-                .map_err(Kind::Redirect)?;
+            let rules = Rules { origin: &self.origin, addresses: &self.addresses, plain: &self.plain };
+            url = rules.follow(response.url(), location, endpoint.is_file())?;
             if matches!(asker, Asker::Caller(_)) && !self.origin.owns(&url) {
                 return Ok((response, permit, head.as_of));
             }

@@ -30,6 +30,7 @@ mod order;
 mod pace;
 mod pages;
 mod permits;
+mod pinned;
 mod question;
 mod redirect;
 #[cfg(test)]

@@ -18,6 +18,9 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'
 const LATEST_SINCE: u32 = 100;
 const LATEST_OF_ALL: u32 = 20;
 
+/// Rows of a page of a project's latest jobs, which somebody looks through for an archive.
+const LATEST_JOBS: u32 = 50;
+
 /// Rows of a page of every other listing, the most that GitLab gives.
 const PAGE_ROWS: u32 = 100;
 
@@ -79,6 +82,8 @@ pub(super) enum Question {
         key: PipelineKey,
         page: u32,
     },
+    /// The newest jobs of a project that ended well or badly.
+    LatestJobs(ProjectId),
     Job(JobKey),
     Trace(JobKey),
     Archive(JobKey),
@@ -101,7 +106,7 @@ impl Question {
             Self::Project(_) | Self::ProjectByPath(_) => Endpoint::Project,
             Self::AnyPipeline(_) | Self::Pipelines { .. } | Self::Latest { .. } => Endpoint::Pipelines,
             Self::Pipeline(_) => Endpoint::Pipeline,
-            Self::Jobs { .. } => Endpoint::Jobs,
+            Self::Jobs { .. } | Self::LatestJobs(_) => Endpoint::Jobs,
             Self::Job(_) => Endpoint::Job,
             Self::Trace(_) => Endpoint::Trace,
             Self::Archive(_) => Endpoint::Archive,
@@ -126,6 +131,7 @@ impl Question {
         let rows = match self {
             Self::Latest { updated_after: Some(_), .. } => LATEST_SINCE,
             Self::Latest { .. } => LATEST_OF_ALL,
+            Self::LatestJobs(_) => LATEST_JOBS,
             Self::Hook(question) => question.page_rows(),
             _ => PAGE_ROWS,
         };
@@ -181,6 +187,9 @@ impl Question {
                 "/projects/{}/pipelines/{}/jobs?include_retried=true&per_page={PAGE_ROWS}&page={page}",
                 key.project, key.pipeline
             ),
+            Self::LatestJobs(project) => {
+                write!(url, "/projects/{project}/jobs?scope%5B%5D=success&scope%5B%5D=failed&per_page={LATEST_JOBS}")
+            }
             Self::Job(key) => write!(url, "/projects/{}/jobs/{}", key.project, key.job),
             Self::Trace(key) => write!(url, "/projects/{}/jobs/{}/trace", key.project, key.job),
             Self::Archive(key) => write!(url, "/projects/{}/jobs/{}/artifacts", key.project, key.job),
@@ -239,6 +248,7 @@ impl fmt::Display for Question {
             }
             Self::Pipeline(key) => write!(f, "read pipeline {}", key.pipeline),
             Self::Jobs { key, page } => write!(f, "list jobs of pipeline {}, page {page}", key.pipeline),
+            Self::LatestJobs(project) => write!(f, "list the latest jobs of project {project}"),
             Self::Job(key) => write!(f, "read job {}", key.job),
             Self::Trace(key) => write!(f, "read log of job {}", key.job),
             Self::Archive(key) => write!(f, "read archive of job {}", key.job),

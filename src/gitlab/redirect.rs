@@ -1,13 +1,14 @@
 //! Where a redirect may lead (contract, sections 5.7 and 8).
 //!
-//! Guarantees that a chain which left GitLab's origin never carries the token again, that encryption is never lost on the
-//! way, and that only files are fetched from elsewhere. Pure, except that names are judged when they are resolved
+//! Guarantees that a chain which left GitLab's origin never carries the token again, that encryption is not lost on the
+//! way, but to hosts that the operator named, and that only files are fetched from elsewhere. Pure, except that names are judged when they are resolved
 //! ([`super::address`]).
 
 use std::fmt;
 
 use url::Url;
 
+use super::Kind;
 use super::address::Addresses;
 
 /// How many redirects of one question are followed.
@@ -46,33 +47,48 @@ impl fmt::Display for Origin {
     }
 }
 
-/// Returns the next URL of a redirect from `from`, or why it must not be followed. `file`: whether the question is for a
-/// file, which may be kept elsewhere.
-pub(super) fn follow(
-    origin: &Origin,
-    addresses: &Addresses,
-    from: &Url,
-    location: Option<&str>,
-    file: bool,
-) -> Result<Url, &'static str> {
-    let location = location.ok_or("it names no place")?;
-    let target = from.join(location).map_err(|_| "it names no readable place")?;
-    if has_userinfo(&target) {
-        return Err("it holds credentials");
+/// Which redirects are followed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rules<'a> {
+    pub(super) origin: &'a Origin,
+    pub(super) addresses: &'a Addresses,
+    /// `gitlab.plain_storage_hosts`.
+    pub(super) plain: &'a [String],
+}
+
+impl Rules<'_> {
+    /// Returns the next URL of a redirect from `from`, or why it must not be followed. `file`: whether the question is for a
+    /// file, which may be kept elsewhere.
+    pub(super) fn follow(self, from: &Url, location: Option<&str>, file: bool) -> Result<Url, Kind> {
+        let location = location.ok_or(Kind::Redirect("it names no place"))?;
+        let target = from.join(location).map_err(|_| Kind::Redirect("it names no readable place"))?;
+        if has_userinfo(&target) {
+            return Err(Kind::Redirect("it holds credentials"));
+        }
+        if !matches!(target.scheme(), "http" | "https") {
+            return Err(Kind::Redirect("it is not HTTP"));
+        }
+        let loses = target.scheme() == "http" && (from.scheme() == "https" || &*self.origin.scheme == "https");
+        if loses && !file {
+            return Err(Kind::Redirect("it is not encrypted"));
+        }
+        if self.origin.owns(&target) {
+            return Ok(target);
+        }
+        if !file {
+            return Err(Kind::Redirect("it is another origin; is gitlab.url the instance's own address?"));
+        }
+        let out_of_reach = |_| Kind::Redirect("its address is link-local, or nearer than GitLab's own");
+        self.addresses.admit(&target).map_err(out_of_reach)?;
+        if loses {
+            let (host, port) = (target.host_str().unwrap_or_default(), target.port_or_known_default().unwrap_or(80));
+            let place = format!("{host}:{port}");
+            if !self.plain.iter().any(|named| named == host || *named == place) {
+                return Err(Kind::PlainStorage(place.into()));
+            }
+        }
+        Ok(target)
     }
-    match (from.scheme(), target.scheme()) {
-        (_, "https") | ("http", "http") => {}
-        ("https", "http") => return Err("it is not encrypted"),
-        _ => return Err("it is not HTTP"),
-    }
-    if origin.owns(&target) {
-        return Ok(target);
-    }
-    if !file {
-        return Err("it is another origin; is gitlab.url the instance's own address?");
-    }
-    addresses.admit(&target).map_err(|_| "its address is link-local, or nearer than GitLab's own")?;
-    Ok(target)
 }
 
 fn has_userinfo(url: &Url) -> bool {
@@ -87,11 +103,16 @@ mod tests {
         Url::parse(text).expect("a URL")
     }
 
+    fn follow(home: &str, from: &str, location: Option<&str>, file: bool, plain: &[&str]) -> Result<Url, Kind> {
+        let (origin, addresses) = (Origin::of(&url(home)), Addresses::around(&url(home)));
+        let plain: Vec<String> = plain.iter().map(|&host| host.to_owned()).collect();
+        Rules { origin: &origin, addresses: &addresses, plain: &plain }.follow(&url(from), location, file)
+    }
+
     /// Returns `None` when it is refused, else whether the target would see the token.
     fn decide(home: &str, from: &str, location: &str, file: bool) -> Option<bool> {
-        let (origin, addresses) = (Origin::of(&url(home)), Addresses::around(&url(home)));
-        let target = follow(&origin, &addresses, &url(from), Some(location), file).ok()?;
-        Some(origin.owns(&target))
+        let target = follow(home, from, Some(location), file, &[]).ok()?;
+        Some(Origin::of(&url(home)).owns(&target))
     }
 
     #[test]
@@ -150,7 +171,31 @@ mod tests {
         assert_eq!(decide(home, api, "https://gitlab.example/api/v4/projects/7", false), Some(true));
         assert_eq!(decide(home, api, "/api/v4/projects/7", false), Some(true));
         assert_eq!(decide(home, api, "https://other.example/api/v4/projects/7", false), None);
-        let (origin, addresses) = (Origin::of(&url(home)), Addresses::around(&url(home)));
-        assert!(follow(&origin, &addresses, &url(api), None, true).is_err());
+        assert!(follow(home, api, None, true, &[]).is_err());
+    }
+
+    #[test]
+    fn storage_without_encryption_is_reached_where_it_is_named_and_never_with_the_token() {
+        let (home, api) = ("https://gitlab.example/", "https://gitlab.example/api/v4/x");
+        let named = ["minio.internal:9000", "8.8.8.8", "gitlab.example"];
+        for (from, location, file, expected) in [
+            (api, "http://minio.internal:9000/a", true, Ok(false)),
+            (api, "http://MINIO.internal:9000/a", true, Ok(false)),
+            (api, "http://8.8.8.8:1234/a", true, Ok(false)),
+            (api, "http://gitlab.example/a", true, Ok(false)),
+            (api, "http://minio.internal/a", true, Err("minio.internal:80")),
+            (api, "http://storage.example/a", true, Err("storage.example:80")),
+            ("http://minio.internal:9000/a", "http://storage.example/a", true, Err("storage.example:80")),
+            (api, "http://minio.internal:9000/a", false, Err("")),
+            (api, "http://u:p@minio.internal:9000/a", true, Err("")),
+            (api, "http://10.0.0.1/a", true, Err("")),
+        ] {
+            let followed = match follow(home, from, Some(location), file, &named) {
+                Ok(target) => Ok(Origin::of(&url(home)).owns(&target)),
+                Err(Kind::PlainStorage(place)) => Err(place),
+                Err(_) => Err("".into()),
+            };
+            assert_eq!(followed, expected.map_err(Box::from), "{from} to {location}");
+        }
     }
 }

@@ -56,6 +56,7 @@ impl Server {
             token: SECRET.to_owned().into(),
             hooks_token: Some(MANAGER.to_owned().into()),
             ca_file: None,
+            plain_storage_hosts: Vec::new(),
             calls: 2,
             requests_per_minute: None,
         }

@@ -4,11 +4,17 @@
 //! holds the token: [`super::http`] adds it, call by call.
 
 use std::error::Error as _;
+use std::sync::Arc;
 
 use reqwest::redirect::Policy;
-use reqwest::{Certificate, Client, ClientBuilder};
+use reqwest::{Client, ClientBuilder};
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls_platform_verifier::Verifier;
 
 use super::address::{OutOfReach, Resolver};
+use super::pinned::Pinned;
 use super::{Config, Kind, Timeouts};
 use crate::domain::Malformed;
 
@@ -16,20 +22,36 @@ use crate::domain::Malformed;
 ///
 /// Reads `ca_file`; needs a default TLS provider.
 pub(super) fn client(config: &Config, timeouts: Timeouts, resolver: Resolver) -> Result<Client, Kind> {
-    if rustls::crypto::CryptoProvider::get_default().is_none() {
+    let Some(provider) = CryptoProvider::get_default() else {
         return Err(unusable("the TLS configuration", "no provider is installed".to_owned()));
-    }
-    let authorities = authorities(config)?;
+    };
+    let named = named_certificates(config)?;
     let builder = || settings(config, timeouts, resolver.clone());
-    match builder().tls_certs_merge(authorities.clone()).build() {
+    let unfit = |error: reqwest::Error| unusable("the TLS configuration", innermost(&error));
+    if !named.is_empty() {
+        let tls = trusting(Arc::clone(provider), named)
+            .map_err(|error| unusable("the TLS configuration", error.to_string()))?;
+        return builder().tls_backend_preconfigured(tls).build().map_err(unfit);
+    }
+    match builder().build() {
         Ok(client) => Ok(client),
         // A machine without certificates can still talk to an instance without TLS (the demo on a bare container).
-        Err(_) if config.url.scheme() == "http" => builder()
-            .tls_certs_only(authorities)
-            .build()
-            .map_err(|error| unusable("the TLS configuration", innermost(&error))),
-        Err(error) => Err(unusable("the TLS configuration", innermost(&error))),
+        Err(_) if config.url.scheme() == "http" => builder().tls_certs_only([]).build().map_err(unfit),
+        Err(error) => Err(unfit(error)),
     }
+}
+
+/// Trusts the system's authorities and these certificates, as authorities and as servers' own.
+fn trusting(
+    provider: Arc<CryptoProvider>,
+    named: Vec<CertificateDer<'static>>,
+) -> Result<rustls::ClientConfig, rustls::Error> {
+    let usual = Verifier::new_with_extra_roots(named.iter().cloned(), Arc::clone(&provider))?;
+    let verifier = Arc::new(Pinned::new(Arc::new(usual), named));
+    let builder = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+    let mut tls = builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
+    tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(tls)
 }
 
 /// Says why a call or body broke.
@@ -69,11 +91,12 @@ fn settings(config: &Config, timeouts: Timeouts, resolver: Resolver) -> ClientBu
         .dns_resolver(resolver)
 }
 
-fn authorities(config: &Config) -> Result<Vec<Certificate>, Kind> {
+/// Reads `ca_file`; empty when none is named.
+fn named_certificates(config: &Config) -> Result<Vec<CertificateDer<'static>>, Kind> {
     let Some(path) = &config.ca_file else { return Ok(Vec::new()) };
     let unreadable = |why: String| unusable("gitlab.ca_file", format!("{}: {why}", path.display()));
     let pem = std::fs::read(path).map_err(|error| unreadable(error.kind().to_string()))?;
-    match Certificate::from_pem_bundle(&pem) {
+    match CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>() {
         Ok(certificates) if certificates.is_empty() => Err(unreadable("it holds no certificate".to_owned())),
         Ok(certificates) => Ok(certificates),
         Err(_) => Err(unreadable("it is not PEM".to_owned())),

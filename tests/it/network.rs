@@ -3,15 +3,20 @@
 use cistern::demo::fake::{ArtifactDelivery, Endpoint, Options, World};
 
 use crate::process::Process;
-use crate::rig::{Front, Rig, mongod};
+use crate::rig::{Front, Rig, certificate_file, mongod};
 
 const STORE: &str = "cistern.db";
 
 /// A GitLab that is reached by HTTPS only.
 async fn behind_tls(artifacts: ArtifactDelivery) -> (Rig, Front) {
+    behind_certificate("server", artifacts).await
+}
+
+/// A GitLab that shows this certificate.
+async fn behind_certificate(certificate: &str, artifacts: ArtifactDelivery) -> (Rig, Front) {
     let rig = Rig::with(World::demo(1, 2, 5, 3), Options { artifacts, ..Options::default() });
     let address = rig.fake.url().trim_start_matches("http://").parse().expect("an address");
-    let front = Front::tls(address).await;
+    let front = Front::tls(certificate, address).await;
     let url = format!("https://localhost:{}", front.address.port());
     // Its links lead to where it is reached.
     rig.fake.with(|world| world.set_base_url(&url));
@@ -33,14 +38,53 @@ async fn the_certificate_of_a_private_authority_is_taken_when_its_file_is_named(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_redirect_from_https_to_http_is_not_followed() {
+async fn a_certificate_that_signed_itself_is_taken_where_its_file_is_named_and_its_name_and_dates_hold() {
+    for (certificate, trusted, code, words) in [
+        ("self-signed", "self-signed", 0, ""),
+        ("self-signed-common-name", "self-signed-common-name", 0, ""),
+        ("self-signed-expired", "self-signed-expired", 3, "certificate expired"),
+        ("self-signed-elsewhere", "self-signed-elsewhere", 3, "not valid for name \"localhost\""),
+        ("self-signed", "self-signed-common-name", 3, "invalid peer certificate"),
+        ("self-signed", "server", 3, "invalid peer certificate"),
+    ] {
+        let (rig, front) = behind_certificate(certificate, ArtifactDelivery::Direct).await;
+        let rig = rig.set("gitlab.ca_file", &certificate_file(trusted)).set("schedule.scale", "0.001");
+        let ended = Process::start(&rig, STORE, &["backfill"]).ended().await;
+        assert_eq!(ended.code, Some(code), "{certificate} by {trusted}: {ended:?}");
+        assert!(ended.stderr.contains(words), "{certificate} by {trusted}: {}", ended.stderr);
+        let asked = rig.fake.requests();
+        assert_eq!((asked.of(Endpoint::Trace) > 0, asked.total > 0), (code == 0, code == 0), "{certificate}");
+        assert!(front.passed() > 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn storage_without_encryption_is_told_beforehand_and_used_once_its_host_is_named() {
     let (rig, _front) = behind_tls(ArtifactDelivery::Redirect).await;
     let rig = rig.set("gitlab.ca_file", mongod::authority());
+    let place = rig.fake.storage_url().trim_start_matches("http://").to_owned();
+    let told = format!("put {place} into gitlab.plain_storage_hosts");
+    let check = async |rig: &Rig| Process::start(rig, STORE, &["check"]).ended().await;
+
+    let checked = check(&rig).await;
+    assert_eq!(checked.code, Some(1), "{checked:?}");
+    assert!(checked.stdout.contains(&told), "{}", checked.stdout);
     let ended = Process::start(&rig, STORE, &["backfill"]).ended().await;
     assert_eq!(ended.code, Some(1), "{ended:?}");
-    assert!(ended.stdout.contains("redirects to a place that must not be followed"), "{}", ended.stdout);
+    assert!(ended.stdout.contains(&told), "{}", ended.stdout);
     assert_eq!(rig.fake.requests().storage, 0);
     assert!(rig.fake.requests().of(Endpoint::Trace) > 0, "logs are cached all the same");
+
+    let rig = rig.set("gitlab.plain_storage_hosts", &place);
+    let checked = check(&rig).await;
+    assert_eq!(checked.code, Some(0), "{checked:?}");
+    assert!(checked.stdout.contains("without encryption, as gitlab.plain_storage_hosts allows"), "{}", checked.stdout);
+    let ended = Process::start(&rig, STORE, &["backfill"]).ended().await;
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(rig.fake.requests().storage > 1);
+    assert_eq!(rig.fake.leaked_credentials(), Vec::<String>::new());
+    let verified = Process::start(&rig, STORE, &["verify"]).ended().await;
+    assert_eq!(verified.code, Some(0), "{verified:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,11 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use super::{hooks, roles};
+use super::{hooks, roles, storage};
 use crate::cli::run::unanswered;
 use crate::config::Config;
 use crate::domain::{Finding, Timestamp};
-use crate::gitlab::{Class, Gitlab, Instance, Kind, OwnToken, TokenFacts};
+use crate::gitlab::{Class, Gitlab, Instance, Kind, Membership, OwnToken, TokenFacts};
+use crate::hooks::Place;
 
 /// The oldest version whose API was read (contract, first line).
 const OLDEST: u32 = 17;
@@ -35,7 +36,10 @@ pub(super) async fn findings(config: &Config) -> Vec<Finding> {
     };
     findings.extend(token(&gitlab, OwnToken::Reading).await);
     let projects = roles::findings(config, &gitlab, &mut findings).await;
-    findings.extend(hooks::findings(config, &gitlab, projects.as_deref()).await);
+    findings.extend(storage::findings(config, &gitlab, projects.as_deref().unwrap_or_default()).await);
+    let place = |project: &Membership| Place::project(project.project, &project.path);
+    let places = projects.map(|projects| projects.iter().map(place).collect::<Vec<_>>());
+    findings.extend(hooks::findings(config, &gitlab, places.as_deref()).await);
     findings
 }
 

@@ -4,6 +4,7 @@
 mod gitlab;
 mod hooks;
 mod roles;
+mod storage;
 
 use super::Exit;
 use crate::config::Config;

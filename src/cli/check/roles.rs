@@ -4,13 +4,12 @@ use super::names;
 use crate::config::Config;
 use crate::domain::Finding;
 use crate::gitlab::{Class, Gitlab, Membership};
-use crate::hooks::Place;
 
 /// GitLab's number of the role that is needed and enough.
 const REPORTER: u32 = 20;
 
 /// Adds what is found; returns the projects that are to be cached, `None` when they could not be listed.
-pub(super) async fn findings(config: &Config, gitlab: &Gitlab, findings: &mut Vec<Finding>) -> Option<Vec<Place>> {
+pub(super) async fn findings(config: &Config, gitlab: &Gitlab, findings: &mut Vec<Finding>) -> Option<Vec<Membership>> {
     let (mut ours, mut seen, mut next, mut links) = (Vec::new(), 0, None, None);
     loop {
         let page = match gitlab.memberships(Class::Reader, next.as_ref()).await {
@@ -40,7 +39,7 @@ pub(super) async fn findings(config: &Config, gitlab: &Gitlab, findings: &mut Ve
         (_, ours) => Finding::fine("gitlab", format!("of the token's {seen} projects {ours} are to be cached")),
     });
     findings.extend(judge(&ours));
-    Some(ours.iter().map(|project| Place::project(project.project, &project.path)).collect())
+    Some(ours)
 }
 
 /// GitLab's links lead to its `external_url`, wherever it is asked.

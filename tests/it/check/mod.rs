@@ -4,7 +4,7 @@ mod database;
 
 use std::time::Duration;
 
-use cistern::demo::fake::{JobSpec, Links, Options, PipelineSpec, World};
+use cistern::demo::fake::{Archive, JobSpec, Links, Options, PipelineSpec, World};
 use serde_json::Value;
 
 use crate::process::{Process, Server};
@@ -38,7 +38,9 @@ async fn a_good_setup_is_told_in_full() {
     let mut world = World::new();
     let project = world.add_project("group/app");
     let pipeline = world.add_pipeline(project, PipelineSpec::default());
-    world.add_job(pipeline, JobSpec::new("unit"));
+    let archive = Archive::zip([("out.txt", &b"out"[..])]).expect("a zip");
+    let job = world.add_job(pipeline, JobSpec::new("unit").archive(archive));
+    world.finish_job(job, "success");
     let options = Options { hooks_token: Some(MANAGER.to_owned()), ..Options::default() };
     let rig = Rig::with(world, options).set("gitlab.hooks_token", MANAGER);
     let server = Server::start(&rig, "cistern.db").await;
@@ -62,6 +64,7 @@ async fn a_good_setup_is_told_in_full() {
         ("roles", "Reporter in 1 projects"),
         ("hooks", "1 projects have a webhook, enabled, signed"),
         ("hooks", "last deliveries of 1 webhooks arrived"),
+        ("storage", "archives come from GitLab's storage at http://localhost:"),
         ("store", "is a store of Cistern (schema version"),
         ("store", "free on"),
     ] {

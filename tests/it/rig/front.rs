@@ -12,6 +12,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
+/// Returns the file of a certificate and its key in `fixtures/tls`.
+pub(crate) fn certificate_file(name: &str) -> String {
+    format!("{}/fixtures/tls/{name}.pem", env!("CARGO_MANIFEST_DIR"))
+}
+
 /// A server of the tests' own; ends when dropped.
 pub(crate) struct Front {
     pub(crate) address: SocketAddr,
@@ -20,9 +25,10 @@ pub(crate) struct Front {
 }
 
 impl Front {
-    /// Ends TLS with the certificate of `fixtures/tls` and hands on to an address.
-    pub(crate) async fn tls(to: SocketAddr) -> Self {
-        let pem = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/tls/server.pem");
+    /// Ends TLS with this certificate of `fixtures/tls` and hands on to an address.
+    pub(crate) async fn tls(certificate: &str, to: SocketAddr) -> Self {
+        let pem = certificate_file(certificate);
+        let pem = pem.as_str();
         let chain = CertificateDer::pem_file_iter(pem).expect("a file").collect::<Result<Vec<_>, _>>().expect("PEM");
         let key = PrivateKeyDer::from_pem_file(pem).expect("a key");
         let config = ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key).expect("a certificate");

@@ -25,7 +25,7 @@ use cistern::progress::Progress;
 use cistern::reconcile::{Extent, Forecast, Only, Report};
 use cistern::store::{Gap, Store};
 pub(crate) use engine::{Engine, on_both};
-pub(crate) use front::Front;
+pub(crate) use front::{Front, certificate_file};
 pub(crate) use sent::{Sent, ask};
 use tempfile::TempDir;
 pub(crate) use zip::{Packed, zip};
