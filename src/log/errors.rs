@@ -9,10 +9,10 @@ use std::ops::Range;
 use regex::bytes::Regex;
 use serde::Serialize;
 
-use super::escape::without_sequences;
+use super::escape::shown;
 use super::index::Index;
-use super::lines::LinePiece;
-use super::timestamps::Stamp;
+use super::splitter::LinePiece;
+use super::timestamps::STAMP_BYTES;
 
 /// How many of the last lines of a command's output are shown.
 pub const OUTPUT_LINES: u64 = 500;
@@ -49,7 +49,7 @@ pub struct Verdict {
     /// The job succeeded.
     pub succeeded: bool,
     /// The exit code it names.
-    pub exit_code: Option<i32>,
+    pub exit_code: Option<i64>,
 }
 
 /// Where a job went wrong.
@@ -127,10 +127,9 @@ impl FailureFinder {
             return;
         }
         self.last_line = piece.number;
-        let raw = Stamp::strip(piece.text);
-        let clean = without_sequences(raw.strip_suffix(b"\r").unwrap_or(raw));
-        // A section's marker, or progress, before it.
-        let text = clean.rsplit(|byte| *byte == b'\r').next().unwrap_or_default();
+        let raw = &piece.text[if piece.stamped { STAMP_BYTES } else { 0 }..];
+        let shown = shown(raw);
+        let text = &*shown;
         let in_script = self.script.is_none_or(|(_, last)| piece.number <= last) && !self.ended;
         if self.script.is_none() && text.starts_with(b"Running after") {
             self.ended = true;
@@ -185,12 +184,15 @@ fn quote(line: u64, text: &[u8]) -> Quote {
     Quote { line, text: text.into() }
 }
 
-/// Reads the number after `exit code` or `exit status`.
-fn exit_code(text: &[u8]) -> Option<i32> {
+/// Reads the number after `exit code` or `exit status`. Those of Windows may be negative, or hexadecimal, as `0xc0000005`.
+fn exit_code(text: &[u8]) -> Option<i64> {
     let text = std::str::from_utf8(text).ok()?;
     let (_, after) = text.split_once("exit code ").or_else(|| text.split_once("exit status "))?;
-    let digits = after.bytes().take_while(u8::is_ascii_digit).count();
-    after[..digits].parse().ok()
+    let word = after.split(|c: char| !c.is_ascii_alphanumeric() && c != '-').next()?;
+    match word.strip_prefix("0x").or_else(|| word.strip_prefix("0X")) {
+        Some(digits) => u32::from_str_radix(digits, 16).ok().filter(|_| !digits.is_empty()).map(i64::from),
+        None => word.parse().ok(),
+    }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! it looked like a sequence, so that an `ESC ]` which nobody ends cannot hide the rest of a log.
 
 /// Parameters kept of one sequence; of a longer one only the end is found.
-const PARAMETER_BYTES: usize = 64;
+const PARAMETER_BYTES: usize = 128;
 
 /// A part of a log.
 #[derive(Debug, PartialEq, Eq)]
@@ -113,6 +113,52 @@ impl Escapes {
     }
 }
 
+/// Leaves of a line that comes in pieces what it shows in the end: no control sequences, and nothing that a `\r` took back.
+#[derive(Debug, Default)]
+pub(super) struct Shown {
+    escapes: Escapes,
+    /// The cursor is at the line's beginning.
+    returned: bool,
+}
+
+impl Shown {
+    /// Takes a piece, adds what it shows to what is shown, or puts it in its place; returns whether something was taken back.
+    pub(super) fn push(&mut self, text: &[u8], shown: &mut Vec<u8>) -> bool {
+        let Self { escapes, returned } = self;
+        let mut taken_back = false;
+        let mut take_back = |shown: &mut Vec<u8>| {
+            taken_back = true;
+            shown.clear();
+        };
+        escapes.push(text, &mut |token| match token {
+            Token::Text(text) => {
+                if std::mem::take(returned) {
+                    take_back(shown);
+                }
+                shown.extend_from_slice(text);
+            }
+            Token::Control(b'\r') => *returned = true,
+            Token::Control(byte) => shown.push(byte),
+            Token::Csi(parameters, b'K') if parameters == b"2" || (*returned && matches!(parameters, b"" | b"0")) => {
+                take_back(shown);
+            }
+            Token::Csi(..) => {}
+        });
+        taken_back
+    }
+}
+
+/// Returns what a line, without its stamp, shows in the end.
+pub(super) fn shown(line: &[u8]) -> std::borrow::Cow<'_, [u8]> {
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    if memchr::memchr2(0x1b, b'\r', line).is_none() {
+        return line.into();
+    }
+    let mut text = Vec::with_capacity(line.len());
+    Shown::default().push(line, &mut text);
+    text.into()
+}
+
 /// Returns a text without its control sequences, with everything else, control characters too, as it is.
 pub(super) fn without_sequences(text: &[u8]) -> std::borrow::Cow<'_, [u8]> {
     if memchr::memchr(0x1b, text).is_none() {
@@ -146,6 +192,22 @@ mod tests {
             (b"tab\tand\rreturn", b"tab\tand\rreturn"),
         ] {
             assert_eq!(without_sequences(raw).as_ref(), clean, "{raw:?}");
+        }
+    }
+
+    #[test]
+    fn of_a_line_the_last_state_is_shown() {
+        for (raw, text) in [
+            (&b"10%\r50%\r100%"[..], &b"100%"[..]),
+            (b"10%\r", b"10%"),
+            (b"10%\r\x1b[K", b""),
+            (b"10%\r\x1b[0;32m20%\x1b[0m", b"20%"),
+            (b"gone\x1b[2Kkept", b"kept"),
+            (b"not gone\x1b[K", b"not gone"),
+            (b"section_end:1:a\r\x1b[0Ksection_start:1:b\r\x1b[0K\x1b[36;1mTitle\x1b[0;m", b"Title"),
+            (b"plain", b"plain"),
+        ] {
+            assert_eq!(shown(raw).as_ref(), text, "{raw:?}");
         }
     }
 

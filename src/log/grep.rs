@@ -1,22 +1,22 @@
 //! Searching a log for lines, in time linear to the log whatever the pattern.
 //!
-//! What is searched of a line is its text without time stamp, control sequences and a `\r` at its end; what is shown is the line.
-//! A line of more than 64 KiB is searched in windows of 64 KiB that overlap by 16 KiB, so that a match of more than 16 KiB in
-//! it may be missed, and its first 64 KiB are shown. Memory is bounded by that and by the lines of context.
+//! What is searched of a line is what it shows in the end: its text without time stamp and control sequences, and without what a
+//! `\r` took back, as earlier states of a progress bar and markers of sections. What is told is the line.
+//! A line of more than 128 KiB is searched in windows of 128 KiB that overlap by 16 KiB, so that a match of more than 16 KiB in
+//! it may be missed, and its first 128 KiB are shown. Memory is bounded by that and by the lines of context.
 
-use std::borrow::Cow;
 use std::collections::VecDeque;
 
 use regex::bytes::{Regex, RegexBuilder};
 
-use super::escape::{Escapes, Token, without_sequences};
-use super::lines::LinePiece;
-use super::timestamps::Stamp;
+use super::escape::{Shown, shown};
+use super::splitter::LinePiece;
+use super::timestamps::STAMP_BYTES;
 
 /// The longest pattern.
 pub const MAX_PATTERN_BYTES: usize = 1024;
 
-/// The most lines of context on each side: with 64 KiB each they hold 3 MiB.
+/// The most lines of context on each side: with 128 KiB each they hold 6 MiB.
 pub const MAX_CONTEXT: usize = 50;
 
 /// Bytes that a compiled pattern may take: in the worst case each byte of a log is held against all of it.
@@ -109,6 +109,8 @@ pub struct Found<'a> {
     pub offset: u64,
     /// The line without its end.
     pub text: &'a [u8],
+    /// It begins with a stamp.
+    pub stamped: bool,
     /// It matches; the others are context.
     pub matched: bool,
     /// The line is longer than shown.
@@ -131,18 +133,29 @@ pub struct Search {
     long: Option<Long>,
 }
 
+/// A line to be shown, perhaps.
+#[derive(Debug, Clone, Copy)]
+struct Candidate<'a> {
+    number: u64,
+    offset: u64,
+    text: &'a [u8],
+    stamped: bool,
+    cut: bool,
+}
+
 #[derive(Debug)]
 struct Kept {
     number: u64,
     offset: u64,
     text: Vec<u8>,
+    stamped: bool,
     cut: bool,
 }
 
 #[derive(Debug)]
 struct Long {
     kept: Kept,
-    escapes: Escapes,
+    shown: Shown,
     window: Vec<u8>,
     later: bool,
     matched: bool,
@@ -170,19 +183,18 @@ impl Search {
             return;
         }
         if piece.first && piece.last {
-            let matched = self.grep.regex.is_match(&searched(piece.text));
-            self.line((piece.number, piece.offset, piece.text, false), matched, each);
+            let matched = self.grep.regex.is_match(&shown(without_stamp(piece)));
+            let LinePiece { number, offset, text, stamped, .. } = *piece;
+            self.line(Candidate { number, offset, text, stamped, cut: false }, matched, each);
             return;
         }
         let mut long = match self.long.take() {
             Some(long) if !piece.first => long,
             _ => Long::new(piece),
         };
-        let text = if piece.first { Stamp::strip(piece.text) } else { piece.text };
-        long.look(&self.grep.regex, text, piece.last);
+        long.look(&self.grep.regex, without_stamp(piece), piece.last);
         if piece.last {
-            let Kept { number, offset, text, cut } = &long.kept;
-            self.line((*number, *offset, text, *cut), long.matched, each);
+            self.line(long.kept.candidate(), long.matched, each);
         } else {
             self.long = Some(long);
         }
@@ -192,7 +204,7 @@ impl Search {
         self.grep.options.limit.is_some_and(|limit| self.matches >= limit)
     }
 
-    fn line(&mut self, line: (u64, u64, &[u8], bool), matched: bool, each: &mut impl FnMut(Found<'_>)) {
+    fn line(&mut self, line: Candidate<'_>, matched: bool, each: &mut impl FnMut(Found<'_>)) {
         let matched = matched != self.grep.options.invert && !self.is_full();
         self.matches += u64::from(matched);
         if self.grep.options.count {
@@ -200,7 +212,7 @@ impl Search {
         }
         if matched {
             for kept in std::mem::take(&mut self.before) {
-                self.show((kept.number, kept.offset, &kept.text, kept.cut), false, each);
+                self.show(kept.candidate(), false, each);
             }
             self.show(line, true, each);
             self.after = self.grep.options.after;
@@ -211,54 +223,56 @@ impl Search {
             if self.before.len() == self.grep.options.before {
                 self.before.pop_front();
             }
-            let (number, offset, text, cut) = line;
-            self.before.push_back(Kept { number, offset, text: text.to_vec(), cut });
+            self.before.push_back(Kept::new(line));
         }
     }
 
-    fn show(&mut self, line: (u64, u64, &[u8], bool), matched: bool, each: &mut impl FnMut(Found<'_>)) {
-        let (number, offset, text, cut) = line;
+    fn show(&mut self, line: Candidate<'_>, matched: bool, each: &mut impl FnMut(Found<'_>)) {
+        let Candidate { number, offset, text, stamped, cut } = line;
         let in_context = self.grep.options.before + self.grep.options.after > 0;
         let gap = in_context && self.last_shown.is_some_and(|last| last + 1 != number);
         self.last_shown = Some(number);
-        each(Found { number, offset, text, matched, cut, gap });
+        each(Found { number, offset, text, stamped, matched, cut, gap });
+    }
+}
+
+impl Kept {
+    fn new(line: Candidate<'_>) -> Self {
+        let Candidate { number, offset, text, stamped, cut } = line;
+        Self { number, offset, text: text.to_vec(), stamped, cut }
+    }
+
+    fn candidate(&self) -> Candidate<'_> {
+        let Self { number, offset, text, stamped, cut } = self;
+        Candidate { number: *number, offset: *offset, text, stamped: *stamped, cut: *cut }
     }
 }
 
 impl Long {
     fn new(piece: &LinePiece<'_>) -> Self {
-        let kept = Kept { number: piece.number, offset: piece.offset, text: piece.text.to_vec(), cut: true };
-        Self { kept, escapes: Escapes::default(), window: Vec::new(), later: false, matched: false }
+        let LinePiece { number, offset, text, stamped, .. } = *piece;
+        let kept = Kept::new(Candidate { number, offset, text, stamped, cut: true });
+        Self { kept, shown: Shown::default(), window: Vec::new(), later: false, matched: false }
     }
 
     /// Searches the next window.
     fn look(&mut self, regex: &Regex, text: &[u8], last: bool) {
-        if self.matched {
-            return;
-        }
         let window = &mut self.window;
-        self.escapes.push(text, &mut |token| match token {
-            Token::Text(text) => window.extend_from_slice(text),
-            Token::Control(byte) => window.push(byte),
-            Token::Csi(..) => {}
-        });
-        if last && window.last() == Some(&b'\r') {
-            window.pop();
+        if self.shown.push(text, window) {
+            (self.later, self.matched) = (false, false);
         }
         // A byte before the place where it begins keeps `^` from matching there.
         let begin = usize::from(self.later && !window.is_empty());
         let found = regex.shortest_match_at(window, begin);
         // What is found only at the window's end may be no match once the line goes on; the next window has it, too.
-        self.matched = found.is_some_and(|end| last || end < window.len());
+        self.matched |= found.is_some_and(|end| last || end < window.len());
         window.drain(..window.len().saturating_sub(OVERLAP_BYTES));
         self.later = true;
     }
 }
 
-/// Returns what is searched of a line.
-fn searched(line: &[u8]) -> Cow<'_, [u8]> {
-    let line = Stamp::strip(line);
-    without_sequences(line.strip_suffix(b"\r").unwrap_or(line))
+fn without_stamp<'a>(piece: &LinePiece<'a>) -> &'a [u8] {
+    &piece.text[if piece.stamped { STAMP_BYTES } else { 0 }..]
 }
 
 #[cfg(test)]

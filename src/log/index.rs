@@ -1,13 +1,15 @@
 //! What is kept beside a stored log so that its parts are found without reading it: where its lines and sections are.
 
-use super::lines::LineIndex;
+use super::lines::{LineIndex, LineIndexer};
 use super::sections::{MAX_DEPTH, MAX_NAME_BYTES, MAX_SECTIONS, Section, SectionScanner, Sections};
+use super::splitter::{JOIN_BYTES, Joins, LinePiece, LineSplitter};
 
 /// The most that an encoded index has: sections that would not fit are left out, and said to be.
 pub const MAX_INDEX_BYTES: usize = 64 * 1024;
 
-/// The first byte of an encoded index. Another layout has another one, and is made again from the log.
-const LAYOUT: u8 = 1;
+/// The version of an index: its first byte. Whatever changes what an index says of a log, or how it is encoded, takes the next
+/// one; an index of another version is none, and is made again from the log. 1 knew of no entries that go on with a line.
+pub const INDEX_VERSION: u8 = 2;
 
 /// Where the lines and sections of a log are.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -16,32 +18,46 @@ pub struct Index {
     pub lines: LineIndex,
     /// Its sections.
     pub sections: Sections,
+    /// How its entries go on with lines.
+    pub joins: Joins,
 }
 
 /// Makes an index while a log is stored.
 #[derive(Debug, Default)]
 pub struct Indexer {
-    lines: LineIndex,
+    lines: LineIndexer,
+    splitter: LineSplitter,
     sections: SectionScanner,
 }
 
 impl Indexer {
     /// Takes the next frame, uncompressed; none is empty.
     pub fn push(&mut self, frame: &[u8]) {
-        self.lines.push(frame);
-        self.sections.push(frame);
+        let Self { lines, splitter, sections } = self;
+        lines.push(frame);
+        splitter.push(frame, &mut |piece| take(lines, sections, &piece));
     }
 
     /// Returns the index of the whole log.
     pub fn finish(self) -> Index {
-        Index { lines: self.lines, sections: self.sections.finish() }
+        let Self { mut lines, splitter, mut sections } = self;
+        let joins = splitter.finish(&mut |piece| take(&mut lines, &mut sections, &piece));
+        Index { lines: lines.finish(), sections: sections.finish(), joins }
     }
+}
+
+fn take(lines: &mut LineIndexer, sections: &mut SectionScanner, piece: &LinePiece<'_>) {
+    if piece.first {
+        lines.begin(piece.offset);
+    }
+    sections.push(piece);
 }
 
 impl Index {
     /// Writes it compactly: some 3 bytes for each frame and 20 for each section.
     pub fn encode(&self) -> Box<[u8]> {
-        let mut bytes = vec![LAYOUT, u8::from(self.lines.open_end)];
+        let mut bytes = vec![INDEX_VERSION, u8::from(self.lines.open_end) | u8::from(self.joins.any) << 1];
+        number(&mut bytes, self.joins.reach);
         number(&mut bytes, self.lines.before.len() as u64);
         let ends = self.lines.before.iter().skip(1).chain([&self.lines.breaks]);
         self.lines.before.iter().zip(ends).for_each(|(begin, end)| number(&mut bytes, end - begin));
@@ -65,12 +81,13 @@ impl Index {
 
     /// Reads what [`encode`](Self::encode) wrote; `None` for anything else.
     pub fn decode(bytes: &[u8]) -> Option<Self> {
-        let [LAYOUT, open_end, rest @ ..] = bytes else { return None };
+        let [INDEX_VERSION, flags, rest @ ..] = bytes else { return None };
         let mut rest = rest;
-        let mut lines = LineIndex { open_end: *open_end == 1, ..LineIndex::default() };
+        let joins = Joins { any: flags & 2 != 0, reach: read_number(&mut rest).filter(|reach| *reach <= JOIN_BYTES)? };
+        let mut lines = LineIndex { open_end: flags & 1 != 0, ..LineIndex::default() };
         for _ in 0..bounded(&mut rest, MAX_INDEX_BYTES)? {
             lines.before.push(lines.breaks);
-            lines.breaks = lines.breaks.checked_add(take(&mut rest)?)?;
+            lines.breaks = lines.breaks.checked_add(read_number(&mut rest)?)?;
         }
         let (truncated, after) = rest.split_first()?;
         rest = after;
@@ -78,7 +95,7 @@ impl Index {
         for _ in 0..bounded(&mut rest, MAX_SECTIONS)? {
             sections.all.push(read(&mut rest)?);
         }
-        rest.is_empty().then_some(Self { lines, sections })
+        rest.is_empty().then_some(Self { lines, sections, joins })
     }
 }
 
@@ -94,11 +111,11 @@ fn write(bytes: &mut Vec<u8>, section: &Section) {
 }
 
 fn read(rest: &mut &[u8]) -> Option<Section> {
-    let flags = take(rest)?;
-    let started = take(rest)?;
-    let ended = take(rest)?;
-    let first_line = take(rest)?;
-    let last_line = first_line.checked_add(take(rest)?)?;
+    let flags = read_number(rest)?;
+    let started = read_number(rest)?;
+    let ended = read_number(rest)?;
+    let first_line = read_number(rest)?;
+    let last_line = first_line.checked_add(read_number(rest)?)?;
     let length = bounded(rest, MAX_NAME_BYTES)?;
     let (name, after) = rest.split_at_checked(length)?;
     *rest = after;
@@ -122,7 +139,7 @@ fn number(bytes: &mut Vec<u8>, mut value: u64) {
     bytes.push(value as u8);
 }
 
-fn take(rest: &mut &[u8]) -> Option<u64> {
+fn read_number(rest: &mut &[u8]) -> Option<u64> {
     let mut value = 0;
     for shift in (0..64).step_by(7) {
         let (byte, after) = rest.split_first()?;
@@ -136,7 +153,7 @@ fn take(rest: &mut &[u8]) -> Option<u64> {
 }
 
 fn bounded(rest: &mut &[u8], most: usize) -> Option<usize> {
-    usize::try_from(take(rest)?).ok().filter(|value| *value <= most)
+    usize::try_from(read_number(rest)?).ok().filter(|value| *value <= most)
 }
 
 #[cfg(test)]

@@ -4,16 +4,16 @@ use serde::Serialize;
 
 use super::Ansi;
 use super::grep::Found;
-use super::lines::LinePiece;
 use super::render::Renderer;
 use super::sections::{Section, Sections};
+use super::splitter::LinePiece;
 use super::timestamps::{Stamp, Stream, Timestamps};
 
 /// Writes each line as an object.
 ///
 /// `line` (from 1), `offset` (in bytes), `text` (without the time stamp and the line's end), and where they apply: `section` (the
 /// innermost), `time` and `stream` (`stdout`, `stderr`) of the stamp, `lossy` (its bytes are no UTF-8: what is not became U+FFFD),
-/// `continued` (another object began this line: one of a long line has some 64 KiB), and of a search `match` and `cut` (the
+/// `continued` (another object began this line: one of a long line has some 128 KiB), and of a search `match` and `cut` (the
 /// line is longer than shown).
 #[derive(Debug)]
 pub struct JsonLines {
@@ -23,7 +23,6 @@ pub struct JsonLines {
     offset: Option<u64>,
     lossy: bool,
     stamp: Option<(Box<str>, Stream)>,
-    begun: bool,
 }
 
 /// The sections of lines that come in order.
@@ -61,16 +60,15 @@ fn is_false(value: &bool) -> bool {
 }
 
 impl JsonLines {
-    /// Begins at a line's beginning, or with `within` somewhere in a line.
-    pub fn new(sections: Sections, ansi: Ansi, within: bool) -> Self {
+    /// Begins at a line's beginning.
+    pub fn new(sections: Sections, ansi: Ansi) -> Self {
         Self {
             sections: Walk { sections, next: 0, within: Vec::new() },
-            renderer: Renderer::new(ansi, Timestamps::Strip, within),
+            renderer: Renderer::new(ansi, Timestamps::Strip),
             text: Vec::new(),
             offset: None,
             lossy: false,
             stamp: None,
-            begun: within,
         }
     }
 
@@ -81,22 +79,21 @@ impl JsonLines {
 
     /// Takes a line that a search found.
     pub fn found(&mut self, found: &Found<'_>, out: &mut Vec<u8>) {
-        let Found { number, offset, text, .. } = *found;
-        let piece = LinePiece { number, offset, text, first: true, last: true };
+        let Found { number, offset, text, stamped, .. } = *found;
+        let piece = LinePiece { number, offset, text, stamped, first: true, last: true, broken: true };
         self.take(&piece, true, Some(found.matched), found.cut, out);
     }
 
     fn take(&mut self, piece: &LinePiece<'_>, ends: bool, matched: Option<bool>, cut: bool, out: &mut Vec<u8>) {
-        if piece.first && !self.begun {
+        if piece.stamped {
             let stamp = Stamp::parse(piece.text);
             self.stamp = stamp.map(|stamp| (stamp.time.into(), stamp.stream));
         }
         let continued = !piece.first;
         let offset = *self.offset.get_or_insert(piece.offset);
         self.lossy |= std::str::from_utf8(piece.text).is_err();
-        self.renderer.push(piece.text, &mut self.text);
+        self.renderer.push(&LinePiece { last: ends, broken: true, ..*piece }, &mut self.text);
         if ends {
-            self.renderer.push(b"\n", &mut self.text);
             self.text.pop();
         } else if self.text.is_empty() {
             return;
@@ -122,7 +119,7 @@ impl JsonLines {
             out.push(b'\n');
         }
         self.text.clear();
-        (self.offset, self.lossy, self.begun) = (None, false, !ends);
+        (self.offset, self.lossy) = (None, false);
         if ends {
             self.stamp = None;
         }
@@ -149,8 +146,8 @@ mod tests {
     fn lines(log: &[u8], ansi: Ansi) -> Vec<serde_json::Value> {
         let mut indexer = Indexer::default();
         indexer.push(log);
-        let mut json = JsonLines::new(indexer.finish().sections, ansi, false);
-        let (mut out, mut splitter) = (Vec::new(), LineSplitter::new(1, 0));
+        let mut json = JsonLines::new(indexer.finish().sections, ansi);
+        let (mut out, mut splitter) = (Vec::new(), LineSplitter::new());
         splitter.push(log, &mut |piece| json.push(&piece, &mut out));
         splitter.finish(&mut |piece| json.push(&piece, &mut out));
         let text = String::from_utf8(out).expect("UTF-8");

@@ -1,7 +1,7 @@
 //! Turns a log into what readers asked for: byte for byte, plain text, or harmless HTML.
 //!
-//! Plain text and HTML are valid UTF-8 and have exactly the lines of the log. They show what a terminal would: `\r` goes back to
-//! the line's beginning and what follows takes the place of what was there, as progress bars want it; section markers vanish by
+//! Each line is one line in the end, however many entries it is of, with the stamp of the first. Plain text and HTML are valid
+//! UTF-8. They show what a terminal would: `\r` goes back to the line's beginning and what follows takes the place of what was there, as progress bars want it; section markers vanish by
 //! the same rule. Control sequences other than colours, control characters but for tabs, and C1 characters are left out; what
 //! is no UTF-8 becomes U+FFFD. In HTML characters that change the direction of text become U+FFFD too; every character is
 //! escaped before anything else is written, at most one `<span>` is open, and none goes beyond its line.
@@ -9,8 +9,9 @@
 //! It holds 64 KiB of a line: of a longer one the beginning has been shown when its `\r` comes, which then is a space.
 
 use super::escape::{Escapes, Token};
+use super::splitter::LinePiece;
 use super::style::Style;
-use super::timestamps::{STAMP_BYTES, Stamp, Timestamps};
+use super::timestamps::{STAMP_BYTES, Timestamps};
 use super::utf8::Utf8;
 
 /// How much of a line can still be taken back.
@@ -28,13 +29,11 @@ pub enum Ansi {
     Html,
 }
 
-/// Renders a log that comes in pieces.
+/// Renders lines that come in pieces.
 #[derive(Debug)]
 pub struct Renderer {
     ansi: Ansi,
     timestamps: Timestamps,
-    /// What may be a stamp, at a line's beginning.
-    head: Option<Vec<u8>>,
     escapes: Escapes,
     screen: Screen,
 }
@@ -57,8 +56,8 @@ struct Screen {
 }
 
 impl Renderer {
-    /// Begins at a line's beginning, or, with `within`, somewhere in a line, where no stamp is looked for.
-    pub fn new(ansi: Ansi, timestamps: Timestamps, within: bool) -> Self {
+    /// Begins at a line's beginning.
+    pub fn new(ansi: Ansi, timestamps: Timestamps) -> Self {
         let screen = Screen {
             html: ansi == Ansi::Html,
             utf8: Utf8::default(),
@@ -69,60 +68,25 @@ impl Renderer {
             style: Style::default(),
             span: None,
         };
-        let head = if within { None } else { Some(Vec::new()) };
-        Self { ansi, timestamps, head, escapes: Escapes::default(), screen }
+        Self { ansi, timestamps, escapes: Escapes::default(), screen }
     }
 
-    /// Takes the next piece and adds what can be shown of it.
-    pub fn push(&mut self, mut input: &[u8], out: &mut Vec<u8>) {
-        if (self.ansi, self.timestamps) == (Ansi::Keep, Timestamps::Keep) {
-            return out.extend_from_slice(input);
-        }
-        while !input.is_empty() {
-            let line = memchr::memchr(b'\n', input).map_or(input.len(), |end| end + 1);
-            let taken = match &mut self.head {
-                Some(head) => {
-                    let taken = line.min(STAMP_BYTES - head.len());
-                    head.extend_from_slice(&input[..taken]);
-                    taken
-                }
-                None => line,
-            };
-            let (now, later) = input.split_at(taken);
-            input = later;
-            let ends = now.last() == Some(&b'\n');
-            match &self.head {
-                Some(head) if ends || head.len() == STAMP_BYTES => self.begin_line(out),
-                Some(_) => {}
-                None => self.text(now, out),
-            }
-            if ends {
-                self.head = Some(Vec::new());
-            }
-        }
-    }
-
-    /// Adds what is left.
-    pub fn finish(mut self, out: &mut Vec<u8>) {
-        self.begin_line(out);
-        self.screen.end_text();
-        self.screen.close_span();
-        out.append(&mut self.screen.line);
-    }
-
-    /// Takes the beginning of a line, with its stamp if it has one.
-    fn begin_line(&mut self, out: &mut Vec<u8>) {
-        let Some(head) = self.head.take() else { return };
-        if Stamp::parse(&head).is_none() {
-            return self.text(&head, out);
-        }
+    /// Takes the next piece of a line and adds what can be shown of it.
+    pub fn push(&mut self, piece: &LinePiece<'_>, out: &mut Vec<u8>) {
+        let (stamp, text) = piece.text.split_at(if piece.stamped { STAMP_BYTES } else { 0 });
         match (self.timestamps, self.ansi) {
             (Timestamps::Strip, _) => {}
-            (Timestamps::Keep, Ansi::Keep) => out.extend_from_slice(&head),
+            (Timestamps::Keep, Ansi::Keep) => out.extend_from_slice(stamp),
             (Timestamps::Keep, _) => {
-                self.screen.line.extend_from_slice(&head);
+                self.screen.line.extend_from_slice(stamp);
                 self.screen.floor = self.screen.line.len();
             }
+        }
+        self.text(text, out);
+        if piece.last && piece.broken {
+            self.text(b"\n", out);
+        } else if piece.last {
+            self.screen.end_line(out);
         }
     }
 
@@ -146,11 +110,8 @@ impl Screen {
                 }
             }
             Token::Control(b'\n') => {
-                self.end_text();
-                self.close_span();
-                self.line.push(b'\n');
-                out.append(&mut self.line);
-                (self.floor, self.returned, self.shown) = (0, false, false);
+                self.end_line(out);
+                out.push(b'\n');
             }
             Token::Control(b'\r') => {
                 self.end_text();
@@ -171,6 +132,14 @@ impl Screen {
             }
             Token::Csi(..) => self.end_text(),
         }
+    }
+
+    /// Adds what the line shows.
+    fn end_line(&mut self, out: &mut Vec<u8>) {
+        self.end_text();
+        self.close_span();
+        out.append(&mut self.line);
+        (self.floor, self.returned, self.shown) = (0, false, false);
     }
 
     /// Takes back what the line shows.

@@ -1,12 +1,16 @@
 //! The sections that a runner marks in its log.
 //!
 //! `section_start:<unix seconds>:<name>[<options>]\r ESC[0K` begins one and `section_end:<unix seconds>:<name>\r ESC[0K` ends it
-//! (contract, section 5.6); what of that shape a script prints counts as well, as it does for GitLab. A marker may stand behind
-//! a time stamp and other sequences, and two may share a line. An end closes the innermost open section of its name; one that
+//! (contract, section 5.6); what of that shape a script prints counts as well, as it does for GitLab. Of a log with stamps runners
+//! up to 19.0 write what follows the `\r` as an entry of its own; in the joined line both forms are the same. A marker may stand
+//! behind a time stamp and other sequences, and several may share a line. An end closes the innermost open section of its name; one that
 //! closes nothing is passed over; what is never closed ends with the log.
 
+use memchr::memmem;
+
 use super::escape::without_sequences;
-use super::timestamps::Stamp;
+use super::splitter::LinePiece;
+use super::timestamps::STAMP_BYTES;
 
 /// Sections kept of one log.
 pub const MAX_SECTIONS: usize = 1_000;
@@ -68,18 +72,26 @@ impl Sections {
     }
 }
 
-/// Finds the sections of a log that comes in pieces. It holds less than 1 KiB of text.
-#[derive(Debug, Default)]
+/// Finds the sections of a log whose lines come in pieces. It holds less than 1 KiB of text.
+#[derive(Debug)]
 pub struct SectionScanner {
+    word: memmem::Finder<'static>,
     found: Sections,
     /// Places of open sections in `found`, outermost first.
     open: Vec<usize>,
     /// What may be the beginning of a marker.
     held: Vec<u8>,
-    /// Line breaks so far.
-    breaks: u64,
-    /// The beginning of the current line, without markers.
+    /// The number of the current line.
+    line: u64,
+    /// The beginning of the current line, without its stamp and markers.
     head: Vec<u8>,
+}
+
+impl Default for SectionScanner {
+    fn default() -> Self {
+        let (found, open, held, head) = (Sections::default(), Vec::new(), Vec::new(), Vec::new());
+        Self { word: memmem::Finder::new(WORD), found, open, held, line: 0, head }
+    }
 }
 
 struct Marker {
@@ -99,13 +111,36 @@ enum Parsed {
 }
 
 impl SectionScanner {
-    /// Takes the next piece.
-    pub fn push(&mut self, piece: &[u8]) {
-        let mut text = std::mem::take(&mut self.held);
-        text.extend_from_slice(piece);
-        let finder = memchr::memmem::Finder::new(WORD);
+    /// Takes the next piece of a line.
+    pub fn push(&mut self, piece: &LinePiece<'_>) {
+        if piece.first {
+            self.line = piece.number;
+            self.head.clear();
+        }
+        let text = &piece.text[if piece.stamped { STAMP_BYTES } else { 0 }..];
+        if self.held.is_empty() {
+            self.scan(text, piece.last);
+        } else {
+            let mut held = std::mem::take(&mut self.held);
+            held.extend_from_slice(text);
+            self.scan(&held, piece.last);
+        }
+    }
+
+    /// Returns the sections of the whole log.
+    pub fn finish(mut self) -> Sections {
+        let lines = self.line.max(1);
+        for open in std::mem::take(&mut self.open) {
+            let section = &mut self.found.all[open];
+            section.last_line = lines.max(section.first_line);
+        }
+        self.found
+    }
+
+    /// Looks for markers; of a line that goes on the end is held that may be the beginning of one.
+    fn scan(&mut self, text: &[u8], last: bool) {
         let (mut done, mut from) = (0, 0);
-        while let Some(found) = finder.find(&text[from..]) {
+        while let Some(found) = self.word.find(&text[from..]) {
             let at = from + found;
             match Marker::parse(&text[at..]) {
                 Parsed::Marker(marker) => {
@@ -114,48 +149,29 @@ impl SectionScanner {
                     done = from;
                     self.take(marker);
                 }
-                Parsed::Other => from = at + WORD.len(),
-                Parsed::Unfinished => {
+                Parsed::Unfinished if !last => {
                     self.pass(&text[done..at]);
-                    self.held = text.split_off(at);
-                    return;
+                    return self.held.extend_from_slice(&text[at..]);
                 }
+                Parsed::Unfinished | Parsed::Other => from = at + WORD.len(),
             }
         }
-        // The word itself may have been cut.
-        let keep = (text.len().saturating_sub(WORD.len() - 1)).max(from);
-        self.pass(&text[done..keep]);
-        self.held = text.split_off(keep);
-    }
-
-    /// Returns the sections of the whole log.
-    pub fn finish(mut self) -> Sections {
-        let rest = std::mem::take(&mut self.held);
-        self.pass(&rest);
-        let lines = (self.breaks + u64::from(!self.head.is_empty())).max(1);
-        for open in std::mem::take(&mut self.open) {
-            let section = &mut self.found.all[open];
-            section.last_line = lines.max(section.first_line);
+        if !last {
+            // The word itself may have been cut.
+            let keep = (text.len().saturating_sub(WORD.len() - 1)).max(from);
+            self.pass(&text[done..keep]);
+            self.held.extend_from_slice(&text[keep..]);
         }
-        self.found
     }
 
-    /// Counts what is no marker.
+    /// Notes what is no marker.
     fn pass(&mut self, text: &[u8]) {
-        let line = match memchr::memrchr(b'\n', text) {
-            Some(end) => {
-                self.breaks += memchr::memchr_iter(b'\n', text).count() as u64;
-                self.head.clear();
-                &text[end + 1..]
-            }
-            None => text,
-        };
         let room = HEAD_BYTES - self.head.len();
-        self.head.extend_from_slice(&line[..line.len().min(room)]);
+        self.head.extend_from_slice(&text[..text.len().min(room)]);
     }
 
     fn take(&mut self, marker: Marker) {
-        let line = self.breaks + 1;
+        let line = self.line;
         if marker.begins {
             if self.found.all.len() == MAX_SECTIONS || self.open.len() == MAX_DEPTH {
                 self.found.truncated = true;
@@ -175,7 +191,7 @@ impl SectionScanner {
             let section = &mut self.found.all[self.open.remove(place)];
             section.ended = Some(marker.at);
             // An end at a line's very beginning is written where the line after the section begins.
-            let at_beginning = self.head.len() < HEAD_BYTES && without_sequences(Stamp::strip(&self.head)).is_empty();
+            let at_beginning = self.head.len() < HEAD_BYTES && without_sequences(&self.head).is_empty();
             section.last_line = if at_beginning { line - 1 } else { line }.max(section.first_line);
         }
     }

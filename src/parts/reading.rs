@@ -1,6 +1,7 @@
 //! The answer to a request as a stream: frame after frame through what was asked for.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 
 use bytes::Bytes;
 use futures_util::stream::{self, Stream};
@@ -29,22 +30,22 @@ pub struct Reading {
 struct Work {
     frames: Frames,
     spans: VecDeque<Span>,
-    /// The splitter or renderer of the first span exists.
-    begun: bool,
+    /// Cuts the first span into lines, once it has begun.
+    splitter: Option<LineSplitter>,
     stage: Stage,
     out: Vec<u8>,
 }
 
-/// What happens to the bytes. It holds a piece of a line, or the lines of a search's context.
+/// What happens to the bytes, or to the lines in them. It holds a piece of a line, or the lines of a search's context.
 enum Stage {
     /// Nothing.
     Plain,
-    /// Control sequences or time stamps are changed.
-    Rendered { renderer: Option<Renderer>, ansi: Ansi, timestamps: Timestamps },
+    /// Lines are put together, control sequences or time stamps are changed.
+    Rendered { renderer: Box<Renderer>, ansi: Ansi, timestamps: Timestamps },
     /// Lines become JSON.
-    Json { splitter: Option<LineSplitter>, json: Option<JsonLines>, sections: Sections, ansi: Ansi },
+    Json(Box<JsonLines>),
     /// Lines are searched.
-    Searched { splitter: Option<LineSplitter>, search: Search, shown: Shown, count: bool },
+    Searched { search: Box<Search>, shown: Shown, count: bool },
     /// Everything is told.
     Done,
 }
@@ -56,33 +57,42 @@ enum Shown {
 }
 
 impl Reading {
-    pub(super) fn new(frames: Frames, spans: Vec<Span>, request: Request, sections: Sections) -> Self {
+    /// Gives bytes as they are stored.
+    pub(super) fn of_bytes(frames: Frames, bytes: Vec<Range<u64>>) -> Self {
+        let size = bytes.iter().map(|bytes| bytes.end - bytes.start).sum();
+        let span = |bytes| Span { bytes, line: 1, within: false, lines: 0..u64::MAX, reach: 0 };
+        let spans = bytes.into_iter().map(span).collect();
+        Self::new(frames, spans, Stage::Plain, Some(size), "text/plain; charset=utf-8")
+    }
+
+    /// Gives lines as a request wants them.
+    pub(super) fn of_lines(frames: Frames, spans: Vec<Span>, request: Request, sections: Sections) -> Self {
         let Request { grep, ansi, timestamps, format, .. } = request;
-        let plain = (ansi, timestamps) == (Ansi::Keep, Timestamps::Keep);
-        let within = spans.first().is_some_and(|span| span.within);
         let stage = match (grep, format) {
             (Some(grep), _) => {
                 let shown = match format {
-                    Format::Json => Shown::Json(Box::new(JsonLines::new(sections, ansi, within))),
+                    Format::Json => Shown::Json(Box::new(JsonLines::new(sections, ansi))),
                     Format::Text => Shown::Text(ansi, timestamps),
                 };
-                Stage::Searched { splitter: None, count: grep.options().count, search: Search::new(grep), shown }
+                let count = grep.options().count;
+                Stage::Searched { search: Box::new(Search::new(grep)), shown, count }
             }
-            (None, Format::Json) => Stage::Json { splitter: None, json: None, sections, ansi },
-            (None, Format::Text) if plain => Stage::Plain,
-            (None, Format::Text) => Stage::Rendered { renderer: None, ansi, timestamps },
-        };
-        let size = match stage {
-            Stage::Plain => Some(spans.iter().map(|span| span.bytes.end - span.bytes.start).sum()),
-            _ => None,
+            (None, Format::Json) => Stage::Json(Box::new(JsonLines::new(sections, ansi))),
+            (None, Format::Text) => {
+                Stage::Rendered { renderer: Box::new(Renderer::new(ansi, timestamps)), ansi, timestamps }
+            }
         };
         let media_type = match (format, ansi) {
             (Format::Json, _) => "application/x-ndjson",
             (Format::Text, Ansi::Html) => "text/html; charset=utf-8",
             (Format::Text, _) => "text/plain; charset=utf-8",
         };
+        Self::new(frames, spans, stage, None, media_type)
+    }
+
+    fn new(frames: Frames, spans: Vec<Span>, stage: Stage, size: Option<u64>, media_type: &'static str) -> Self {
         let spans = spans.into_iter().filter(|span| !span.bytes.is_empty()).collect();
-        Self { size, media_type, work: Work { frames, spans, begun: false, stage, out: Vec::new() } }
+        Self { size, media_type, work: Work { frames, spans, splitter: None, stage, out: Vec::new() } }
     }
 
     /// Returns how many bytes the answer has, where that is known before it is read: for parts as the job wrote them.
@@ -117,26 +127,35 @@ impl Work {
                 continue;
             };
             let piece = self.frames.piece(span.bytes.clone()).await?;
-            if !std::mem::replace(&mut self.begun, true) {
-                self.stage.begin(span);
-            }
-            span.bytes.start += piece.len() as u64;
-            let ends = span.bytes.is_empty();
             if matches!(self.stage, Stage::Plain) {
-                self.out_of(ends);
+                span.bytes.start += piece.len() as u64;
+                if span.bytes.is_empty() {
+                    self.spans.pop_front();
+                }
                 return Ok(Some(piece));
             }
+            let splitter = match self.splitter.take() {
+                Some(splitter) => splitter,
+                None => {
+                    self.stage.begin();
+                    span.splitter()
+                }
+            };
+            span.bytes.start += piece.len() as u64;
+            let ends = span.bytes.is_empty();
             if matches!(self.stage, Stage::Searched { .. }) {
                 let (mut stage, mut out) = (std::mem::replace(&mut self.stage, Stage::Done), Vec::new());
                 let searched = aside(&SEARCHES, move || {
-                    stage.pass(&piece, ends, &mut out);
-                    (stage, out)
+                    let splitter = stage.pass(splitter, &piece, ends, &mut out);
+                    (stage, splitter, out)
                 });
-                (self.stage, self.out) = searched.await?;
+                (self.stage, self.splitter, self.out) = searched.await?;
             } else {
-                self.stage.pass(&piece, ends, &mut self.out);
+                self.splitter = self.stage.pass(splitter, &piece, ends, &mut self.out);
             }
-            self.out_of(ends);
+            if self.splitter.is_none() {
+                self.spans.pop_front();
+            }
             if self.stage.is_satisfied() {
                 self.spans.clear();
             }
@@ -144,66 +163,35 @@ impl Work {
             tokio::task::yield_now().await;
         }
     }
-
-    /// Goes on to the next span when one has ended.
-    fn out_of(&mut self, ended: bool) {
-        if ended {
-            self.spans.pop_front();
-            self.begun = false;
-        }
-    }
 }
 
 impl Stage {
-    /// A span begins.
-    fn begin(&mut self, span: &Span) {
-        match self {
-            Self::Plain | Self::Done => {}
-            Self::Rendered { renderer, ansi, timestamps } => {
-                *renderer = Some(Renderer::new(*ansi, *timestamps, span.within));
-            }
-            Self::Json { splitter, json, sections, ansi } => {
-                *splitter = Some(LineSplitter::new(span.line, span.bytes.start));
-                json.get_or_insert_with(|| JsonLines::new(std::mem::take(sections), *ansi, span.within));
-            }
-            Self::Searched { splitter, .. } => *splitter = Some(LineSplitter::new(span.line, span.bytes.start)),
+    /// A span begins: colours of the one before are none of its own.
+    fn begin(&mut self) {
+        if let Self::Rendered { renderer, ansi, timestamps } = self {
+            **renderer = Renderer::new(*ansi, *timestamps);
         }
     }
 
-    /// Takes the next bytes of a span.
-    fn pass(&mut self, text: &[u8], ends: bool, out: &mut Vec<u8>) {
-        self.push(text, out);
+    /// Takes the next bytes of a span; returns what cuts the rest of it into lines, unless all that are wanted have come.
+    fn pass(&mut self, mut splitter: LineSplitter, text: &[u8], ends: bool, out: &mut Vec<u8>) -> Option<LineSplitter> {
+        splitter.push(text, &mut |piece| self.take(&piece, out));
+        if splitter.is_done() {
+            return None;
+        }
         if ends {
-            self.end(out);
+            splitter.finish(&mut |piece| self.take(&piece, out));
+            return None;
         }
+        Some(splitter)
     }
 
-    fn push(&mut self, text: &[u8], out: &mut Vec<u8>) {
+    fn take(&mut self, piece: &LinePiece<'_>, out: &mut Vec<u8>) {
         match self {
-            Self::Rendered { renderer: Some(renderer), .. } => renderer.push(text, out),
-            Self::Json { splitter: Some(splitter), json: Some(json), .. } => {
-                splitter.push(text, &mut |piece| json.push(&piece, out));
-            }
-            Self::Searched { splitter: Some(splitter), search, shown, .. } => {
-                splitter.push(text, &mut |piece| look(search, &piece, shown, out));
-            }
-            _ => {}
-        }
-    }
-
-    /// A span ends.
-    fn end(&mut self, out: &mut Vec<u8>) {
-        match self {
-            Self::Rendered { renderer, .. } => renderer.take().into_iter().for_each(|renderer| renderer.finish(out)),
-            Self::Json { splitter, json: Some(json), .. } => {
-                let mut each = |piece: LinePiece<'_>| json.push(&piece, out);
-                splitter.take().into_iter().for_each(|splitter| splitter.finish(&mut each));
-            }
-            Self::Searched { splitter, search, shown, .. } => {
-                let mut each = |piece: LinePiece<'_>| look(search, &piece, shown, out);
-                splitter.take().into_iter().for_each(|splitter| splitter.finish(&mut each));
-            }
-            _ => {}
+            Self::Rendered { renderer, .. } => renderer.push(piece, out),
+            Self::Json(json) => json.push(piece, out),
+            Self::Searched { search, shown, .. } => search.push(piece, &mut |found| shown.show(&found, out)),
+            Self::Plain | Self::Done => {}
         }
     }
 
@@ -225,10 +213,6 @@ impl Stage {
     }
 }
 
-fn look(search: &mut Search, piece: &LinePiece<'_>, shown: &mut Shown, out: &mut Vec<u8>) {
-    search.push(piece, &mut |found| shown.show(&found, out));
-}
-
 impl Shown {
     fn show(&mut self, found: &Found<'_>, out: &mut Vec<u8>) {
         match self {
@@ -237,9 +221,9 @@ impl Shown {
                 if found.gap {
                     out.extend_from_slice(b"--\n");
                 }
-                let mut renderer = Renderer::new(*ansi, *timestamps, false);
-                renderer.push(found.text, out);
-                renderer.push(b"\n", out);
+                let Found { number, offset, text, stamped, .. } = *found;
+                let line = LinePiece { number, offset, text, stamped, first: true, last: true, broken: true };
+                Renderer::new(*ansi, *timestamps).push(&line, out);
             }
         }
     }

@@ -7,7 +7,7 @@ fn find(log: &str) -> Failure {
     let mut indexer = Indexer::default();
     indexer.push(log.as_bytes());
     let mut finder = FailureFinder::new(&indexer.finish());
-    let mut splitter = LineSplitter::new(1, 0);
+    let mut splitter = LineSplitter::new();
     splitter.push(log.as_bytes(), &mut |piece| {
         if piece.number >= finder.starts_at() {
             finder.push(&piece);

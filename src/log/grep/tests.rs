@@ -16,7 +16,7 @@ fn search(log: &[u8], options: GrepOptions) -> (Vec<Line>, u64) {
     let mut each = |line: Found<'_>| {
         found.push((line.number, String::from_utf8_lossy(line.text).into_owned(), line.matched, line.gap));
     };
-    let mut splitter = LineSplitter::new(1, 0);
+    let mut splitter = LineSplitter::new();
     splitter.push(log, &mut |piece| search.push(&piece, &mut each));
     splitter.finish(&mut |piece| search.push(&piece, &mut each));
     let matches = search.matches();
@@ -35,6 +35,9 @@ fn lines_are_found_through_colours_stamps_and_line_ends() {
     assert_eq!(numbers(LOG, options("error")), [2, 3, 7]);
     assert_eq!(numbers(LOG, options("^error")), [3, 7]);
     assert_eq!(numbers(LOG, options("three$")), [3]);
+    let bar: String = (0..=20).map(|state| format!("{}%\r", state * 5)).collect();
+    assert_eq!(numbers(format!("{bar}\n").as_bytes(), options("^100%$")), [1]);
+    assert_eq!(numbers(format!("{bar}\n").as_bytes(), options("^95%|50")), [0; 0], "it was taken back");
     assert_eq!(numbers(LOG, GrepOptions { ignore_case: true, ..options("two ERROR") }), [2]);
     assert_eq!(numbers(LOG, GrepOptions { invert: true, ..options("error") }), [1, 4, 5, 6]);
 }
@@ -68,15 +71,19 @@ fn patterns_that_ruin_backtrackers_are_nothing_here() {
     assert_eq!(search(&log, options("(a|aa)+$")).1, 0);
 }
 
-#[test]
-fn a_line_longer_than_a_window_is_searched_to_its_end() {
+/// A line with a word across the end of a window.
+fn line_with_needle() -> Vec<u8> {
     let mut line = b"begin ".to_vec();
     line.extend(b"x".repeat(5 * LINE_PIECE_BYTES));
-    // Across the end of a window.
     let at = LINE_PIECE_BYTES - 3;
     line[at..at + 6].copy_from_slice(b"needle");
     line.extend(b" end\n");
-    let log = [b"first\n".to_vec(), line, b"last\n".to_vec()].concat();
+    line
+}
+
+#[test]
+fn a_line_longer_than_a_window_is_searched_to_its_end() {
+    let log = [&b"first\n"[..], &line_with_needle(), b"last\n"].concat();
     for (pattern, found) in [
         ("needle", true),
         ("^begin", true),
@@ -91,6 +98,10 @@ fn a_line_longer_than_a_window_is_searched_to_its_end() {
         assert_eq!(lines.iter().any(|line| line.0 == 2), found, "{pattern}");
         assert!(lines.iter().all(|line| line.1.len() <= LINE_PIECE_BYTES));
     }
+    let log = [&b"needle "[..], &b"x".repeat(3 * LINE_PIECE_BYTES), b"\rshown\n"].concat();
+    assert_eq!(numbers(&log, options("needle")), [0; 0], "it was taken back");
+    assert_eq!(numbers(&log, options("^shown$")), [1]);
+    let log = [&b"first\n"[..], &line_with_needle(), b"last\n"].concat();
     assert_eq!(numbers(&log, GrepOptions { invert: true, ..options("needle") }), [1, 3]);
 }
 
@@ -104,7 +115,7 @@ proptest! {
         let log = lines.join("\n");
         let regex = regex::bytes::Regex::new(pattern).expect("a pattern");
         let all: Vec<&str> = log.split_inclusive('\n').map(|line| line.trim_end_matches('\n')).collect();
-        let matched: Vec<bool> = all.iter().map(|line| regex.is_match(&searched(line.as_bytes())) != invert).collect();
+        let matched: Vec<bool> = all.iter().map(|line| regex.is_match(&shown(line.as_bytes())) != invert).collect();
         let near = |at: usize| (0..matched.len()).any(|hit| matched[hit] && at <= hit + after && at + before >= hit);
         let expected: Vec<(u64, String, bool)> = (0..all.len()).filter(|at| near(*at))
             .map(|at| (at as u64 + 1, all[at].to_owned(), matched[at])).collect();

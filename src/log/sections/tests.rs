@@ -1,11 +1,14 @@
 //! Markers of runners, of careless scripts and of attackers.
 
 use super::*;
+use crate::log::LineSplitter;
 use proptest::prelude::*;
 
 fn scan(text: &[u8], piece: usize) -> Sections {
     let mut scanner = SectionScanner::default();
-    text.chunks(piece).for_each(|part| scanner.push(part));
+    let mut splitter = LineSplitter::new();
+    text.chunks(piece).for_each(|part| splitter.push(part, &mut |piece| scanner.push(&piece)));
+    splitter.finish(&mut |piece| scanner.push(&piece));
     scanner.finish()
 }
 
@@ -45,6 +48,37 @@ fn stamps_before_markers_change_nothing_but_text_does() {
     assert_eq!(brief(&log), [("a".to_owned(), 1, 2, 0, Some(2))]);
     let log = format!("{}title\nno line break at its end{}next\n", start(1, "a"), end(3, "a"));
     assert_eq!(brief(&log), [("a".to_owned(), 1, 2, 0, Some(2))]);
+}
+
+#[test]
+fn both_forms_of_stamped_markers_are_those_of_a_log_without_stamps() {
+    let stamp = |mark: char| format!("2026-11-20T10:00:00.123456Z 00O{mark}");
+    // What runners up to 19.0, and later ones, make of the same.
+    let cut = [
+        (' ', "section_start:10:a\r"),
+        ('+', "\x1b[0K\x1b[36;1mTitle\x1b[0;m"),
+        (' ', "text"),
+        (' ', "section_end:13:a\r"),
+        ('+', "\x1b[0Ksection_start:13:b\r"),
+        ('+', "\x1b[0K\x1b[36;1mNext\x1b[0;m"),
+        (' ', "section_end:15:b\r"),
+        ('+', "\x1b[0K\x1b[31;1mERROR: Job failed"),
+    ];
+    let whole = [
+        (' ', "section_start:10:a\r\x1b[0K"),
+        ('+', "\x1b[36;1mTitle\x1b[0;m"),
+        (' ', "text"),
+        (' ', "section_end:13:a\r\x1b[0K"),
+        ('+', "section_start:13:b\r\x1b[0K"),
+        ('+', "\x1b[36;1mNext\x1b[0;m"),
+        (' ', "section_end:15:b\r\x1b[0K"),
+        ('+', "\x1b[31;1mERROR: Job failed"),
+    ];
+    let expected = [("a".to_owned(), 1, 2, 0, Some(3)), ("b".to_owned(), 3, 3, 0, Some(2))];
+    for entries in [cut, whole] {
+        let log: String = entries.iter().map(|(mark, text)| format!("{}{text}\n", stamp(*mark))).collect();
+        assert_eq!(brief(&log), expected, "{log}");
+    }
 }
 
 #[test]
@@ -107,6 +141,7 @@ proptest! {
             prop_oneof![
                 Just("section_".to_owned()), Just("section_start:12:".to_owned()), Just("\r\x1b[0K".to_owned()),
                 Just("\n".to_owned()), Just("[collapsed=true]".to_owned()), Just("2026-11-20T10:00:00.123456Z 00O ".to_owned()),
+                Just("\n2026-11-20T10:00:00.123456Z 00O+".to_owned()), Just("\n2026-11-20T10:00:00.123456Z 01E ".to_owned()),
                 (0u64..20, "[ab]").prop_map(|(at, name)| start(at, &name)), (0u64..20, "[ab]").prop_map(|(at, name)| end(at, &name)),
                 "[a-z:\r\x1b]{0,6}",
             ],

@@ -1,9 +1,8 @@
 //! Parts of logs: each equals the same part of the whole, is found with and without an index, and costs only the chunks it is in.
 
-use std::ops::Range;
-
 use cistern::log::{
-    Ansi, Format, Grep, GrepOptions, Indexer, LINE_PIECE_BYTES, Part, Renderer, Request, Stamp, Timestamps,
+    Ansi, Format, Grep, GrepOptions, Indexer, LINE_PIECE_BYTES, LineSplitter, Part, Renderer, Request, Stamp,
+    Timestamps,
 };
 use cistern::parts::{Error, LogReader};
 use cistern::store::FRAME_BYTES;
@@ -43,31 +42,56 @@ fn part(part: Part) -> Request {
     Request { part, ..Request::default() }
 }
 
-/// A whole log and where its lines are.
+/// A whole log and its lines.
 struct Whole {
     text: Vec<u8>,
-    lines: Vec<Range<usize>>,
+    lines: Vec<Line>,
+}
+
+/// Where a line begins, and what it is of: its entries without the stamps of all but the first.
+struct Line {
+    start: usize,
+    text: Vec<u8>,
+    broken: bool,
 }
 
 impl Whole {
     fn new(text: Vec<u8>) -> Self {
         let mut begin = 0;
-        let mut lines = Vec::new();
-        for line in text.split_inclusive(|byte| *byte == b'\n') {
-            lines.push(begin..begin + line.len());
-            begin += line.len();
+        let mut lines: Vec<Line> = Vec::new();
+        let mut last = std::collections::HashMap::new();
+        for entry in text.split_inclusive(|byte| *byte == b'\n') {
+            let broken = entry.ends_with(b"\n");
+            let content = entry.strip_suffix(b"\n").unwrap_or(entry);
+            let stamp = Stamp::parse(entry);
+            let source = stamp.map(|stamp| (stamp.number, stamp.stream as u8));
+            let line = last.get(&source).copied().filter(|_| stamp.is_some_and(|stamp| stamp.continues));
+            if let Some(line) = line.and_then(|at: usize| lines.get_mut(at)) {
+                line.text.extend_from_slice(Stamp::strip(content));
+                line.broken = broken;
+            } else {
+                last.insert(source, lines.len());
+                lines.push(Line { start: begin, text: content.to_vec(), broken });
+            }
+            begin += entry.len();
         }
         Self { text, lines }
     }
 
     /// Returns lines, both included, from 1.
-    fn lines(&self, first: u64, last: u64) -> &[u8] {
+    fn lines(&self, first: u64, last: u64) -> Vec<u8> {
         let last = (last as usize).min(self.lines.len());
         let first = (first as usize).max(1);
-        if first > last { b"" } else { &self.text[self.lines[first - 1].start..self.lines[last - 1].end] }
+        let lines = if first > last { &[][..] } else { &self.lines[first - 1..last] };
+        let mut text = Vec::new();
+        for line in lines {
+            text.extend_from_slice(&line.text);
+            text.extend(line.broken.then_some(b'\n'));
+        }
+        text
     }
 
-    fn part(&self, part: &Part) -> &[u8] {
+    fn part(&self, part: &Part) -> Vec<u8> {
         let all = self.lines.len() as u64;
         match part {
             Part::Head(count) => self.lines(1, *count),
@@ -75,16 +99,15 @@ impl Whole {
             Part::Lines(first, last) => self.lines(*first, *last),
             Part::Bytes(bytes) => {
                 let end = (bytes.end as usize).min(self.text.len());
-                &self.text[(bytes.start as usize).min(end)..end]
+                self.text[(bytes.start as usize).min(end)..end].to_vec()
             }
-            _ => &self.text,
+            _ => self.text.clone(),
         }
     }
 
     /// Returns a line without its end.
     fn line(&self, number: usize) -> &[u8] {
-        let line = &self.text[self.lines[number - 1].clone()];
-        line.strip_suffix(b"\n").unwrap_or(line)
+        &self.lines[number - 1].text
     }
 
     fn any_part(&self, random: &mut fastrand::Rng) -> Part {
@@ -110,6 +133,26 @@ impl Whole {
     }
 }
 
+/// A log of several streams whose entries go on, over several frames.
+fn joined(random: &mut fastrand::Rng) -> Vec<u8> {
+    let mut log = Vec::new();
+    let mut begun = [false; 3];
+    while log.len() < 3 * FRAME_BYTES {
+        let source = random.usize(..3);
+        let mark = if std::mem::take(&mut begun[source]) { '+' } else { ' ' };
+        let name = ["00O", "01O", "01E"][source];
+        log.extend(format!("2026-11-20T10:00:00.123456Z {name}{mark}").bytes());
+        begun[source] = random.u8(..3) > 0;
+        match random.u8(..10) {
+            0 => log.extend(b"x".repeat(8 * 1024)),
+            1..4 if begun[source] => log.extend(format!("{}%\r", random.u8(10..101)).bytes()),
+            _ => log.extend(format!("line {} \x1b[31mred\x1b[0m é", random.u32(..)).bytes()),
+        }
+        log.push(b'\n');
+    }
+    log
+}
+
 const STAMP: &str = "2026-11-20T10:00:00.123456Z 00O ";
 
 /// Logs as jobs write them, and as they should not.
@@ -122,6 +165,7 @@ fn logs() -> Vec<(&'static str, Vec<u8>)> {
     long.extend("0123456789é\r".repeat(80_000).as_bytes());
     long.extend(b"\nafter, without an end");
     let breaks = b"\n".repeat(2 * FRAME_BYTES + 10);
+    let joined = joined(&mut random);
     let fixture = include_bytes!("../../../fixtures/rest/27-api-job-trace.raw.log");
     vec![
         ("an empty log", Vec::new()),
@@ -131,6 +175,7 @@ fn logs() -> Vec<(&'static str, Vec<u8>)> {
         ("one frame and a byte", vec![b'x'; FRAME_BYTES + 1]),
         ("progress and colours", progress.into_bytes()),
         ("time stamps", stamped.into_bytes()),
+        ("joined entries", joined),
         ("no UTF-8", noise),
         ("a very long line", long),
         ("nothing but line breaks", breaks),
@@ -158,9 +203,9 @@ async fn any_part_of_a_log_equals_the_same_part_of_the_whole(engine: Engine) {
             // As text and HTML it is that of the part alone.
             for (ansi, timestamps) in [(Ansi::Strip, Timestamps::Strip), (Ansi::Html, Timestamps::Keep)] {
                 let mut shown = Vec::new();
-                let mut renderer = Renderer::new(ansi, timestamps, false);
-                renderer.push(expected, &mut shown);
-                renderer.finish(&mut shown);
+                let (mut renderer, mut splitter) = (Renderer::new(ansi, timestamps), LineSplitter::new());
+                splitter.push(&expected, &mut |piece| renderer.push(&piece, &mut shown));
+                splitter.finish(&mut |piece| renderer.push(&piece, &mut shown));
                 let request = Request { ansi, timestamps, ..part(wanted.clone()) };
                 assert!(read(&rig, record, request).await.expect("read") == shown, "{name}: {wanted:?}, {ansi:?}");
             }
@@ -195,13 +240,31 @@ async fn lines_as_json_have_their_places_and_texts(engine: Engine) {
                 }
             }
             let expected = whole.part(&lines);
-            assert_eq!(texts.len(), Whole::new(expected.to_vec()).lines.len(), "{name}");
+            assert_eq!(texts.len(), Whole::new(expected).lines.len(), "{name}");
             for (number, text) in texts {
                 let line = Stamp::strip(whole.line(number));
                 assert!(text == String::from_utf8_lossy(line).as_bytes(), "{name}, line {number}");
             }
         }
     }
+}
+
+/// Returns what is left of a line when what comes after a `\r` takes the place of what was there.
+fn last_state(line: &[u8]) -> Vec<u8> {
+    let (mut shown, mut returned) = (Vec::new(), false);
+    for byte in line {
+        match byte {
+            b'\r' => returned = true,
+            ..0x20 | 0x7f => shown.push(*byte),
+            _ => {
+                if std::mem::take(&mut returned) {
+                    shown.clear();
+                }
+                shown.push(*byte);
+            }
+        }
+    }
+    shown
 }
 
 async fn a_search_finds_what_a_search_of_the_whole_finds(engine: Engine) {
@@ -228,6 +291,7 @@ async fn a_search_finds_what_a_search_of_the_whole_finds(engine: Engine) {
                     rest = &rest[at + 2 + end + 1..];
                 }
                 clean.extend_from_slice(rest);
+                let clean = last_state(&clean);
                 if regex.is_match(&clean) {
                     matches += 1;
                     let line = whole.line(number);
@@ -239,7 +303,7 @@ async fn a_search_finds_what_a_search_of_the_whole_finds(engine: Engine) {
                 continue;
             }
             let found = read(&rig, &record, Request { grep: grep(false), ..Request::default() }).await.expect("read");
-            let cut = whole.lines.iter().any(|line| line.len() > LINE_PIECE_BYTES);
+            let cut = whole.lines.iter().any(|line| line.text.len() > LINE_PIECE_BYTES);
             assert!(cut || found == expected, "{name}: {pattern}");
             let count = read(&rig, &record, Request { grep: grep(true), ..Request::default() }).await.expect("read");
             assert_eq!(String::from_utf8(count).expect("a number"), format!("{matches}\n"), "{name}: {pattern}");

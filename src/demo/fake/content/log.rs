@@ -1,13 +1,11 @@
-//! Runner logs: sections, ANSI colours, `\r` progress, non-ASCII text and, on request, a time stamp before each line.
+//! Runner logs: sections, ANSI colours, `\r` progress, non-ASCII text and, on request, a time stamp before each entry.
 //!
 //! A generated log has exactly the size asked for, whatever the job's status and dates, so that its size is known
 //! without generating it.
 
-use std::io::Write as _;
-use std::time::Duration;
-
 use bytes::Bytes;
 
+use super::runner::{Form, Runner, Stream};
 use crate::domain::Timestamp;
 
 /// The least size of a generated log in bytes: the frame that every runner writes, and one line.
@@ -43,7 +41,8 @@ impl Log {
         Self(Kind::Literal(bytes.into()))
     }
 
-    /// A plausible log of exactly `size_bytes` (at least 2 KiB); with `stamped` each line begins with an ISO time.
+    /// A plausible log of exactly `size_bytes` (at least 2 KiB); with `stamped` each entry begins with its time, for an even
+    /// seed in the form of runners up to 19.0, else in that of later ones.
     pub fn generated(size_bytes: usize, seed: u64, stamped: bool) -> Self {
         Self(Kind::Generated { size_bytes: size_bytes.max(MIN_GENERATED_BYTES), seed, stamped })
     }
@@ -67,7 +66,7 @@ impl Log {
             Kind::Generated { size_bytes, seed, stamped } => {
                 let mut writer = Writer::new(*size_bytes, *seed, *stamped, run.started_at);
                 writer.write(run);
-                writer.text.into()
+                writer.runner.text.into()
             }
         }
     }
@@ -89,91 +88,90 @@ const LINES: [&str; 12] = [
     "\n",
 ];
 
+/// The one of them that goes to standard error.
+const WARNING: usize = 3;
+
+/// The least that is left for the line that fills the log up: more than the longest line with its stamps, and that line's own.
+const SLACK: usize = 288;
+
 struct Writer {
-    text: Vec<u8>,
+    runner: Runner,
     size: usize,
     random: fastrand::Rng,
-    stamped: bool,
-    at: Timestamp,
+    form: Form,
 }
 
 impl Writer {
     fn new(size: usize, seed: u64, stamped: bool, at: Timestamp) -> Self {
-        Self { text: Vec::with_capacity(size), size, random: fastrand::Rng::with_seed(seed), stamped, at }
+        let form = match (stamped, seed % 2) {
+            (false, _) => Form::Plain,
+            (true, 0) => Form::CutMarkers,
+            (true, _) => Form::WholeMarkers,
+        };
+        Self { runner: Runner::new(form, seed, at, size), size, random: fastrand::Rng::with_seed(seed), form }
     }
 
     fn write(&mut self, run: Run<'_>) {
-        self.line("\x1b[0KRunning with gitlab-runner 18.9.0 (0f67ff19)\x1b[0;m\n");
-        self.line("\x1b[0K  on k8s-linux-large-3 Zk81pQ0a, system ID: r_Zk81pQ0aVhTx\x1b[0;m\n");
+        let version = if self.form == Form::WholeMarkers { "19.1.0 (7a2c0e9f)" } else { "18.9.0 (0f67ff19)" };
+        self.say(&format!("\x1b[0KRunning with gitlab-runner {version}\x1b[0;m\n"));
+        self.say("\x1b[0K  on k8s-linux-large-3 Zk81pQ0a, system ID: r_Zk81pQ0aVhTx\x1b[0;m\n");
         self.section("prepare_executor", "Preparing the \"kubernetes\" executor", 1);
         self.section("get_sources", "Getting source from Git repository", 2);
         self.open("step_script", "Executing \"step_script\" stage of the job script");
-        self.line(&format!("\x1b[32;1m$ ./ci/run \"{}\" --job {}\x1b[0;m\n", run.name, run.job_id));
-        let footer = self.footer(run.failed);
-        // A time stamp's 32 bytes and the longest line must always fit, or the exact size would be missed.
-        while self.text.len() + footer.len() + 192 < self.size {
-            let line = LINES[self.random.usize(..LINES.len())];
-            self.random_line(line);
+        let command = format!("\x1b[32;1m$ ./ci/run \"{}\" --job {}\x1b[0;m\n", run.name, run.job_id);
+        self.runner.write(Stream::Out, &command);
+        let begun = self.runner.text.len();
+        let mut ended = self.runner.clone();
+        footer(&mut ended, run.failed);
+        let footer_bytes = ended.text.len() - begun;
+        while self.runner.text.len() + footer_bytes + SLACK < self.size {
+            let line = self.random.usize(..LINES.len());
+            self.random_line(if line == WARNING { Stream::Err } else { Stream::Out }, LINES[line]);
         }
-        self.pad_to(self.size - footer.len());
-        self.text.extend_from_slice(&footer);
+        self.fill_to(self.size - footer_bytes);
+        footer(&mut self.runner, run.failed);
     }
 
     fn section(&mut self, name: &str, title: &str, lines: usize) {
         self.open(name, title);
         for _ in 0..lines {
-            self.random_line(LINES[2]);
+            self.random_line(Stream::Runner, LINES[2]);
         }
-        self.line(&format!("\x1b[0Ksection_end:{}:{name}\r\x1b[0K", self.at.as_millis() / 1000));
+        self.say(&format!("section_end:{}:{name}\r\x1b[0K", self.runner.at.as_millis() / 1000));
     }
 
     fn open(&mut self, name: &str, title: &str) {
-        let at = self.at.as_millis() / 1000;
-        self.line(&format!("\x1b[0Ksection_start:{at}:{name}\r\x1b[0K\x1b[0K\x1b[36;1m{title}\x1b[0;m\x1b[0;m\n"));
+        let at = self.runner.at.as_millis() / 1000;
+        self.say(&format!("section_start:{at}:{name}\r\x1b[0K"));
+        self.say(&format!("\x1b[0K\x1b[36;1m{title}\x1b[0;m\x1b[0;m\n"));
     }
 
-    /// Appends one line, with its time before it when the log is stamped.
-    fn line(&mut self, line: &str) {
-        self.stamp();
-        self.text.extend_from_slice(line.as_bytes());
+    fn say(&mut self, text: &str) {
+        self.runner.write(Stream::Runner, text);
     }
 
-    fn random_line(&mut self, template: &str) {
-        self.stamp();
+    /// Writes a line, one state of a progress bar after the other.
+    fn random_line(&mut self, stream: Stream, template: &str) {
         let (n, m) = (self.random.u32(100..1000), self.random.u32(1..10));
-        let mut rest = template;
-        while let Some(at) = rest.find("{n}").into_iter().chain(rest.find("{m}")).min() {
-            let (before, after) = rest.split_at(at);
-            self.text.extend_from_slice(before.as_bytes());
-            let number = if after.starts_with("{n}") { n } else { m };
-            // Writing into a vector cannot fail.
-            let _ = write!(self.text, "{number}");
-            rest = after.get(3..).unwrap_or_default();
-        }
-        self.text.extend_from_slice(rest.as_bytes());
-    }
-
-    fn stamp(&mut self) {
-        if self.stamped {
-            self.at = self.at.plus(Duration::from_millis(self.random.u64(1..40)));
-            let shown = self.at.to_string();
-            // The runner writes microseconds; GitLab's dates have milliseconds.
-            let _ = write!(self.text, "{}000Z 00O ", shown.trim_end_matches('Z'));
-        }
-    }
-
-    /// The end of the log, as a text of its own because its size must be known before the rest is written.
-    fn footer(&self, failed: bool) -> Vec<u8> {
-        let at = self.at.as_millis() / 1000;
-        let verdict = if failed { "31;1mERROR: Job failed: exit code 1" } else { "32;1mJob succeeded" };
-        format!("\x1b[0Ksection_end:{at}:step_script\r\x1b[0K\x1b[{verdict}\n\x1b[0;m").into_bytes()
+        let line = template.replace("{n}", &n.to_string()).replace("{m}", &m.to_string());
+        line.split_inclusive('\r').for_each(|state| self.runner.write(stream, state));
     }
 
     /// Ends the body with one line of dots, so that the log has its exact size.
-    fn pad_to(&mut self, size: usize) {
-        self.text.resize(size.saturating_sub(1), b'.');
-        self.text.push(b'\n');
+    fn fill_to(&mut self, size: usize) {
+        let mut empty = self.runner.clone();
+        empty.write(Stream::Out, "\n");
+        let dots = size.saturating_sub(empty.text.len());
+        self.runner.write(Stream::Out, &(".".repeat(dots) + "\n"));
     }
+}
+
+/// Writes the end of a log, as long whenever that is.
+fn footer(runner: &mut Runner, failed: bool) {
+    let verdict = if failed { "31;1mERROR: Job failed: exit code 1" } else { "32;1mJob succeeded" };
+    runner.write(Stream::Runner, &format!("section_end:{}:step_script\r\x1b[0K", runner.at.as_millis() / 1000));
+    runner.write(Stream::Runner, &format!("\x1b[{verdict}\n\x1b[0;m"));
+    runner.close();
 }
 
 #[cfg(test)]
@@ -183,10 +181,14 @@ mod tests {
     #[test]
     fn a_generated_log_has_exactly_the_size_asked_for() {
         for size in [2_048, 2_049, 4_096, 61_003, 262_144] {
-            for (stamped, failed) in [(false, false), (true, true)] {
+            for (stamped, failed, seed) in [(false, false, 3), (true, true, 3), (true, false, 4)] {
                 let started_at = Timestamp::from_millis(1_795_166_042_000);
                 let run = Run { job_id: 7, name: "rspec 3/4", started_at, failed };
-                assert_eq!(Log::generated(size, 3, stamped).render(run).len(), size, "{stamped}");
+                let log = Log::generated(size, seed, stamped).render(run);
+                assert_eq!(log.len(), size, "{stamped}, {seed}");
+                let is_stamped = |line: &[u8]| line.get(26..30).is_some_and(|mark| matches!(mark, b"Z 00" | b"Z 01"));
+                let mut lines = log.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+                assert!(!stamped || lines.all(is_stamped));
             }
         }
     }

@@ -4,6 +4,7 @@
 mod archive;
 mod junit;
 mod log;
+mod runner;
 
 pub use archive::Archive;
 pub use junit::{Case, Junit};
