@@ -34,6 +34,7 @@ mod report;
 mod rig;
 mod rollout;
 mod smoke;
+mod stamped_logs;
 mod store;
 mod throttle;
 mod verify;
