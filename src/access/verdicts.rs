@@ -20,7 +20,7 @@ use super::flood::Flood;
 use super::{Denied, Times, tokens};
 use crate::domain::{ProjectFacts, ProjectId, Timestamp};
 use crate::gitlab::{Credential, Error, Gitlab, Kind, Standing};
-use crate::store::{self, About, Answer, Store, TokenHash, Verdict};
+use crate::store::{self, About, Answer, Change, Store, TokenHash, Verdict};
 
 /// The access level from which on logs and archives of a project are its reader's (contract, section 5.1).
 const REPORTER: u32 = 20;
@@ -168,6 +168,7 @@ impl Verdicts {
         let verdict = Verdict { answer, project, user, age: began.elapsed() };
         if let (About::Path(_), Some(project)) = (about, project) {
             self.keep(*token, &About::Project(project), Verdict { project: None, ..verdict.clone() }).await;
+            self.note_path(about, project).await;
         }
         tracing::debug!(verdict = answer.as_str(), about.kind = about.kind(), "GitLab said what a reader may read");
         // What GitLab does not take for a token reads nothing at all; nobody in particular is told so of some things only.
@@ -208,6 +209,19 @@ impl Verdicts {
         };
         if let Err(error) = self.store.save_verdict(token, about, verdict, keep).await {
             tracing::debug!(%error, "what a reader may read was not kept");
+        }
+    }
+
+    /// Notes where a path leads that leads nowhere we know, for when GitLab is away. What may be read there is judged apart.
+    async fn note_path(&self, about: &About, project: ProjectId) {
+        let About::Path(path) = about else { return };
+        if !matches!(self.store.project_by_path(path.clone().into()).await, Ok(None)) {
+            return;
+        }
+        // GitLab's clock is not told here: whatever else is known is younger.
+        let found = Change::FoundAt { path: path.clone(), project, as_of: Timestamp::default() };
+        if let Err(error) = self.store.apply(vec![found]).await {
+            tracing::debug!(%error, "where a path leads was not noted");
         }
     }
 

@@ -8,8 +8,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::Exit;
 use crate::config::{ProjectRef, Selection};
+use crate::domain::{Project, ProjectId};
+use crate::gitlab::{Class, Gitlab};
 use crate::progress::tell;
 use crate::reconcile::Only;
+use crate::store::{self, Store};
 
 /// The named projects, and which of them were met. Without any name, all projects are meant.
 pub(super) struct Named(Arc<Vec<Name>>);
@@ -21,13 +24,40 @@ struct Name {
 }
 
 impl Named {
+    /// Finds where the names lead: former paths to their projects, as the store knows it, or as GitLab does, which is asked about a
+    /// path that the store does not know at all.
+    pub(super) async fn find(projects: Vec<ProjectRef>, store: &Store, gitlab: &Gitlab) -> Result<Self, store::Error> {
+        let mut names = Vec::new();
+        for project in projects {
+            let mut other = None;
+            if let ProjectRef::Path(path) = &project {
+                let found = match store.project_by_path(path.clone()).await? {
+                    Some((id, document)) => Some((id, Project::path_of(&document).unwrap_or_default())),
+                    // Why GitLab has none is for the pass to find out.
+                    None => {
+                        let found = gitlab.project_by_path(Class::Backfill, path).await.ok();
+                        found.map(|project| (project.id, project.path))
+                    }
+                };
+                other = found.filter(|(_, now)| !now.eq_ignore_ascii_case(path)).map(|(id, _)| id);
+            }
+            names.push((project, other));
+        }
+        Ok(Self::of(names))
+    }
+
+    /// Takes the names as they are.
     pub(super) fn new(projects: Vec<ProjectRef>) -> Self {
-        let name = |project: ProjectRef| Name {
-            selection: Selection::only(vec![project.clone()]),
-            project,
-            met: AtomicBool::new(false),
+        Self::of(projects.into_iter().map(|project| (project, None)).collect())
+    }
+
+    /// Takes the names, each with the id of a project that has another path.
+    fn of(names: Vec<(ProjectRef, Option<ProjectId>)>) -> Self {
+        let name = |(project, id): (ProjectRef, Option<ProjectId>)| {
+            let selection = Selection::only(id.map(ProjectRef::Id).into_iter().chain([project.clone()]).collect());
+            Name { project, selection, met: AtomicBool::new(false) }
         };
-        Self(Arc::new(projects.into_iter().map(name).collect()))
+        Self(Arc::new(names.into_iter().map(name).collect()))
     }
 
     /// Returns them as the reconciler takes them.
@@ -64,15 +94,17 @@ impl Named {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::ProjectId;
 
     #[test]
     fn a_name_that_fits_nothing_is_no_good_end() {
-        let named = Named::new(vec![ProjectRef::Id(ProjectId(7)), ProjectRef::Path("a/b".to_owned())]);
+        let named = Named::of(vec![
+            (ProjectRef::Id(ProjectId(7)), None),
+            (ProjectRef::Path("a/b".to_owned()), Some(ProjectId(6))),
+        ]);
         let Only::Chosen(chosen) = named.only() else { panic!("named projects are chosen") };
         assert!(chosen(ProjectId(7), "x/y") && !chosen(ProjectId(8), "x/z"));
         assert_eq!(named.judge(Exit::Done), Exit::Incomplete);
-        assert!(chosen(ProjectId(9), "A/b"));
+        assert!(chosen(ProjectId(9), "A/b") && chosen(ProjectId(6), "moved/away"));
         assert_eq!((named.judge(Exit::Done), named.judge(Exit::Incomplete)), (Exit::Done, Exit::Incomplete));
         assert!(matches!(Named::new(Vec::new()).only(), Only::All));
     }

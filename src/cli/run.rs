@@ -126,12 +126,12 @@ async fn backfill(mut config: Config, args: Backfill) -> Exit {
         Err(error) => return could_not_open(&error),
     };
     let since = args.since.unwrap_or(config.reconcile.since);
-    let named = Named::new(args.projects);
-    let only = named.only();
-    let reconciler = engine.reconciler.clone();
+    let (reconciler, store, gitlab) = (engine.reconciler.clone(), engine.store.clone(), engine.gitlab.clone());
     let running = if args.dry_run { engine.start_asking().await } else { engine.start().await };
     let stop = CancellationToken::new();
     let work = async {
+        let named = Named::find(args.projects, &store, &gitlab).await?;
+        let only = named.only();
         if args.dry_run {
             let forecast = reconciler.forecast(since, &only).await?;
             answer(args.output, &forecast, || forecast.in_words());

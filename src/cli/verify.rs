@@ -58,14 +58,17 @@ pub(super) async fn run(mut config: Config, args: Verify) -> Exit {
         Ok(engine) => engine,
         Err(error) => return could_not_open(&error),
     };
-    let (reconciler, store) = (engine.reconciler.clone(), engine.store.clone());
+    let (reconciler, store, gitlab) = (engine.reconciler.clone(), engine.store.clone(), engine.gitlab.clone());
     let running = engine.start_asking().await;
-    let named = Named::new(args.projects.clone());
-    let work = verify(&reconciler, &store, config.reconcile.since, &named, &args);
+    let work = async {
+        let named = Named::find(args.projects.clone(), &store, &gitlab).await?;
+        let verified = verify(&reconciler, &store, config.reconcile.since, &named, &args).await?;
+        Ok::<_, PassError>((named, verified))
+    };
     let ended = unless_interrupted(work, &CancellationToken::new()).await;
     running.stop(Duration::from_secs(1)).await;
     match ended {
-        Ok(Ok(verified)) => {
+        Ok(Ok((named, verified))) => {
             if args.deep || args.sample.is_some() {
                 answer(args.output, &verified, || verified.in_words());
             } else {

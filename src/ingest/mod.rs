@@ -159,7 +159,10 @@ impl Ingest {
         if let Some(project) = project {
             let forgotten = async || self.any_forgotten(vec![Subject::Project { project: project.id }]).await;
             if (self.policy.selected)(project.id, &project.path) && !forgotten().await? {
+                let asked = task.path.filter(|path| !path.eq_ignore_ascii_case(&project.path));
+                let (id, as_of) = (project.id, project.document.as_of);
                 found.facts.push(Change::Project(project));
+                found.facts.extend(asked.map(|path| Change::FoundAt { path: path.into(), project: id, as_of }));
             }
             return Ok(found);
         }

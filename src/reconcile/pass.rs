@@ -102,8 +102,12 @@ impl Reconciler {
         };
         let mut roll = Roll::new(self, only);
         let (mut all, mut listed_at) = (matches!(only, Only::All), None);
-        while let Some(Group { projects: ours, as_of: now, malformed, lost }) = roll.next().await? {
+        while let Some(Group { projects: ours, as_of: now, malformed, lost, moved }) = roll.next().await? {
             self.store_projects(&ours).await?;
+            if !moved.is_empty() {
+                let found = moved.into_iter().map(|(path, project)| Change::FoundAt { path, project, as_of: now });
+                self.store.apply(found.collect()).await?;
+            }
             listed_at.get_or_insert(now);
             all &= malformed == 0;
             {

@@ -69,6 +69,8 @@ pub(super) struct Group {
     pub(super) malformed: usize,
     /// Names that lead to no project, each with the reason.
     pub(super) lost: Vec<(Name, String)>,
+    /// Paths that lead to a project which has another one, of those that belong to us.
+    pub(super) moved: Vec<(Box<str>, ProjectId)>,
 }
 
 impl Group {
@@ -125,13 +127,14 @@ impl<'a> Roll<'a> {
         }
         let projects = page.rows.into_iter().filter(|project| self.takes(project)).collect();
         let projects = reconciler.projects_to_keep(projects).await?;
-        Ok(Some(Group { projects, as_of: page.as_of, malformed: page.malformed, lost: Vec::new() }))
+        Ok(Some(Group { projects, as_of: page.as_of, malformed: page.malformed, lost: Vec::new(), moved: Vec::new() }))
     }
 
     /// Asks for those that are named and were not listed.
     async fn named(&mut self) -> Result<Option<Group>, PassError> {
         let Reconciler { gitlab, named, .. } = self.reconciler;
-        let mut group = Group { projects: Vec::new(), as_of: Timestamp::now(), malformed: 0, lost: Vec::new() };
+        let (projects, lost, moved) = Default::default();
+        let mut group = Group { projects, as_of: Timestamp::now(), malformed: 0, lost, moved };
         for name in named.names.iter() {
             let needless = named.known(name).is_some_and(|id| !self.only.may_take(id));
             if needless || self.met.contains(name) {
@@ -145,6 +148,11 @@ impl<'a> Roll<'a> {
                 Ok(project) => {
                     named.learn(name, project.id);
                     group.as_of = project.document.as_of;
+                    if let Name::Path(path) = name
+                        && !path.eq_ignore_ascii_case(&project.path)
+                    {
+                        group.moved.push((path.clone(), project.id));
+                    }
                     if self.takes(&project) {
                         group.projects.push(project);
                     }

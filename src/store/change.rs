@@ -74,6 +74,16 @@ impl Entry {
 pub enum Change {
     /// Inserts or replaces a project's document if this one is not older.
     Project(Project),
+    /// Notes that GitLab leads from a path to a project that has another one, unless the path led elsewhere later. Nothing happens
+    /// when the project is not stored. A project's own path is noted with its document.
+    FoundAt {
+        /// The path, in any case of its letters.
+        path: Box<str>,
+        /// The project.
+        project: ProjectId,
+        /// When GitLab said so, by its clock; the default gives way to whatever is known.
+        as_of: Timestamp,
+    },
     /// Inserts or replaces a pipeline's document: the later `updated_at`, then ended over not ended, then the later
     /// `as_of`; pipelines can reopen. Of two equal ones the newcomer stays. Whichever does, the pipeline is not gone.
     Pipeline(Pipeline),
@@ -160,6 +170,7 @@ impl Change {
             Self::Append(_) | Self::Start(_) | Self::Postpone(..) | Self::Finish(..) | Self::Fail { .. } => true,
             Self::Mark(_) | Self::Unmark(..) | Self::Listed(..) | Self::WithoutCi(..) => true,
             Self::Project(_)
+            | Self::FoundAt { .. }
             | Self::Pipeline(_)
             | Self::Sketch(_)
             | Self::JobsListed(..)

@@ -191,7 +191,8 @@ contract! {
     /// Returns a project's document.
     fn project(id: ProjectId) -> Result<Option<Document>, Error>;
 
-    /// Returns the project of a path, in any case of its letters, as GitLab does. When two were seen under it, the one seen last.
+    /// Returns the project of a path, in any case of its letters, as GitLab does. When two were seen under it, the one seen last;
+    /// when it is no project's any more, the one whose it was last.
     fn project_by_path(path: String) -> Result<Option<(ProjectId, Document)>, Error>;
 
     /// Returns a project's pipelines, newest id first unless the filter says otherwise. Counts no further than

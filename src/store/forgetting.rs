@@ -54,6 +54,7 @@ fn of(change: &Change) -> Vec<Subject> {
             vec![Subject::Project { project: *project }]
         }
         Change::Listed(ListOf::Projects, _) | Change::WithoutCi(_, None) => Vec::new(),
+        Change::FoundAt { project, .. } => vec![Subject::Project { project: *project }],
         Change::Pipeline(pipeline) | Change::Sketch(pipeline) => of_pipeline(pipeline.key),
         Change::JobsListed(key, _) | Change::Report { key, .. } => of_pipeline(*key),
         Change::Gone(key) | Change::Bridges(key, _) => of_pipeline(*key),

@@ -260,8 +260,8 @@ fn weight(change: &Change) -> usize {
         Change::Append(entries) => entries.len() * CHANGE_BYTES,
         Change::Start(ids) | Change::Postpone(ids, ..) | Change::Finish(_, ids) => ids.len() * 16,
         Change::Fail { entries, .. } => entries.len() * 16,
-        Change::JobsListed(..) | Change::Gone(_) => 0,
         Change::Listed(..) | Change::WithoutCi(..) | Change::Mark(_) | Change::Unmark(..) => 0,
+        Change::JobsListed(..) | Change::Gone(_) | Change::FoundAt { .. } => 0,
     };
     payload + CHANGE_BYTES
 }

@@ -26,6 +26,7 @@ mod leases;
 mod listings;
 mod lists;
 mod mend;
+mod paths;
 mod pieces;
 mod pipelines;
 mod processes;

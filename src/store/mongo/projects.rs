@@ -8,6 +8,7 @@ use serde::Deserialize;
 use super::Mongo;
 use super::counts::count;
 use super::jobs::Text;
+use super::paths;
 use super::pipelines::page;
 use super::query::Query;
 use super::schema::PROJECTS;
@@ -74,8 +75,14 @@ impl Mongo {
 
     pub(in crate::store) async fn project_by_path(&self, path: String) -> Result<Option<(ProjectId, Document)>, Error> {
         self.read(Operation("project_by_path", "find a project"), |collections| async move {
-            let named = doc! { "path_key": path.to_ascii_lowercase() };
-            let found = collections.one(PROJECTS, Query::of(named).sort(doc! { "as_of": -1 })).await?;
+            let path = path.to_ascii_lowercase();
+            let named = doc! { "path_key": &path };
+            let mut found = collections.one(PROJECTS, Query::of(named).sort(doc! { "as_of": -1 })).await?;
+            if found.is_none()
+                && let Some(id) = paths::led_to(&collections, &path).await?
+            {
+                found = collections.one(PROJECTS, Query::of(doc! { "_id": id })).await?;
+            }
             Ok(found.map(project))
         })
         .await

@@ -7,6 +7,7 @@ use super::Mongo;
 use super::blobs;
 use super::journal::failure_id;
 use super::listings;
+use super::paths;
 use super::query::Query;
 use super::reach::Collections;
 use super::schema::{BLOBS_OF, BRIDGES, FAILURES, FILES, JOBS, JOBS_OF_PIPELINE, MARKS, PIPELINES, PIPELINES_BY_ID};
@@ -111,6 +112,7 @@ async fn forget_failures(collections: &Collections, targets: impl Iterator<Item 
 
 async fn remove_project(collections: &Collections, project: ProjectId) -> Result<(), Trouble> {
     let id = integer(project.0);
+    paths::forget(collections, id).await?;
     for name in [PROJECTS, PROGRESS, MARKS] {
         collections.of::<Document>(name).delete_one(doc! { "_id": id }).await?;
     }

@@ -13,6 +13,7 @@ use super::calls::Update;
 use super::documents::{JobDocument, PipelineDocument, Revised};
 use super::facts::{self, Desk};
 use super::journal::Ending;
+use super::paths;
 use super::query::Query;
 use super::reach::Collections;
 use super::schema::{BRIDGES, JOBS, JOBS_OF_PIPELINE, PIPELINES, PROJECTS};
@@ -48,7 +49,7 @@ impl Mongo {
         let owner = self.inner.owner.id;
         let changes = || orders.iter().flat_map(|order| &order.changes);
         let (_, _, mut jobs, mut pipelines) = tokio::try_join!(
-            write_projects(collections, changes()),
+            write_projects(collections, changes),
             write_bridges(collections, changes()),
             load::<JobDocument>(collections, JOBS, changes().filter_map(job_of)),
             load::<PipelineDocument>(collections, PIPELINES, changes().filter_map(pipeline_of)),
@@ -322,13 +323,17 @@ async fn write<D: Revised>(collections: &Collections, name: &str, desk: &mut Des
 }
 
 /// Writes projects' documents that are not older than the stored ones.
-async fn write_projects(collections: &Collections, changes: impl Iterator<Item = &Change>) -> Result<(), Trouble> {
-    let updates = changes.filter_map(|change| match change {
+async fn write_projects<'a, C: Iterator<Item = &'a Change>>(
+    collections: &Collections,
+    changes: impl Fn() -> C,
+) -> Result<(), Trouble> {
+    let updates = changes().filter_map(|change| match change {
         Change::Project(project) => Some(project_update(project)),
         _ => None,
     });
     // A newer one is there where the id is taken.
-    collections.update(PROJECTS, updates.collect()).await.map(drop)
+    collections.update(PROJECTS, updates.collect()).await?;
+    paths::note(collections, changes()).await
 }
 
 fn project_update(project: &Project) -> Update {

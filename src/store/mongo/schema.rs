@@ -8,11 +8,14 @@ use mongodb::error::ErrorKind;
 use mongodb::options::IndexOptions;
 
 use super::mend;
+use super::paths;
 use super::reach::Collections;
 use super::trouble::Trouble;
 
 pub(super) const META: &str = "meta";
 pub(super) const PROJECTS: &str = "projects";
+/// Which project each path led to last.
+pub(super) const PATHS: &str = "paths";
 pub(super) const PIPELINES: &str = "pipelines";
 pub(super) const JOBS: &str = "jobs";
 /// Blobs, as GridFS calls their two collections, so that `mongofiles` reads them.
@@ -107,7 +110,10 @@ pub(super) async fn prepare(collections: &Collections) -> Result<(), Trouble> {
         }
     }
     match futures_util::future::try_join_all(made).await {
-        Ok(_) => mend::mend(collections).await,
+        Ok(_) => {
+            mend::mend(collections).await?;
+            paths::fill(collections).await
+        }
         Err(error) => Err(match &*error.kind {
             ErrorKind::Command(command) if INDEX_CONFLICTS.contains(&command.code) => Trouble::Unusable(
                 "the database has an index of Cistern's with other options: drop that index, it is made again"

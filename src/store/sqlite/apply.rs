@@ -49,6 +49,7 @@ fn apply(connection: &Connection, owner: Owner, mut changes: Vec<Change>) -> Res
     for change in changes {
         match change {
             Change::Project(project) => facts::project(connection, &project)?,
+            Change::FoundAt { path, project, as_of } => facts::found_at(connection, &path, project, as_of)?,
             Change::Pipeline(pipeline) => facts::pipeline(connection, &pipeline, &mut touched)?,
             Change::Sketch(pipeline) => facts::sketch(connection, &pipeline, &mut touched)?,
             Change::JobsListed(key, at) => facts::jobs_listed(connection, key, at, &mut touched)?,
@@ -87,6 +88,7 @@ pub(super) fn refresh(connection: &Connection, touched: Touched) -> Result<(), T
 fn weight(change: &Change) -> usize {
     let payload = match change {
         Change::Project(project) => project.document.text.len(),
+        Change::FoundAt { path, .. } => path.len(),
         Change::Pipeline(pipeline) | Change::Sketch(pipeline) => pipeline.document.text.len(),
         Change::Job(job) => job.document.text.len(),
         Change::Bridges(_, document) => document.text.len(),

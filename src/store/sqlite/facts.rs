@@ -6,7 +6,9 @@ use super::apply::Touched;
 use super::columns::{self, integer};
 use super::trouble::Trouble;
 use super::{blobs, journal, publish};
-use crate::domain::{Document, Job, Piece, Pipeline, PipelineId, PipelineKey, PipelinePhase, Project, Timestamp};
+use crate::domain::{
+    Document, Job, Piece, Pipeline, PipelineId, PipelineKey, PipelinePhase, Project, ProjectId, Timestamp,
+};
 use crate::store::slots::{self, Documented, Expected, Known};
 use crate::work::Target;
 
@@ -26,6 +28,24 @@ pub(super) fn project(connection: &Connection, project: &Project) -> Result<(), 
             project.document.text,
             serde_json::to_string(&project.facts).ok(),
         ])?;
+    found_at(connection, &project.path, project.id, project.document.as_of)
+}
+
+/// Notes where a path leads, if it did not lead elsewhere later and the project is stored.
+pub(super) fn found_at(
+    connection: &Connection,
+    path: &str,
+    project: ProjectId,
+    as_of: Timestamp,
+) -> Result<(), Trouble> {
+    connection
+        .prepare_cached(
+            "INSERT INTO paths (path, project, as_of)
+             SELECT ?1, ?2, ?3 WHERE EXISTS (SELECT 1 FROM projects WHERE id = ?2)
+             ON CONFLICT (path) DO UPDATE SET project = excluded.project, as_of = excluded.as_of
+             WHERE excluded.as_of >= paths.as_of",
+        )?
+        .execute(params![path, integer(project.0), as_of.as_millis()])?;
     Ok(())
 }
 

@@ -70,9 +70,19 @@ impl Sqlite {
         self.read(Operation("project_by_path", "find a project"), move |connection| {
             let found = connection
                 .prepare_cached("SELECT id, doc, as_of FROM projects WHERE path = ?1 ORDER BY as_of DESC LIMIT 1")?
-                .query_row([path], project)
+                .query_row([&path], project)
                 .optional()?;
-            Ok(found)
+            if found.is_some() {
+                return Ok(found);
+            }
+            let led = connection
+                .prepare_cached(
+                    "SELECT id, doc, projects.as_of FROM paths JOIN projects ON projects.id = paths.project
+                     WHERE paths.path = ?1",
+                )?
+                .query_row([&path], project)
+                .optional()?;
+            Ok(led)
         })
         .await
     }

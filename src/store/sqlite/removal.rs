@@ -141,6 +141,7 @@ fn remove_pipeline(connection: &Connection, key: PipelineKey, step: &mut Step) -
 fn remove_project(connection: &Connection, project: ProjectId) -> Result<(), Trouble> {
     for sql in [
         "DELETE FROM projects WHERE id = ?1",
+        "DELETE FROM paths WHERE project = ?1",
         "DELETE FROM bridges WHERE project = ?1",
         "DELETE FROM progress WHERE project = ?1",
         "DELETE FROM listings WHERE project = ?1",

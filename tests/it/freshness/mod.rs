@@ -3,6 +3,7 @@
 mod conditional;
 mod listings;
 mod misses;
+mod moved;
 mod parts;
 mod paths;
 mod projects;

@@ -69,7 +69,7 @@ async fn more_projects_than_a_page_and_archived_ones_are_found_and_deleted_ones_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_moved_project_is_read_by_its_new_path_and_stays_one_project() {
+async fn a_moved_project_is_read_by_its_new_path_and_its_former_one_and_stays_one_project() {
     let mut world = world();
     let project = world.add_project("group/app");
     done(&mut world, project);
@@ -81,7 +81,8 @@ async fn a_moved_project_is_read_by_its_new_path_and_stays_one_project() {
     let view = rig.view("cistern.db").await;
     let found = view.get("/api/v4/projects/elsewhere%2Fapp/pipelines").await;
     assert_eq!(found.status, 200);
-    assert_eq!(view.get("/api/v4/projects/group%2Fapp").await.status, 404);
+    let former = view.get("/api/v4/projects/group%2Fapp/pipelines").await;
+    assert_eq!((former.status, former.body), (200, found.body), "by its former path, too");
     assert_eq!(view.cache().await.pipelines.len(), 2);
     view.close().await;
 }

@@ -1,6 +1,7 @@
 //! Documents: which one stays, and how they are listed.
 
 use super::*;
+use cistern::domain::Subject;
 
 async fn projects_are_found_by_id_and_by_path_in_any_case(engine: Engine) {
     let rig = Rig::new(engine).await;
@@ -13,7 +14,7 @@ async fn projects_are_found_by_id_and_by_path_in_any_case(engine: Engine) {
     let (id, document) = rig.store.project_by_path("group/app".into()).await.expect("read").expect("found");
     assert_eq!((id, document.as_of), (ProjectId(1), at(5)));
     assert_eq!(rig.store.project(id).await.expect("read"), Some(document));
-    assert_eq!(rig.store.project_by_path("group/old".into()).await.expect("read"), None);
+    assert_eq!(rig.store.project_by_path("group/other".into()).await.expect("read"), None);
     assert_eq!(rig.store.projects(ALL).await.expect("read").total, 1);
 }
 
@@ -29,6 +30,38 @@ async fn since_when_a_project_has_no_ci_stays_until_it_has(engine: Engine) {
     assert_eq!(rig.store.without_ci(None).await.expect("read"), [(one, at(11))]);
     assert_eq!(rig.store.without_ci(Some(one)).await.expect("read"), [(one, at(11))]);
     assert_eq!(rig.store.without_ci(Some(other)).await.expect("read"), []);
+}
+
+async fn a_former_path_leads_to_its_project_until_another_one_takes_it(engine: Engine) {
+    let rig = Rig::new(engine).await;
+    let project = |id: u64, path: &str, as_of| {
+        let json = serde_json::json!({"id": id, "path_with_namespace": path});
+        Change::Project(Project::parse(&raw(&json), at(as_of)).expect("a project"))
+    };
+    let found_at =
+        |path: &str, id, as_of| Change::FoundAt { path: path.into(), project: ProjectId(id), as_of: at(as_of) };
+    let at_path = async |path: &str| {
+        let found = rig.store.project_by_path(path.to_owned()).await.expect("read");
+        found.map(|(id, _)| id.0)
+    };
+    let apply = async |changes| rig.store.apply(changes).await.expect("stored");
+    apply(vec![project(1, "group/one", 10)]).await;
+    apply(vec![project(1, "group/two", 20)]).await;
+    apply(vec![project(1, "group/three", 30), found_at("Elsewhere/Before", 1, 30)]).await;
+    for path in ["group/one", "Group/TWO", "group/three", "elsewhere/before"] {
+        assert_eq!(at_path(path).await, Some(1), "{path}");
+    }
+    apply(vec![found_at("group/nowhere", 9, 30)]).await;
+    assert_eq!(at_path("group/nowhere").await, None, "of a project that is not stored");
+    apply(vec![project(2, "group/one", 40)]).await;
+    apply(vec![found_at("group/one", 1, 35)]).await;
+    assert_eq!((at_path("group/one").await, at_path("group/two").await), (Some(2), Some(1)));
+    apply(vec![project(2, "group/four", 50)]).await;
+    assert_eq!(at_path("group/one").await, Some(2), "whose it was last");
+    apply(vec![project(1, "group/one", 60)]).await;
+    assert_eq!((at_path("group/one").await, at_path("group/four").await), (Some(1), Some(2)), "it came back");
+    rig.store.remove(Subject::Project { project: ProjectId(2) }).await.expect("removed");
+    assert_eq!((at_path("group/four").await, at_path("group/one").await), (None, Some(1)));
 }
 
 async fn of_two_documents_of_a_job_the_final_and_then_the_later_one_stays(engine: Engine) {
@@ -111,6 +144,7 @@ async fn earlier_attempts_are_listed_only_when_asked_for(engine: Engine) {
 on_both! {
     projects_are_found_by_id_and_by_path_in_any_case;
     since_when_a_project_has_no_ci_stays_until_it_has;
+    a_former_path_leads_to_its_project_until_another_one_takes_it;
     of_two_documents_of_a_job_the_final_and_then_the_later_one_stays;
     a_pipeline_can_reopen_but_not_go_back;
     what_a_job_tells_of_its_pipeline_only_stands_in_for_its_document;
