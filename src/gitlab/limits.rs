@@ -19,6 +19,9 @@ pub(super) const REFUSED_PAUSE: Duration = Duration::from_secs(600);
 /// How long the one question that tries a refused token again has to come back; then another may try.
 const PROBE_PATIENCE: Duration = Duration::from_secs(60);
 
+/// Resets that differ by more are of two periods of GitLab's counting; dates and resets are told in whole seconds.
+const ANOTHER_PERIOD: Duration = Duration::from_secs(5);
+
 /// A pause is never shorter, whatever a header says, so that "0 seconds" does not become hammering.
 const SHORTEST: Duration = Duration::from_secs(1);
 
@@ -166,10 +169,15 @@ impl Limits {
             self.pause_everything(reset, "GitLab's rate limit is used up");
         }
         let known = self.left.filter(|left| now < left.until);
+        // The next period may begin before ours is over by whole seconds; a late answer may be of the one before.
+        let begun_anew = known.is_some_and(|known| reset > known.until + ANOTHER_PERIOD);
+        if known.is_some_and(|known| reset + ANOTHER_PERIOD < known.until) {
+            return;
+        }
         // Not more than was known: then nothing that is in flight is news.
-        if known.is_none_or(|known| budget.remaining < known.calls) {
+        if begun_anew || known.is_none_or(|known| budget.remaining < known.calls) {
             let kept = budget.limit.map_or(0, |limit| limit / 10 + in_flight.min(limit / 10));
-            let until = known.map_or(reset, |known| known.until);
+            let until = known.filter(|_| !begun_anew).map_or(reset, |known| known.until);
             self.left = Some(Left { calls: budget.remaining, kept, until });
         }
     }
@@ -279,6 +287,26 @@ mod tests {
         limits.budget(now, budget(0), 0);
         assert_eq!(live(&limits, now), Verdict::Wait { until, everything: true });
         assert_eq!(limits.peek(until, Class::Backfill, Endpoint::Job), Verdict::Go);
+    }
+
+    #[test]
+    fn a_budget_of_the_next_period_counts_at_once_and_one_of_the_period_before_no_more() {
+        let (mut limits, now) = (Limits::default(), Instant::now());
+        let budget = |remaining, seconds| Budget { limit: Some(100), remaining, reset_in: Some(seconds * SECOND) };
+        let backfill = |limits: &Limits, at| limits.peek(at, Class::Backfill, Endpoint::Job);
+        limits.budget(now, budget(5, 1), 0);
+        assert_eq!(backfill(&limits, now), Verdict::Wait { until: now + SECOND, everything: false });
+        // GitLab's minute is over some moments before we think so.
+        let begun = now + SECOND / 2;
+        limits.budget(begun, budget(12, 60), 0);
+        assert_eq!(backfill(&limits, begun), Verdict::Go);
+        limits.budget(begun, budget(4, 1), 0);
+        assert_eq!(backfill(&limits, begun), Verdict::Go, "an answer that was overtaken");
+        for _ in 0..2 {
+            assert_eq!(limits.claim(begun, Class::Live, Endpoint::Job), Verdict::Go);
+        }
+        let later = now + 2 * SECOND;
+        assert_eq!(backfill(&limits, later), Verdict::Wait { until: begun + 60 * SECOND, everything: false });
     }
 
     #[test]
