@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::machine;
 use super::permits::Permits;
 use crate::config::{Config, Mistakes, ProjectRef, Selection};
+use crate::domain::SizeLimits;
 use crate::gitlab::{self, Gitlab};
 use crate::ingest::{self, Ingest, Observer};
 use crate::queue::{self, Queue, Role};
@@ -92,14 +93,11 @@ impl Engine {
         );
         let named = named(&config.projects);
         let selection = selected(&config.projects, &named);
-        let ingest_config = ingest::Config {
-            log_size: config.limits.sizes.log,
-            artifact_size: config.limits.sizes.artifact,
-            report_size: config.limits.sizes.report,
-            schedule: config.schedule.clone(),
-        };
+        let sizes = SizeLimits { log: config.limits.sizes.log, archive: config.limits.sizes.artifact };
+        let ingest_config =
+            ingest::Config { sizes, report_size: config.limits.sizes.report, schedule: config.schedule.clone() };
         let policy = policy(config, Arc::clone(&selection));
-        let masking = Arc::clone(&policy.masking);
+        let (masking, ages) = (Arc::clone(&policy.masking), Arc::clone(&policy.ages));
         let ingest = Ingest::new(gitlab.clone(), store.clone(), ingest_config, policy, observer);
         let workers = Workers::new(
             queue.clone(),
@@ -121,9 +119,10 @@ impl Engine {
             pipelines: parallel.pipelines,
             jobs: parallel.jobs,
             tries,
+            sizes,
             schedule: config.schedule.clone(),
         };
-        let policy = reconcile::Projects { selected: Arc::clone(&selection), named, masking };
+        let policy = reconcile::Projects { selected: Arc::clone(&selection), named, masking, ages };
         let reconciler = Reconciler::new(gitlab.clone(), store.clone(), queue.clone(), reconcile_config, policy);
         let retention = Retention::new(store.clone(), retention(config));
         Ok(Self {

@@ -1,7 +1,8 @@
 //! What of a job and a pipeline still has to be fetched: pure decisions of the design's section 4.4.
 
 use super::{
-    ArchiveRecord, Job, JobId, JobPhase, LogNote, LogRecord, Piece, Reason, ReportRecord, Schedule, Timestamp,
+    Ages, ArchiveFile, ArchiveRecord, Document, Job, JobId, JobPhase, LogNote, LogRecord, Piece, Reason, ReportRecord,
+    Schedule, Timestamp,
 };
 
 /// Which pieces of a job have to be fetched.
@@ -17,6 +18,52 @@ impl Needs {
     /// Returns whether anything has to be fetched.
     pub fn any(self) -> bool {
         self.log || self.archive
+    }
+
+    /// Returns which of these pieces retention would remove at once: they are not fetched.
+    #[must_use]
+    pub fn too_old(self, job: &Job, ages: &Ages, now: Timestamp) -> Self {
+        let ended = job.finished_at.unwrap_or(job.document.as_of);
+        Self {
+            log: self.log && Ages::is_over(ages.logs, ended, now),
+            archive: self.archive && Ages::is_over(ages.artifacts, ended, now),
+        }
+    }
+
+    /// Returns which of these pieces are listed with more bytes than are held of one: they are recorded, not fetched.
+    #[must_use]
+    pub fn too_large(self, job: &Job, limits: SizeLimits) -> Self {
+        Self {
+            log: self.log && limits.exclude_log_of(job),
+            archive: self.archive && job.archive.as_ref().is_some_and(|archive| limits.exclude(archive)),
+        }
+    }
+
+    /// Returns these pieces without others.
+    #[must_use]
+    pub fn without(self, others: Self) -> Self {
+        Self { log: self.log && !others.log, archive: self.archive && !others.archive }
+    }
+}
+
+/// How many bytes a log and an archive may have at most to be held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SizeLimits {
+    /// A log, uncompressed.
+    pub log: u64,
+    /// An archive.
+    pub archive: u64,
+}
+
+impl SizeLimits {
+    /// Returns whether GitLab lists more bytes of a job's log than are held.
+    pub fn exclude_log_of(self, job: &Job) -> bool {
+        job.trace_size.is_some_and(|size| size > self.log)
+    }
+
+    /// Returns whether GitLab lists more bytes of an archive than are held.
+    pub fn exclude(self, archive: &ArchiveFile) -> bool {
+        archive.size.is_some_and(|size| size > self.archive)
     }
 }
 
@@ -52,6 +99,13 @@ pub fn needs(job: &Job, log: &LogRecord, archive: &ArchiveRecord, eagerness: Eag
 /// a full pass asks again.
 fn is_kept_past_expiry(archive: &ArchiveRecord, eagerness: Eagerness) -> bool {
     archive.piece == Piece::Absent(Reason::Expired) && eagerness == Eagerness::Unsettled
+}
+
+/// Returns whether a listed job's document is worth a write, where another one is stored with what is held of its archive: it
+/// differs, or its date decides something: how settled a log is, or that an archive that is no longer listed has expired.
+pub fn is_worth_a_write(job: &Job, needs: Needs, stored: &Document, archive: &ArchiveRecord) -> bool {
+    let expired = archive.piece == Piece::Missing && job.is_past_expiry();
+    needs.any() || expired || stored.text != job.document.text
 }
 
 /// Returns what a finished look at a log makes of it: `job` as read before the look, `size` the bytes that GitLab delivered,

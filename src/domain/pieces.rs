@@ -197,6 +197,12 @@ pub struct LogRecord {
 }
 
 impl LogRecord {
+    /// Returns whether a document of the job that GitLab wrote at this time is good for another look: a later look needs one that
+    /// is newer than the look before.
+    pub fn may_be_looked_at(&self, document: Timestamp) -> bool {
+        self.last_look.is_none_or(|look| document > look)
+    }
+
     /// Returns how many bytes GitLab delivered: what its listing and later looks are held against.
     pub fn delivered(&self) -> u64 {
         self.fetched.unwrap_or(self.size)

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{ProjectId, Timestamp};
+use super::{Pipeline, ProjectId, Timestamp};
 
 /// The ages at which a project's things are removed; `None` keeps them for ever.
 ///
@@ -38,6 +38,11 @@ impl Ages {
             reports: shorter(self.reports, other.reports),
             documents: shorter(self.documents, other.documents),
         }
+    }
+
+    /// Returns whether a pipeline would be removed at once, with all that belongs to it.
+    pub fn are_over_for(&self, pipeline: &Pipeline, now: Timestamp) -> bool {
+        Self::is_over(self.documents, pipeline.updated_at, now)
     }
 
     /// Returns whether something of this age is removed.

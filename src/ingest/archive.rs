@@ -35,8 +35,8 @@ impl Ingest {
     ) -> Result<(Vec<Change>, Unit, Option<Streamed>), Trouble> {
         let absent = |reason| ArchiveRecord { piece: Piece::Absent(reason), ..ArchiveRecord::missing() };
         let mut changes = Vec::new();
-        let limit = self.config.artifact_size;
-        let (record, bytes, streamed) = if listed.size.is_some_and(|size| size > limit) {
+        let limit = self.config.sizes.archive;
+        let (record, bytes, streamed) = if self.config.sizes.exclude(listed) {
             (absent(Reason::TooLarge), None, None)
         } else {
             match self.gitlab.archive(class, job.key).await {
@@ -66,7 +66,7 @@ impl Ingest {
     /// Returns `None` when it is larger than `limits.artifact_size`.
     async fn read_archive(&self, body: Body, listed: &ArchiveFile) -> Result<Option<Read>, Trouble> {
         let mut writer = BlobWriter::new(&self.store);
-        match copy(body, &mut writer, listed.size, self.config.artifact_size).await {
+        match copy(body, &mut writer, listed.size, self.config.sizes.archive).await {
             Ok(Some(Copied { size, sha256, index })) => {
                 let (blob, bytes, streamed) = writer.finish().await?.split();
                 let record = ArchiveRecord { piece: Piece::Whole, blob, size, sha256: Some(sha256), index };

@@ -3,7 +3,7 @@
 use super::log::Look;
 use super::{Found, Ingest, Task, Trouble, Unit, UnitOutcome};
 use crate::domain::{
-    Ages, ArchiveRecord, Eagerness, Job, JobKey, LogRecord, Needs, Piece, PipelineKey, PipelinePhase, Reason, Subject,
+    ArchiveRecord, Eagerness, Job, JobKey, LogRecord, Needs, Piece, PipelineKey, PipelinePhase, Reason, Subject,
     Timestamp, needs, next_look,
 };
 use crate::gitlab::Kind;
@@ -97,7 +97,7 @@ impl Ingest {
     /// look at its log; a later look needs one that is newer than the look before.
     async fn job_facts(&self, task: &Task<'_>, key: JobKey, row: Option<&JobRow>) -> Result<(Job, bool), Trouble> {
         if let Some(row) = row
-            && row.log.last_look.is_none_or(|look| row.document.as_of > look)
+            && row.log.may_be_looked_at(row.document.as_of)
             && let Ok(job) = Job::from_document(key.project, row.document.clone())
             && job.ended()
         {
@@ -195,16 +195,15 @@ impl Ingest {
 
     /// What retention would remove at once is not fetched.
     fn leave_old_ones(&self, job: &Job, needs: &mut Needs, found: &mut Found) {
-        let (ages, ended) = (self.treatment(job.key.project).ages, job.finished_at.unwrap_or(job.document.as_of));
-        let (key, now, piece) = (job.key, Timestamp::now(), Piece::Absent(Reason::Pruned));
-        if needs.log && Ages::is_over(ages.logs, ended, now) {
-            needs.log = false;
+        let old = needs.too_old(job, &self.treatment(job.key.project).ages, Timestamp::now());
+        *needs = needs.without(old);
+        let (key, piece) = (job.key, Piece::Absent(Reason::Pruned));
+        if old.log {
             let record = LogRecord { piece, ..LogRecord::missing() };
             found.facts.push(Change::Log { key, record, bytes: None });
             found.units.push(self.unit(Target::Job(key), "log", job, UnitOutcome::Absent(Reason::Pruned)));
         }
-        if needs.archive && Ages::is_over(ages.artifacts, ended, now) {
-            needs.archive = false;
+        if old.archive {
             let record = ArchiveRecord { piece, ..ArchiveRecord::missing() };
             found.facts.push(Change::Archive { key, record, bytes: None });
             found.units.push(self.unit(Target::Job(key), "archive", job, UnitOutcome::Absent(Reason::Pruned)));

@@ -53,8 +53,11 @@ struct Stored {
 impl Ingest {
     /// Looks at the log of an ended job that ran.
     pub(super) async fn log(&self, task: &Task<'_>, job: &Job, held: &LogRecord) -> Result<Look, Trouble> {
-        let too_large = job.trace_size.is_some_and(|size| size > self.config.log_size);
-        let read = if too_large { Read::TooLarge } else { self.read_log(task.class(), job).await? };
+        let read = if self.config.sizes.exclude_log_of(job) {
+            Read::TooLarge
+        } else {
+            self.read_log(task.class(), job).await?
+        };
         let absent = |reason| LogRecord { piece: Piece::Absent(reason), ..LogRecord::missing() };
         let (mut record, bytes, streamed) = match read {
             Read::TooLarge => (absent(Reason::TooLarge), None, None),
@@ -140,7 +143,7 @@ impl Ingest {
         let mut writer = FrameWriter::new(BlobWriter::new(&self.store));
         let at = body.as_of();
         let mut masker = self.treatment(job.key.project).masking.map(|rules| rules.begin());
-        let copied = copy(body, &mut writer, masker.as_mut(), self.config.log_size).await;
+        let copied = copy(body, &mut writer, masker.as_mut(), self.config.sizes.log).await;
         self.metrics.masked("log", masker.map_or(0, |masker| masker.count()));
         match copied {
             Ok(Some(delivered)) => Ok(Read::Whole(writer.finish(delivered).await?, at)),

@@ -30,7 +30,7 @@ pub use policy::{Policy, Selection};
 pub use trouble::{Remedy, Trouble};
 pub use unit::{Observer, Unit, UnitOutcome};
 
-use crate::domain::{Eagerness, Project, ProjectId, Schedule, Subject};
+use crate::domain::{Eagerness, Project, ProjectId, Schedule, SizeLimits, Subject};
 use crate::gitlab::{self, Gitlab};
 use crate::store::{Change, Store};
 use crate::work::{Cause, Lane, Target, Work};
@@ -38,10 +38,8 @@ use crate::work::{Cause, Lane, Target, Work};
 /// Limits and waiting times of fetching.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Largest log to hold, in bytes uncompressed; larger ones are recorded as `too_large`.
-    pub log_size: u64,
-    /// Largest archive to hold, in bytes.
-    pub artifact_size: u64,
+    /// Largest log and archive to hold; larger ones are recorded as `too_large`.
+    pub sizes: SizeLimits,
     /// Largest test report to hold, in bytes uncompressed.
     pub report_size: u64,
     /// When things are looked at again.

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use super::{Found, Ingest, Task, Trouble, UnitOutcome};
 use crate::domain::{
-    ArchiveRecord, Job, JobId, LogRecord, Piece, Pipeline, PipelineKey, PipelinePhase, ReportRecord, Subject, needs,
-    needs_report, report_jobs,
+    ArchiveRecord, Job, JobId, LogRecord, Piece, Pipeline, PipelineKey, PipelinePhase, ReportRecord, Subject,
+    is_worth_a_write, needs, needs_report, report_jobs,
 };
 use crate::gitlab::{self, Kind, Listing};
 use crate::store::{Change, JobRow};
@@ -129,16 +129,12 @@ impl Survey<'_> {
             let row = self.held.get(&job.key.job);
             let (log, archive) = row.map_or((&no_log, &no_archive), |row| (&row.log, &row.archive));
             let needs = needs(&job, log, archive, self.task.eagerness());
-            let needed = needs.any();
             self.pieces += u64::from(needs.log) + u64::from(needs.archive);
             self.jobs.push((job.key.job, job.name.clone(), job.phase(), job.junit));
-            if needed {
+            if needs.any() {
                 found.follow.push(Work::now(Target::Job(job.key), self.task.follow_lane(), self.task.follow_cause()));
             }
-            // An unchanged document is only worth a write when its date decides something: how settled a log is, or that an
-            // archive that is no longer listed has expired.
-            let expired = archive.piece == Piece::Missing && job.is_past_expiry();
-            if needed || expired || row.is_none_or(|row| row.document.text != job.document.text) {
+            if row.is_none_or(|row| is_worth_a_write(&job, needs, &row.document, archive)) {
                 found.facts.push(Change::Job(Box::new(job)));
             }
         }

@@ -39,8 +39,7 @@ impl Policy {
 impl Ingest {
     /// Returns whether retention would remove a pipeline at once, with all that belongs to it.
     pub(super) fn is_over(&self, pipeline: &Pipeline) -> bool {
-        let ages = self.treatment(pipeline.key.project).ages;
-        Ages::is_over(ages.documents, pipeline.updated_at, Timestamp::now())
+        self.treatment(pipeline.key.project).ages.are_over_for(pipeline, Timestamp::now())
     }
 
     /// Masks what a pipeline's document says in words.

@@ -18,6 +18,7 @@ mod metrics;
 mod pass;
 mod plan;
 mod projects;
+mod prospect;
 mod report;
 mod sample;
 mod skipped;
@@ -41,7 +42,7 @@ pub use skipped::Skipped;
 pub use standing::{Standing, Standings};
 pub use verify::Comparison;
 
-use crate::domain::{ProjectId, Schedule};
+use crate::domain::{AgesOf, ProjectId, Schedule, SizeLimits};
 use crate::gitlab::{self, Gitlab};
 use crate::masking::RulesOf;
 use crate::queue::Queue;
@@ -71,6 +72,8 @@ pub struct Config {
     pub jobs: usize,
     /// How often one question is asked before its project is given up for this pass.
     pub tries: u32,
+    /// Logs and archives that are listed as larger are not fetched.
+    pub sizes: SizeLimits,
     /// Waiting times after failures.
     pub schedule: Schedule,
 }
@@ -87,6 +90,8 @@ pub struct Projects {
     pub named: Named,
     /// How its text was masked before it was stored, if it was.
     pub masking: RulesOf,
+    /// How old its things may become: what is older is not fetched.
+    pub ages: AgesOf,
 }
 
 /// Why a pass ended early.
@@ -119,6 +124,7 @@ pub struct Reconciler {
     selection: Selection,
     named: Named,
     masking: RulesOf,
+    ages: AgesOf,
     metrics: Metrics,
     status: Arc<tokio::sync::watch::Sender<Status>>,
 }
@@ -129,8 +135,8 @@ impl Reconciler {
     pub fn new(gitlab: Gitlab, store: Store, queue: Queue, config: Config, projects: Projects) -> Self {
         let status = Arc::new(tokio::sync::watch::Sender::new(Status::default()));
         let metrics = Metrics::default();
-        let Projects { selected: selection, named, masking } = projects;
-        Self { gitlab, store, queue, config: Arc::new(config), selection, named, masking, metrics, status }
+        let Projects { selected: selection, named, masking, ages } = projects;
+        Self { gitlab, store, queue, config: Arc::new(config), selection, named, masking, ages, metrics, status }
     }
 
     /// Returns its measurements.

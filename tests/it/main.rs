@@ -11,6 +11,7 @@ mod condition;
 mod converge;
 mod deploy;
 mod fake;
+mod forecast;
 mod freshness;
 mod fuzz;
 mod hooks;

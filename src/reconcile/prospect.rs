@@ -1,0 +1,304 @@
+//! What a full pass would fetch of one project. What is needed, left and written down is decided by the very functions that decide
+//! it for the pass; here it is only counted.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+
+use super::listing::Walk;
+use super::plan::{Policy, plan, plan_stored};
+use super::skipped::unreadable;
+use super::sweep::STORED_PAGE;
+use super::{Forecast, PassError, Reconciler, Skipped, patiently};
+use crate::domain::{
+    Ages, ArchiveRecord, Eagerness, Job, JobId, JobKey, LogRecord, Pipeline, PipelineId, PipelineKey, PipelinePhase,
+    PipelineSource, Project, ReportRecord, Subject, Timestamp, is_worth_a_write, needs, needs_report, report_jobs,
+};
+use crate::gitlab::{Class, Kind};
+use crate::store::JobRow;
+use crate::work::{Target, Work};
+
+/// Calls that confirm that a pipeline was deleted: its project is asked for, then it once more.
+const CONFIRMING_CALLS: u64 = 2;
+
+/// One project as a forecast sees it.
+pub(super) struct Prospect<'a> {
+    reconciler: &'a Reconciler,
+    project: &'a Project,
+    policy: &'a Policy,
+    ages: Ages,
+    /// What had failed before and is not met by what the listings and the store show: a full pass tries it once more.
+    failed: Mutex<HashSet<Target>>,
+    /// Pipelines that were found deleted.
+    gone: Mutex<HashSet<PipelineId>>,
+}
+
+impl<'a> Prospect<'a> {
+    pub(super) async fn new(
+        reconciler: &'a Reconciler,
+        project: &'a Project,
+        policy: &'a Policy,
+    ) -> Result<Self, PassError> {
+        let failed = reconciler.store.failures(Some(project.id)).await?.into_iter().map(|failure| failure.target);
+        Ok(Self {
+            reconciler,
+            project,
+            policy,
+            ages: (reconciler.ages)(project.id, &project.path),
+            failed: Mutex::new(failed.collect()),
+            gone: Mutex::default(),
+        })
+    }
+
+    /// Lists what the pass would list from `start`, and counts what it would fetch.
+    pub(super) async fn count(&self, start: Timestamp, forecast: &mut Forecast) -> Result<(), PassError> {
+        let (reconciler, project) = (self.reconciler, self.project.id);
+        let mut seen: HashSet<PipelineId> = HashSet::new();
+        let mut malformed = 0;
+        for source in [PipelineSource::Plain, PipelineSource::Child] {
+            let mut walk = Walk::new(&reconciler.gitlab, project, source, start);
+            while let Some(mut rows) = patiently!(reconciler, walk.next())? {
+                // One that both listings show, or that moved meanwhile, is worked on once.
+                rows.retain(|row| seen.insert(row.key.pipeline));
+                let ids = rows.iter().map(|row| row.key.pipeline).collect();
+                let states = reconciler.store.pipeline_states(project, ids).await?;
+                let rows = reconciler.pipelines_to_keep(rows, &states).await?;
+                self.works(plan(&rows, &states, self.policy), forecast).await?;
+            }
+            malformed += walk.malformed();
+        }
+        if malformed > 0 {
+            forecast.skipped.push(Skipped::project(self.project, "pipelines", unreadable(malformed)));
+        }
+        let mut after = None;
+        loop {
+            let mut states = reconciler.store.unfinished(project, self.policy.full, after, STORED_PAGE).await?;
+            let Some(last) = states.last() else { break };
+            after = Some(last.id);
+            states.retain(|state| !seen.contains(&state.id));
+            self.works(plan_stored(project, &states, self.policy), forecast).await?;
+        }
+        let left: Vec<Target> = self.failed().iter().copied().collect();
+        for target in left {
+            forecast.add(self.once_more(target).await?);
+        }
+        Ok(())
+    }
+
+    /// Counts what planned pipelines would cost.
+    async fn works(&self, works: Vec<Work>, forecast: &mut Forecast) -> Result<(), PassError> {
+        let mut asked = Vec::new();
+        for work in &works {
+            if let Target::Pipeline(key) = work.target {
+                asked.push(self.pipeline(key, work.listed.as_deref()));
+            }
+        }
+        let at_once = self.reconciler.config.pipelines;
+        let counted: Vec<Forecast> = stream::iter(asked).buffer_unordered(at_once).try_collect().await?;
+        counted.into_iter().for_each(|pipeline| forecast.add(pipeline));
+        Ok(())
+    }
+
+    /// Counts what one pipeline would cost; what no listing showed is asked for, as a pass does.
+    async fn pipeline(&self, key: PipelineKey, listed: Option<&Pipeline>) -> Result<Forecast, PassError> {
+        self.meet(Target::Pipeline(key));
+        let reconciler = self.reconciler;
+        let mut forecast = Forecast { pipelines: 1, ..Forecast::default() };
+        let skipped = |kind, problem| Skipped::piece(key.project, key.pipeline, None, kind, problem);
+        // Of what is being forgotten something may still be stored.
+        if !reconciler.store.forgotten(Target::Pipeline(key).subjects()).await?.is_empty() {
+            return Ok(forecast);
+        }
+        let row = reconciler.store.pipeline(key).await?;
+        let pipeline = match listed {
+            Some(listed) => listed.clone(),
+            None => match patiently!(reconciler, reconciler.gitlab.pipeline(Class::Backfill, key)) {
+                Ok(pipeline) => pipeline,
+                Err(error) if matches!(error.kind, Kind::NotFound) => {
+                    self.gone().insert(key.pipeline);
+                    forecast.gone = 1;
+                    forecast.other_calls = if row.is_some_and(|row| !row.gone) { CONFIRMING_CALLS } else { 0 };
+                    return Ok(forecast);
+                }
+                Err(error) => {
+                    let problem = reconciler.or_problem(Err::<(), _>(error))?.err();
+                    forecast.skipped.extend(problem.map(|problem| skipped("pipeline", problem)));
+                    return Ok(forecast);
+                }
+            },
+        };
+        let held: HashMap<JobId, JobRow> =
+            reconciler.store.jobs_of(key).await?.into_iter().map(|row| (row.key.job, row)).collect();
+        let mut jobs = Vec::new();
+        let (mut next, mut malformed) = (None, 0);
+        loop {
+            let mut page = match reconciler.or_problem(reconciler.jobs_or_none(key, next.as_ref()).await)? {
+                Ok(Some(page)) => page,
+                Ok(None) => return Ok(forecast),
+                Err(problem) => {
+                    forecast.skipped.push(skipped("pipeline", problem));
+                    return Ok(forecast);
+                }
+            };
+            if row.is_none() && self.ages.are_over_for(&pipeline, Timestamp::now()) {
+                return Ok(forecast);
+            }
+            malformed += page.malformed;
+            self.leave_forgotten_out(&held, &mut page.rows).await?;
+            for job in &page.rows {
+                self.job(job, held.get(&job.key.job), &mut forecast);
+                jobs.push((job.key.job, job.name.clone(), job.phase(), job.junit));
+            }
+            next = page.next;
+            if next.is_none() {
+                break;
+            }
+        }
+        if malformed > 0 {
+            forecast.skipped.push(skipped("jobs", unreadable(malformed)));
+        }
+        let updated_at = row.as_ref().map_or(pipeline.updated_at, |row| row.updated_at.max(pipeline.updated_at));
+        let report = row.map_or_else(ReportRecord::missing, |row| row.report);
+        let jobs = jobs.iter().map(|(id, name, phase, junit)| (*id, &**name, *phase, *junit));
+        let ids = report_jobs(pipeline.phase() != PipelinePhase::Active, &report.build_ids, jobs);
+        self.report(key, &report, ids, updated_at, &mut forecast);
+        Ok(forecast)
+    }
+
+    /// Counts a job that GitLab has listed, or told of, just now.
+    fn job(&self, job: &Job, row: Option<&JobRow>, forecast: &mut Forecast) {
+        let had_failed = self.meet(Target::Job(job.key));
+        let (no_log, no_archive) = (LogRecord::missing(), ArchiveRecord::missing());
+        let (log, archive) = row.map_or((&no_log, &no_archive), |row| (&row.log, &row.archive));
+        let needs = needs(job, log, archive, Eagerness::Unsettled);
+        if !needs.any() && !had_failed {
+            return;
+        }
+        let stored = row.filter(|row| !is_worth_a_write(job, needs, &row.document, archive));
+        let as_of = stored.map_or(job.document.as_of, |row| row.document.as_of);
+        forecast.other_calls += u64::from(!job.ended() || !log.may_be_looked_at(as_of));
+        self.pieces(job, log, archive, forecast);
+    }
+
+    /// Counts what of a job is fetched.
+    fn pieces(&self, job: &Job, log: &LogRecord, archive: &ArchiveRecord, forecast: &mut Forecast) {
+        let needs = needs(job, log, archive, Eagerness::Unsettled);
+        let needs = needs.without(needs.too_old(job, &self.ages, Timestamp::now()));
+        let needs = needs.without(needs.too_large(job, self.reconciler.config.sizes));
+        forecast.logs += u64::from(needs.log);
+        if let Some(archive) = job.archive.as_ref().filter(|_| needs.archive) {
+            forecast.archives += 1;
+            forecast.archive_bytes += archive.size.unwrap_or(0);
+        }
+    }
+
+    /// Counts a pipeline's report, if there is one and it is needed.
+    fn report(
+        &self,
+        key: PipelineKey,
+        held: &ReportRecord,
+        ids: Option<Vec<JobId>>,
+        updated_at: Timestamp,
+        forecast: &mut Forecast,
+    ) {
+        self.meet(Target::Report(key));
+        let needed = ids.is_some_and(|ids| needs_report(held, &ids, Eagerness::Unsettled));
+        if needed && !Ages::is_over(self.ages.reports, updated_at, Timestamp::now()) {
+            forecast.reports += 1;
+        }
+    }
+
+    /// Counts what had failed and would be tried once more for itself.
+    async fn once_more(&self, target: Target) -> Result<Forecast, PassError> {
+        let store = &self.reconciler.store;
+        let mut forecast = Forecast::default();
+        if !self.meet(target) || !store.forgotten(target.subjects()).await?.is_empty() {
+            return Ok(forecast);
+        }
+        match target {
+            Target::Pipeline(key) => return self.pipeline(key, None).await,
+            Target::Report(key) => {
+                if let Some(row) = store.pipeline(key).await? {
+                    let rows = store.jobs_of(key).await?;
+                    let jobs = rows.iter().map(|row| (row.key.job, &*row.name, row.status.job_phase(), row.junit));
+                    let over = row.status.pipeline_phase() != PipelinePhase::Active;
+                    let ids = report_jobs(over, &row.report.build_ids, jobs);
+                    self.report(key, &row.report, ids, row.updated_at, &mut forecast);
+                }
+            }
+            Target::Job(key) => return self.job_once_more(key).await,
+            // Readers ask for them, passes do not.
+            Target::Path(_) | Target::Project(_) | Target::Projects | Target::Pipelines(..) | Target::Bridges(_) => {}
+        }
+        Ok(forecast)
+    }
+
+    async fn job_once_more(&self, key: JobKey) -> Result<Forecast, PassError> {
+        let reconciler = self.reconciler;
+        let mut forecast = Forecast::default();
+        let row = reconciler.store.job(key).await?;
+        let stored = row.as_ref().filter(|row| row.log.may_be_looked_at(row.document.as_of));
+        let stored = stored.and_then(|row| Job::from_document(key.project, row.document.clone()).ok());
+        let job = match stored.filter(Job::ended) {
+            Some(job) => job,
+            None => match patiently!(reconciler, reconciler.gitlab.job(Class::Backfill, key)) {
+                Ok(job) => job,
+                Err(error) if matches!(error.kind, Kind::NotFound) => {
+                    let whole = row.filter(|row| !row.gone && !self.gone().contains(&row.pipeline));
+                    return match whole {
+                        Some(row) => {
+                            self.pipeline(PipelineKey { project: key.project, pipeline: row.pipeline }, None).await
+                        }
+                        None => Ok(forecast),
+                    };
+                }
+                Err(error) => {
+                    let problem = reconciler.or_problem(Err::<(), _>(error))?.err();
+                    let pipeline = row.map_or(PipelineId(0), |row| row.pipeline);
+                    let skipped = |problem| Skipped::piece(key.project, pipeline, Some(key.job), "job", problem);
+                    forecast.skipped.extend(problem.map(skipped));
+                    return Ok(forecast);
+                }
+            },
+        };
+        let Some(row) = row else {
+            let pipeline = Subject::Pipeline(job.pipeline_key());
+            let left = self.ages.are_over_for(&job.pipeline, Timestamp::now());
+            if !left && reconciler.store.forgotten(vec![pipeline]).await?.is_empty() {
+                self.pieces(&job, &LogRecord::missing(), &ArchiveRecord::missing(), &mut forecast);
+            }
+            return Ok(forecast);
+        };
+        self.pieces(&job, &row.log, &row.archive, &mut forecast);
+        if row.gone || self.gone().contains(&row.pipeline) {
+            // GitLab has the archive no longer, and is asked why.
+            forecast.other_calls += forecast.archives;
+        }
+        Ok(forecast)
+    }
+
+    /// Takes jobs out that a person told us to forget; none of them is stored.
+    async fn leave_forgotten_out(&self, held: &HashMap<JobId, JobRow>, jobs: &mut Vec<Job>) -> Result<(), PassError> {
+        let new = jobs.iter().filter(|job| !held.contains_key(&job.key.job));
+        let new: Vec<Subject> = new.map(|job| Subject::Job(job.key)).collect();
+        if !new.is_empty() {
+            let forgotten = self.reconciler.store.forgotten(new).await?;
+            jobs.retain(|job| !forgotten.contains(&Subject::Job(job.key)));
+        }
+        Ok(())
+    }
+
+    /// Notes that something is worked on, so that it need not be for itself; returns whether it had failed before.
+    fn meet(&self, target: Target) -> bool {
+        self.failed().remove(&target)
+    }
+
+    fn failed(&self) -> MutexGuard<'_, HashSet<Target>> {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn gone(&self) -> MutexGuard<'_, HashSet<PipelineId>> {
+        self.gone.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
