@@ -14,8 +14,8 @@ use super::skipped::unreadable;
 use super::sweep::STORED_PAGE;
 use super::{Only, PassError, Reconciler, Skipped, patiently};
 use crate::domain::{
-    ArchiveRecord, Eagerness, JobId, LogRecord, Pipeline, PipelineId, PipelineKey, PipelinePhase, PipelineSource,
-    Project, ReportRecord, needs, needs_report, report_jobs,
+    ArchiveRecord, Attempt, Eagerness, JobId, LogRecord, Pipeline, PipelineId, PipelineKey, PipelinePhase,
+    PipelineSource, Project, ReportPlan, ReportRecord, needs,
 };
 use crate::gitlab::{Class, Kind};
 use crate::store::JobRow;
@@ -37,8 +37,10 @@ pub struct Forecast {
     pub archives: u64,
     /// Bytes of those archives.
     pub archive_bytes: u64,
-    /// Test reports it would fetch, with their summaries.
+    /// Test reports it would fetch.
     pub reports: u64,
+    /// Summaries of test reports it would fetch, also where the report itself has expired.
+    pub summaries: u64,
     /// GitLab calls it would make: listings, logs, archives and reports.
     pub gitlab_calls: u64,
     /// Storage downloads beside them, if GitLab redirects archives.
@@ -91,7 +93,8 @@ impl Reconciler {
         forecast.gitlab_calls = forecast.calls_made
             + forecast.logs
             + forecast.archives
-            + 2 * forecast.reports
+            + forecast.reports
+            + forecast.summaries
             + CONFIRMING_CALLS * forecast.gone;
         let left = forecast.gitlab_calls + forecast.storage_calls - forecast.calls_made;
         forecast.seconds = self.gitlab.estimate(left).map_or(0, |estimate| estimate.as_secs_f64().ceil() as u64);
@@ -185,7 +188,7 @@ impl Reconciler {
                 forecast.archives += u64::from(needs.archive);
                 let archive = job.archive.as_ref().filter(|_| needs.archive);
                 forecast.archive_bytes += archive.and_then(|archive| archive.size).unwrap_or(0);
-                jobs.push((job.key.job, job.name.clone(), job.phase(), job.junit));
+                jobs.push(Attempt::of(&job, row.map(JobRow::told_of_junit)));
             }
             next = page.next;
             if next.is_none() {
@@ -197,11 +200,10 @@ impl Reconciler {
             forecast.skipped.push(Skipped::piece(key.project, key.pipeline, None, "jobs", problem));
         }
         let over = phase != PipelinePhase::Active;
-        let jobs = jobs.iter().map(|(id, name, phase, junit)| (*id, &**name, *phase, *junit));
-        if let Some(ids) = report_jobs(over, &report.build_ids, jobs)
-            && needs_report(&report, &ids, Eagerness::Unsettled)
-        {
-            forecast.reports += 1;
+        if let Some(plan) = ReportPlan::of(over, &report, &jobs) {
+            let needs = plan.needs(&report, Eagerness::Unsettled);
+            forecast.reports += u64::from(needs.report);
+            forecast.summaries += u64::from(needs.summary);
         }
         Ok(forecast)
     }
@@ -214,6 +216,7 @@ impl Forecast {
         self.archives += other.archives;
         self.archive_bytes += other.archive_bytes;
         self.reports += other.reports;
+        self.summaries += other.summaries;
         self.gone += other.gone;
         self.skipped.extend(other.skipped);
     }

@@ -1,9 +1,14 @@
 //! What readers are told of a job's log or archive that is not held (law 12): the HTTP interface and the command line alike.
 
 use super::JobRow;
-use crate::domain::{ArchiveFile, JobPhase, Piece, Reason};
+use crate::domain::{ArchiveFile, JobPhase, Junit, Piece, Reason};
 
 impl JobRow {
+    /// Returns whether it had ended and what its document told of its JUnit, for [`Junit::of`].
+    pub fn told_of_junit(&self) -> (bool, Junit) {
+        (self.status.job_phase() == JobPhase::Ended, self.junit)
+    }
+
     /// Returns why its log is not held. Nothing is missing from a job that has not ended, what GitLab deleted with its pipeline
     /// will not come, and what has no bytes is not held, whatever its slot says.
     pub fn log_absence(&self) -> Piece {
