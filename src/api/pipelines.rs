@@ -254,8 +254,10 @@ pub(super) async fn report(
     // A report that is replaced between the row and its first byte is looked up once more.
     for _ in 0..2 {
         let project = view.project(&path.0).await?;
-        let Held { row, provenance } = view.report(project, &path.1).await?;
-        let Some(blob) = row.report.blob else { return without_report(&request, provenance, &row, ZERO_REPORT) };
+        let Held { row, provenance } = view.report(project, &path.1, |report| report.piece).await?;
+        let Some(blob) = row.report.blob else {
+            return without_report(&request, provenance, (&row, row.report.piece), ZERO_REPORT);
+        };
         let file = File::Zstd { blob, size: row.report.size, frames: Vec::new() };
         let head = |response: &mut HttpResponseBuilder| {
             response.insert_header((CONTENT_TYPE, "application/json"));
@@ -273,10 +275,11 @@ pub(super) async fn summary(
     path: web::Path<(String, String)>,
     view: View,
 ) -> Result<HttpResponse, Problem> {
-    let Held { row, provenance } = view.report(view.project(&path.0).await?, &path.1).await?;
+    let Held { row, provenance } =
+        view.report(view.project(&path.0).await?, &path.1, |report| report.summary_piece).await?;
     match &row.report.summary {
         Some(summary) => Ok(reply::json(&request, provenance, summary.to_string())),
-        None => without_report(&request, provenance, &row, ZERO_SUMMARY),
+        None => without_report(&request, provenance, (&row, row.report.summary_piece), ZERO_SUMMARY),
     }
 }
 
@@ -285,13 +288,16 @@ pub(super) async fn summary(
 fn without_report(
     request: &HttpRequest,
     provenance: Provenance,
-    row: &PipelineRow,
+    (row, piece): (&PipelineRow, Piece),
     zero: &'static str,
 ) -> Result<HttpResponse, Problem> {
     let not_finished = Piece::Absent(Reason::NotFinished);
-    match row.report.piece {
+    match piece {
         Piece::Whole | Piece::Live => Ok(reply::json(request, provenance, zero)),
         piece if row.gone && !piece.is_final() => Err(Problem::NotHeld(Piece::Absent(Reason::Expired))),
+        piece if piece.is_final() && row.status.pipeline_phase() != PipelinePhase::Active => {
+            Err(Problem::NotHeld(piece))
+        }
         piece if piece == not_finished || row.status.pipeline_phase() != PipelinePhase::Ended => {
             Ok(reply::document(request, provenance, zero.to_owned(), |response| {
                 response.insert_header((REASON, not_finished.as_str()));

@@ -331,6 +331,7 @@ async fn reports_are_gitlabs_json_zero_or_missing() {
         piece: Piece::Whole,
         size: text.len() as u64,
         summary: summary.map(Into::into),
+        summary_piece: Piece::Whole,
         total_count,
         ..ReportRecord::missing()
     };

@@ -21,7 +21,9 @@ use super::provenance::{Held, Provenance, Source};
 use super::simple;
 use super::through::{Asked, Verdict};
 use crate::access::{Denied, FileRight, Reader, Seen, Visible};
-use crate::domain::{Document, JobKey, Piece, PipelineKey, PipelinePhase, ProjectId, Reason, Subject, Timestamp};
+use crate::domain::{
+    Document, JobKey, Piece, PipelineKey, PipelinePhase, ProjectId, Reason, ReportRecord, Subject, Timestamp,
+};
 use crate::store::{self, JobRow, PipelineRow};
 use crate::work::{Cause, Target};
 use actix_web::body::BoxBody;
@@ -145,14 +147,22 @@ impl View {
 
     /// Returns a pipeline with its test report. That of an unfinished pipeline is not asked for: GitLab would keep it for
     /// two minutes and answer the end of the pipeline with it (contract, section 5.8).
-    pub(super) async fn report(&self, project: Seen, id: &str) -> Result<Held<PipelineRow>, Problem> {
+    ///
+    /// `part` is the piece that is asked for: the report's or the summary's.
+    pub(super) async fn report(
+        &self,
+        project: Seen,
+        id: &str,
+        part: impl Fn(&ReportRecord) -> Piece,
+    ) -> Result<Held<PipelineRow>, Problem> {
         let held = self.pipeline(project, id, PipelinePart::Jobs).await?;
         let key = held.row.key;
         let as_of = held.provenance.as_of.unwrap_or_default();
         let judge = |row: &PipelineRow| {
             let ended = row.status.pipeline_phase() == PipelinePhase::Ended;
             let looked = row.report.last_look.unwrap_or(as_of);
-            if ended && !row.report.piece.is_final() && !row.report.piece.is_held() {
+            let piece = part(&row.report);
+            if ended && !piece.is_final() && !piece.is_held() {
                 Standing::lacking(looked, Cause::Read)
             } else {
                 Standing::last(looked)

@@ -285,7 +285,7 @@ fn risky_combinations_are_warned_about() {
 fn one_scale_multiplies_the_schedule() {
     let small = Given { variables: &[("CISTERN_SCHEDULE_SCALE", "0.001")], ..Given::default() }.good().schedule;
     assert_eq!(small.log_looks.map(|look| look.as_millis()), [180, 360, 900, 3600]);
-    assert_eq!((small.report_again.as_millis(), small.report_looks), (130, 3));
+    assert_eq!((small.report_again.as_millis(), small.report_settles_after.as_millis()), (130, 260));
     for bad in ["0", "-1", "nan", "inf", "1001"] {
         let text = Given { variables: &[("CISTERN_SCHEDULE_SCALE", bad)], ..Given::default() }.bad();
         assert!(

@@ -1,9 +1,6 @@
-//! What of a job and a pipeline still has to be fetched: pure decisions of the design's section 4.4.
+//! What of a job still has to be fetched: pure decisions of the design's section 4.4.
 
-use super::{
-    Ages, ArchiveFile, ArchiveRecord, Document, Job, JobId, JobPhase, LogNote, LogRecord, Piece, Reason, ReportRecord,
-    Schedule, Timestamp,
-};
+use super::{Ages, ArchiveFile, ArchiveRecord, Document, Job, LogNote, LogRecord, Piece, Reason, Schedule, Timestamp};
 
 /// Which pieces of a job have to be fetched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -157,45 +154,4 @@ pub fn next_look(record: &LogRecord, schedule: &Schedule) -> Option<Timestamp> {
     let first = record.first_look?;
     let offset = schedule.log_looks.get(usize::try_from(record.looks).ok()?.checked_sub(1)?)?;
     Some(first.plus(*offset))
-}
-
-/// Returns the jobs whose JUnit the pipeline's report consists of, sorted: of each name the latest attempt, if it delivered
-/// JUnit, or is `held`: GitLab no longer lists a file that expired. `None` while one of the jobs is active, because the
-/// report would be of an unfinished pipeline.
-pub fn report_jobs<'a>(
-    blocked_or_ended: bool,
-    held: &[JobId],
-    jobs: impl Iterator<Item = (JobId, &'a str, JobPhase, bool)>,
-) -> Option<Vec<JobId>> {
-    let mut latest = std::collections::HashMap::new();
-    for (id, name, phase, junit) in jobs {
-        let active = phase == JobPhase::Active || (phase == JobPhase::Created && !blocked_or_ended);
-        if active {
-            return None;
-        }
-        let newest = latest.entry(name).or_insert((id, junit));
-        if id > newest.0 {
-            *newest = (id, junit);
-        }
-    }
-    let mut ids: Vec<JobId> =
-        latest.into_values().filter(|(id, junit)| *junit || held.contains(id)).map(|(id, _)| id).collect();
-    ids.sort_unstable();
-    Some(ids)
-}
-
-/// Decides whether a pipeline's report has to be fetched, given the attempts it would consist of.
-pub fn needs_report(held: &ReportRecord, build_ids: &[JobId], eagerness: Eagerness) -> bool {
-    if build_ids.is_empty() {
-        return false;
-    }
-    if held.build_ids != build_ids {
-        return true;
-    }
-    match held.piece {
-        Piece::Missing | Piece::Partial => true,
-        Piece::Live => eagerness == Eagerness::Unsettled,
-        Piece::Absent(Reason::Failed | Reason::NotFinished) => eagerness != Eagerness::Missing,
-        Piece::Whole | Piece::Absent(_) => false,
-    }
 }

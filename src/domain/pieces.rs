@@ -20,7 +20,7 @@ pub enum Reason {
     NoArchive,
     /// Somebody erased it in GitLab; our copy went too.
     Erased,
-    /// It expired in GitLab before we could fetch it.
+    /// It expired in GitLab before we could fetch it; of a report also: what it would be made of was erased.
     Expired,
     /// Our token may not read it.
     Forbidden,
@@ -256,34 +256,43 @@ impl ArchiveRecord {
     }
 }
 
-/// What is held of a pipeline's test report (design, section 4.4).
+/// What is held of a pipeline's test report and of its summary: two pieces, each kept for itself (design, section 4.4).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReportRecord {
-    /// Missing, live (counts differ, to be asked again), whole, or absent with a reason.
+    /// The report: missing, live (to be asked again), whole, or absent with a reason.
     pub piece: Piece,
     /// The stored report, GitLab's JSON as one zstd frame.
     pub blob: Option<BlobId>,
     /// The size of the report in bytes, uncompressed.
     pub size: u64,
-    /// GitLab's summary of the report, as it answered it.
+    /// The summary, likewise. It outlives the files that the report is made of.
+    pub summary_piece: Piece,
+    /// GitLab's summary of the report, as it answered it; `None` also where it is whole and says that there is nothing.
     pub summary: Option<Box<str>>,
     /// How many test cases the report holds.
     pub total_count: u64,
-    /// The latest attempts that deliver JUnit, sorted: another set means another report.
+    /// The latest attempts that delivered JUnit or may have, sorted: another set means another report.
     pub build_ids: Vec<JobId>,
-    /// How many times it was fetched for this set.
+    /// How many times it was asked for with this set.
     pub looks: u32,
-    /// When it was last fetched.
+    /// When it was last asked for.
     pub last_look: Option<Timestamp>,
 }
 
 impl ReportRecord {
+    /// Returns the record of a pipeline that has no report, for this reason or, where the piece is whole, because its jobs
+    /// delivered none.
+    pub fn none(piece: Piece, build_ids: Vec<JobId>) -> Self {
+        Self { piece, summary_piece: piece, build_ids, ..Self::missing() }
+    }
+
     /// Returns the record of a report that nobody fetched yet.
     pub fn missing() -> Self {
         Self {
             piece: Piece::Missing,
             blob: None,
             size: 0,
+            summary_piece: Piece::Missing,
             summary: None,
             total_count: 0,
             build_ids: Vec::new(),

@@ -18,8 +18,11 @@ pub struct Schedule {
     pub never_archived_after: Duration,
     /// After which time a report whose counts differ is asked for again: GitLab caches reports for 2 min.
     pub report_again: Duration,
-    /// How often a report is fetched at most for one set of attempts.
-    pub report_looks: u32,
+    /// How long after the end of its last job an answer about a report is final although its counts differ from the summary's:
+    /// twice as long as GitLab may answer from its cache.
+    pub report_settles_after: Duration,
+    /// The longest wait before a report is asked for again that GitLab failed to make.
+    pub report_daily: Duration,
     /// When GitLab is asked again about something an event announced and GitLab does not know yet (replica lag), or whose
     /// answer contradicts what GitLab lists.
     pub not_ended_retries: [Duration; 4],
@@ -36,7 +39,8 @@ impl Default for Schedule {
             mismatch_gap: minutes(10),
             never_archived_after: minutes(24 * 60),
             report_again: Duration::from_secs(130),
-            report_looks: 3,
+            report_settles_after: Duration::from_secs(260),
+            report_daily: minutes(24 * 60),
             not_ended_retries: [2, 5, 15, 60].map(Duration::from_secs),
             backoff_base: Duration::from_secs(1),
             backoff_ceiling: minutes(10),
@@ -54,7 +58,8 @@ impl Schedule {
             mismatch_gap: times(full.mismatch_gap),
             never_archived_after: times(full.never_archived_after),
             report_again: times(full.report_again),
-            report_looks: full.report_looks,
+            report_settles_after: times(full.report_settles_after),
+            report_daily: times(full.report_daily),
             not_ended_retries: full.not_ended_retries.map(times),
             backoff_base: times(full.backoff_base),
             backoff_ceiling: times(full.backoff_ceiling),

@@ -3,7 +3,7 @@
 use super::log::Look;
 use super::{Found, Ingest, Task, Trouble, Unit, UnitOutcome};
 use crate::domain::{
-    ArchiveRecord, Eagerness, Job, JobKey, LogRecord, Needs, Piece, PipelineKey, PipelinePhase, Reason, Subject,
+    ArchiveRecord, Eagerness, Job, JobKey, Junit, LogRecord, Needs, Piece, PipelineKey, PipelinePhase, Reason, Subject,
     Timestamp, needs, next_look,
 };
 use crate::gitlab::Kind;
@@ -48,7 +48,7 @@ impl Ingest {
                 found.facts.push(Change::Sketch(job.pipeline.clone()));
             }
             found.facts.push(Change::Job(Box::new(job.clone())));
-            self.offer_report(task, &job, found);
+            self.offer_report(task, &job, row.as_ref(), found);
         }
         tracing::Span::current().record("pipeline.id", job.pipeline_key().pipeline.0);
         let held = row.as_ref().map_or_else(LogRecord::missing, |row| row.log.clone());
@@ -89,7 +89,10 @@ impl Ingest {
         if !job.ended() || needs(&job, &row.log, &row.archive, Eagerness::Unsettled).any() {
             return Ok(false);
         }
-        let held = if job.junit { self.store.pipeline(job.pipeline_key()).await? } else { return Ok(true) };
+        if row.junit == Junit::None {
+            return Ok(true);
+        }
+        let held = self.store.pipeline(job.pipeline_key()).await?;
         Ok(held.is_some_and(|pipeline| pipeline.report.build_ids.contains(&job.key.job)))
     }
 
@@ -224,8 +227,9 @@ impl Ingest {
     }
 
     /// The last job of a pipeline may be the only event of its end: its report is offered then.
-    fn offer_report(&self, task: &Task<'_>, job: &Job, found: &mut Found) {
-        if job.junit && job.ended() && job.pipeline.phase() != PipelinePhase::Active {
+    fn offer_report(&self, task: &Task<'_>, job: &Job, row: Option<&JobRow>, found: &mut Found) {
+        let delivered = Junit::of(job, row.map(JobRow::told_of_junit)) != Junit::None;
+        if delivered && job.ended() && job.pipeline.phase() != PipelinePhase::Active {
             let target = Target::Report(job.pipeline_key());
             found.follow.push(Work::now(target, task.follow_lane(), Cause::Planned));
         }

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use super::{Found, Ingest, Task, Trouble, UnitOutcome};
 use crate::domain::{
-    ArchiveRecord, Job, JobId, LogRecord, Piece, Pipeline, PipelineKey, PipelinePhase, ReportRecord, Subject,
-    is_worth_a_write, needs, needs_report, report_jobs,
+    ArchiveRecord, Attempt, Job, JobId, LogRecord, Piece, Pipeline, PipelineKey, PipelinePhase, ReportPlan,
+    ReportRecord, Subject, is_worth_a_write, needs,
 };
 use crate::gitlab::{self, Kind, Listing};
 use crate::store::{Change, JobRow};
@@ -117,7 +117,7 @@ impl Ingest {
 struct Survey<'a> {
     task: &'a Task<'a>,
     held: HashMap<JobId, JobRow>,
-    jobs: Vec<(JobId, Box<str>, crate::domain::JobPhase, bool)>,
+    jobs: Vec<Attempt>,
     /// Logs, archives and reports that are needed.
     pieces: u64,
 }
@@ -130,7 +130,7 @@ impl Survey<'_> {
             let (log, archive) = row.map_or((&no_log, &no_archive), |row| (&row.log, &row.archive));
             let needs = needs(&job, log, archive, self.task.eagerness());
             self.pieces += u64::from(needs.log) + u64::from(needs.archive);
-            self.jobs.push((job.key.job, job.name.clone(), job.phase(), job.junit));
+            self.jobs.push(Attempt::of(&job, row.map(JobRow::told_of_junit)));
             if needs.any() {
                 found.follow.push(Work::now(Target::Job(job.key), self.task.follow_lane(), self.task.follow_cause()));
             }
@@ -142,22 +142,21 @@ impl Survey<'_> {
 
     fn offer_report(&mut self, pipeline: &Pipeline, held: Option<&ReportRecord>, found: &mut Found) {
         let over = pipeline.phase() != PipelinePhase::Active;
-        let jobs = self.jobs.iter().map(|(id, name, phase, junit)| (*id, &**name, *phase, *junit));
         let missing = ReportRecord::missing();
         let held = held.unwrap_or(&missing);
-        let Some(ids) = report_jobs(over, &held.build_ids, jobs) else { return };
-        if ids.is_empty() && (held.piece != Piece::Whole || !held.build_ids.is_empty()) {
-            // Without JUnit the report is GitLab's zeros: known without a call.
-            let record = ReportRecord { piece: Piece::Whole, ..missing };
+        let Some(plan) = ReportPlan::of(over, held, &self.jobs) else { return };
+        // Without JUnit the report is GitLab's zeros: known without a call.
+        let record = ReportRecord::none(Piece::Whole, Vec::new());
+        let known = (held.piece, held.summary_piece) == (record.piece, record.summary_piece);
+        if plan.build_ids.is_empty() && !(known && held.build_ids.is_empty()) {
             found.facts.push(Change::Report { key: pipeline.key, record, bytes: None });
             found.facts.push(Change::Finish(Target::Report(pipeline.key), Vec::new()));
-        } else if needs_report(held, &ids, self.task.eagerness()) {
+        } else if plan.needs(held, self.task.eagerness()).any() {
             self.pieces += 1;
-            found.follow.push(Work::now(
-                Target::Report(pipeline.key),
-                self.task.follow_lane(),
-                self.task.follow_cause(),
-            ));
+            // A later look at the report of former attempts does not keep that of the new ones waiting.
+            let other = held.looks > 0 && held.build_ids != plan.build_ids;
+            let cause = if other { Cause::Full } else { self.task.follow_cause() };
+            found.follow.push(Work::now(Target::Report(pipeline.key), self.task.follow_lane(), cause));
         }
     }
 }

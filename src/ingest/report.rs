@@ -1,128 +1,182 @@
-//! A pipeline's test report and its summary, held against each other (contract, section 5.8).
+//! A pipeline's test report and its summary: two pieces, each kept for itself (contract, section 5.8).
 
 use bytes::{Bytes, BytesMut};
-use serde::Deserialize;
 
 use super::log::compress;
 use super::{Found, Ingest, Remedy, Task, Trouble, UnitOutcome};
 use crate::domain::{
-    Ages, Malformed, Piece, PipelineKey, PipelinePhase, Reason, ReportRecord, Timestamp, needs_report, report_jobs,
+    Ages, Attempt, Counted, Job, Malformed, Piece, PipelineKey, PipelinePhase, Reason, ReportNeeds, ReportPlan,
+    ReportRecord, Summarized, Timestamp, report_is_settled, report_retry,
 };
 use crate::gitlab::{Body, Error, Kind};
 use crate::masking::Rules;
-use crate::store::{Change, PipelineRow};
+use crate::store::{Change, JobRow, PipelineRow};
 use crate::work::{Cause, Lane, Target, Work};
 
-#[derive(Deserialize)]
-struct Report {
-    total_count: u64,
+/// What GitLab answered about one of the two pieces.
+enum Answer<T> {
+    /// It was not asked.
+    Unasked,
+    /// The text, what it counts, and GitLab's clock.
+    Got(Bytes, T, Timestamp),
+    /// There is none for us, and that is a verdict.
+    Absent(Reason),
+    /// It was not got, and this is why.
+    Not(Trouble),
 }
 
-#[derive(Deserialize)]
-struct Summary {
-    total: SummaryTotal,
-}
-
-#[derive(Deserialize)]
-struct SummaryTotal {
-    count: u64,
+/// The pipeline at hand: what is stored of it, and what its report consists of.
+struct Case<'a> {
+    row: &'a PipelineRow,
+    plan: ReportPlan,
+    jobs: Vec<Job>,
 }
 
 impl Ingest {
-    /// Fetches a pipeline's report if its jobs are over and it is not held for these attempts.
+    /// Asks for what is missing of a pipeline's report and summary, if its jobs are over. The summary comes first: it is cheap, and
+    /// where GitLab does not answer even that, its most expensive question is not asked.
     pub(super) async fn report(&self, task: &Task<'_>, key: PipelineKey, found: &mut Found) -> Result<(), Trouble> {
         let Some(row) = self.store.pipeline(key).await? else { return Err(Trouble::Gone) };
         let rows = self.store.jobs_of(key).await?;
-        let over = row.status.pipeline_phase() != PipelinePhase::Active;
-        let jobs = rows.iter().map(|row| (row.key.job, &*row.name, row.status.job_phase(), row.junit));
-        let Some(build_ids) = report_jobs(over, &row.report.build_ids, jobs) else { return Ok(()) };
-        if !needs_report(&row.report, &build_ids, task.eagerness()) {
-            return Ok(());
-        }
+        let Some((case, needs)) = Case::of(&row, &rows, task) else { return Ok(()) };
         let treatment = self.treatment(key.project);
         if Ages::is_over(treatment.ages.reports, row.updated_at, Timestamp::now()) {
-            let piece = Piece::Absent(Reason::Pruned);
-            let record = ReportRecord { piece, build_ids, ..ReportRecord::missing() };
+            let record = ReportRecord::none(Piece::Absent(Reason::Pruned), case.plan.build_ids);
             found.units.push(self.pipeline_unit(key, "report", UnitOutcome::Absent(Reason::Pruned)));
             found.facts.push(Change::Report { key, record, bytes: None });
             return Ok(());
         }
-        let limit = self.config.report_size;
-        let class = task.class();
-        let read =
-            tokio::try_join!(async { read_all(self.gitlab.test_report(class, key).await?, limit).await }, async {
-                read_all(self.gitlab.test_report_summary(class, key).await?, limit).await
-            },);
-        let absent = |reason| ReportRecord {
-            piece: Piece::Absent(reason),
-            build_ids: build_ids.clone(),
-            last_look: Some(Timestamp::now()),
-            ..ReportRecord::missing()
+        let (class, masking) = (task.class(), treatment.masking.as_ref());
+        let summary: Answer<Summarized> = match needs.summary {
+            false => Answer::Unasked,
+            true => self.read("test report summary", masking, self.gitlab.test_report_summary(class, key).await).await,
         };
-        let (record, bytes) = match read {
-            Ok((Some(report), Some(summary))) => {
-                let report = self.mask_report(treatment.masking.as_ref(), report);
-                let summary = self.mask_report(treatment.masking.as_ref(), summary);
-                self.judge_report(&row, &build_ids, &report, &summary)?
+        if let Answer::Not(trouble) = &summary
+            && trouble.remedy() != Remedy::Nothing
+        {
+            let Answer::Not(trouble) = summary else { return Ok(()) };
+            found.units.push(self.pipeline_unit(key, "report", UnitOutcome::Failed(trouble.to_string())));
+            found.trouble = Some(trouble);
+            return Ok(());
+        }
+        let report: Answer<Counted> = match needs.report {
+            false => Answer::Unasked,
+            true => self.read("test report", masking, self.gitlab.test_report(class, key).await).await,
+        };
+        self.publish(&case, summary, report, found)
+    }
+
+    /// Decides what the answers make of the two pieces.
+    fn publish(
+        &self,
+        case: &Case<'_>,
+        summary: Answer<Summarized>,
+        report: Answer<Counted>,
+        found: &mut Found,
+    ) -> Result<(), Trouble> {
+        let key = case.row.key;
+        let mut record = case.begun();
+        let mut trouble = None;
+        let mut at = None;
+        let summarized = match summary {
+            Answer::Got(text, counts, asked_at) => {
+                at = Some(asked_at);
+                record.summary_piece = Piece::Live;
+                record.summary = Some(String::from_utf8_lossy(&text).into());
+                Some(counts)
             }
-            Ok(_) => (absent(Reason::TooLarge), None),
-            Err(error) if matches!(error.kind, Kind::Forbidden) => (absent(Reason::Forbidden), None),
-            Err(error) => {
-                found.units.push(self.pipeline_unit(key, "report", UnitOutcome::Failed(error.to_string())));
-                let trouble = Trouble::from(error);
-                if trouble.remedy() == Remedy::Nothing {
-                    let record = absent(Reason::Failed);
-                    found.facts.push(Change::Report { key, record, bytes: None });
+            Answer::Unasked => record.summary.as_deref().and_then(|text| serde_json::from_str(text).ok()),
+            Answer::Absent(reason) => {
+                record.summary_piece = Piece::Absent(reason);
+                None
+            }
+            Answer::Not(problem) => {
+                record.summary_piece = Piece::Absent(Reason::Failed);
+                trouble = Some(problem);
+                None
+            }
+        };
+        let mut counted = None;
+        let mut bytes = None;
+        match report {
+            Answer::Got(text, counts, asked_at) => {
+                at = Some(at.map_or(asked_at, |at| asked_at.min(at)));
+                (record.piece, record.blob) = (Piece::Live, None);
+                (record.size, record.total_count) = (text.len() as u64, counts.total_count);
+                bytes = Some(compress(&text)?.into());
+                counted = Some(counts);
+            }
+            Answer::Unasked => {}
+            Answer::Absent(reason) => case.absent(&mut record, reason),
+            Answer::Not(problem) => match problem.remedy() {
+                Remedy::Nothing | Remedy::Later | Remedy::Perhaps => {
+                    case.absent(&mut record, Reason::Failed);
+                    trouble = Some(Trouble::NoReport(problem.to_string()).or(trouble));
                 }
-                found.trouble = Some(trouble);
-                return Ok(());
-            }
-        };
-        let outcome = match record.piece {
-            Piece::Absent(reason) => UnitOutcome::Absent(reason),
-            _ => UnitOutcome::Cached { bytes: record.size, count: record.total_count },
+                // Nothing is known of it: what is held of other attempts is not given up for that.
+                _ if record.build_ids != case.row.report.build_ids && case.row.report.piece.is_held() => {
+                    found.units.push(self.pipeline_unit(key, "report", UnitOutcome::Failed(problem.to_string())));
+                    found.trouble = Some(problem);
+                    return Ok(());
+                }
+                _ => trouble = Some(problem),
+            },
+        }
+        let settled = report_is_settled(at.unwrap_or_default(), case.last_end(), &self.config.schedule);
+        case.settle(&mut record, (summarized.as_ref(), counted.as_ref()), settled);
+        let bytes = bytes.filter(|_| record.piece.is_held());
+        let outcome = match (&trouble, record.piece) {
+            (Some(trouble), _) => UnitOutcome::Failed(trouble.to_string()),
+            (None, Piece::Absent(reason)) => UnitOutcome::Absent(reason),
+            (None, _) => UnitOutcome::Cached { bytes: record.size, count: record.total_count },
         };
         found.units.push(self.pipeline_unit(key, "report", outcome));
-        if record.piece == Piece::Live {
-            let due = Timestamp::now().plus(self.config.schedule.report_again);
-            let target = Target::Report(key);
-            found.follow.push(Work { target, lane: Lane::Backfill, cause: Cause::Look, due, listed: None, path: None });
-        }
+        found.follow.extend(self.next_report_look(key, &record, trouble.is_some()));
         found.facts.push(Change::Report { key, record, bytes });
+        found.trouble = trouble;
         Ok(())
     }
 
-    /// GitLab caches reports for two minutes, so one that was asked for too early lacks the last jobs; its summary comes
-    /// from the database and does not.
-    fn judge_report(
-        &self,
-        row: &PipelineRow,
-        build_ids: &[crate::domain::JobId],
-        report: &Bytes,
-        summary: &Bytes,
-    ) -> Result<(ReportRecord, Option<Bytes>), Trouble> {
-        let malformed = |what| move |error| Trouble::from(unreadable(&Malformed::json(what, &error)));
-        let counted: Report = serde_json::from_slice(report).map_err(malformed("test report"))?;
-        let expected: Summary = serde_json::from_slice(summary).map_err(malformed("test report summary"))?;
-        let same_set = row.report.build_ids == build_ids;
-        let looks = if same_set { row.report.looks + 1 } else { 1 };
-        let agree = counted.total_count == expected.total.count;
-        let piece = if agree || looks >= self.config.schedule.report_looks { Piece::Whole } else { Piece::Live };
-        let record = ReportRecord {
-            piece,
-            blob: None,
-            size: report.len() as u64,
-            summary: Some(String::from_utf8_lossy(summary).into()),
-            total_count: counted.total_count,
-            build_ids: build_ids.to_vec(),
-            looks,
-            last_look: Some(Timestamp::now()),
+    /// Returns when the pieces are asked for again.
+    fn next_report_look(&self, key: PipelineKey, record: &ReportRecord, failed: bool) -> Option<Work> {
+        let schedule = &self.config.schedule;
+        let pieces = [record.piece, record.summary_piece];
+        let wait = match pieces {
+            _ if failed || pieces.contains(&Piece::Absent(Reason::Failed)) => report_retry(record.looks, schedule),
+            _ if pieces.contains(&Piece::Live) => schedule.report_again,
+            _ => return None,
         };
-        Ok((record, Some(compress(report)?.into())))
+        let (target, due) = (Target::Report(key), Timestamp::now().plus(wait));
+        Some(Work { target, lane: Lane::Backfill, cause: Cause::Look, due, listed: None, path: None })
     }
-}
 
-impl Ingest {
+    /// Reads an answer to its end and counts it.
+    async fn read<T: serde::de::DeserializeOwned>(
+        &self,
+        what: &'static str,
+        rules: Option<&Rules>,
+        answer: Result<Body, Error>,
+    ) -> Answer<T> {
+        let read = async {
+            let body = answer?;
+            let at = body.as_of();
+            Ok::<_, Error>((read_all(body, self.config.report_size).await?, at))
+        };
+        let (text, at) = match read.await {
+            Ok((Some(text), at)) => (self.mask_report(rules, text), at),
+            Ok((None, _)) => return Answer::Absent(Reason::TooLarge),
+            Err(error) if matches!(error.kind, Kind::Forbidden) => return Answer::Absent(Reason::Forbidden),
+            Err(error) => return Answer::Not(error.into()),
+        };
+        match serde_json::from_slice(&text) {
+            Ok(counts) => Answer::Got(text, counts, at),
+            Err(error) => {
+                let kind = Kind::Malformed(Malformed::json(what, &error));
+                Answer::Not(Error { question: format!("read {what}"), kind }.into())
+            }
+        }
+    }
+
     /// Masks the strings of a report, which holds what tests printed.
     fn mask_report(&self, rules: Option<&Rules>, report: Bytes) -> Bytes {
         let Some(rules) = rules else { return report };
@@ -136,8 +190,76 @@ impl Ingest {
     }
 }
 
-fn unreadable(malformed: &Malformed) -> Error {
-    Error { question: "read test report".to_owned(), kind: Kind::Malformed(malformed.clone()) }
+impl<'a> Case<'a> {
+    /// Returns the case and what has to be asked; `None` when that is nothing.
+    fn of(row: &'a PipelineRow, rows: &[JobRow], task: &Task<'_>) -> Option<(Self, ReportNeeds)> {
+        let jobs: Vec<Option<Job>> = rows.iter().map(JobRow::read_document).collect();
+        let attempts: Vec<Attempt> = rows.iter().zip(&jobs).map(|(row, job)| row.attempt(job.as_ref())).collect();
+        let jobs = jobs.into_iter().flatten().collect();
+        let over = row.status.pipeline_phase() != PipelinePhase::Active;
+        let plan = ReportPlan::of(over, &row.report, &attempts)?;
+        let needs = plan.needs(&row.report, task.eagerness());
+        needs.any().then_some((Self { row, plan, jobs }, needs))
+    }
+
+    /// Returns the record as it is before the answers.
+    fn begun(&self) -> ReportRecord {
+        let held = &self.row.report;
+        let same = held.build_ids == self.plan.build_ids;
+        let before = if same { held.clone() } else { ReportRecord::missing() };
+        ReportRecord {
+            build_ids: self.plan.build_ids.clone(),
+            looks: before.looks + 1,
+            last_look: Some(Timestamp::now()),
+            ..before
+        }
+    }
+
+    /// Notes that there is no report, unless one of the same attempts is held.
+    fn absent(&self, record: &mut ReportRecord, reason: Reason) {
+        if !record.piece.is_held() {
+            record.piece = Piece::Absent(reason);
+        }
+    }
+
+    /// Returns the end of the last job that delivered something, or may have.
+    fn last_end(&self) -> Timestamp {
+        let of_these = self.jobs.iter().filter(|job| self.plan.build_ids.contains(&job.key.job));
+        of_these.map(|job| job.finished_at.unwrap_or(job.document.as_of)).max().unwrap_or_default()
+    }
+
+    /// Decides whether the pieces are final. A report whose files GitLab no longer lists is not made any more: it is
+    /// `expired`, however they went, unless the summary says that there never was one.
+    fn settle(
+        &self,
+        record: &mut ReportRecord,
+        (summary, report): (Option<&Summarized>, Option<&Counted>),
+        settled: bool,
+    ) {
+        let nothing = summary.is_some_and(Summarized::names_nothing);
+        let explained = match (summary, report) {
+            (Some(summary), Some(report)) => summary.explains(report, &self.plan.listed),
+            (Some(summary), None) => record.piece.is_held() && record.total_count == summary.count(),
+            (None, _) => false,
+        };
+        let whole = if settled || explained { Piece::Whole } else { Piece::Live };
+        if record.summary_piece == Piece::Live {
+            record.summary_piece = whole;
+        }
+        let holds = record.piece.is_held() && (report.is_some() || record.blob.is_some());
+        let empty = report.is_some_and(Counted::names_nothing) && settled;
+        match () {
+            // Its files went while GitLab was asked.
+            () if empty && summary.is_some() && !nothing => record.piece = Piece::Absent(Reason::Expired),
+            () if holds && record.piece == Piece::Live => record.piece = whole,
+            () if holds || !self.plan.listed.is_empty() => {}
+            () if nothing => record.piece = whole,
+            () => record.piece = Piece::Absent(Reason::Expired),
+        }
+        if !record.piece.is_held() {
+            (record.blob, record.size, record.total_count) = (None, 0, 0);
+        }
+    }
 }
 
 /// Reads a body to its end; `None` when it is larger than `limit`.

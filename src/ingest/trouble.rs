@@ -24,6 +24,9 @@ pub enum Trouble {
     /// GitLab lists more of them than Cistern holds.
     #[error("GitLab lists more {0} than Cistern holds")]
     TooMany(&'static str),
+    /// GitLab fails to make a test report, its most expensive answer, which is not asked for again at once.
+    #[error("GitLab could not make the test report: {0}")]
+    NoReport(String),
     /// The answer contradicts what GitLab lists; it may be whole the next time.
     #[error("{0}")]
     Incomplete(String),
@@ -77,7 +80,7 @@ impl Trouble {
             Self::NotYet => Remedy::Soon,
             Self::Gone => Remedy::Gone,
             Self::Incomplete(_) => Remedy::Perhaps,
-            Self::Unreadable(_) | Self::TooMany(_) => Remedy::Nothing,
+            Self::Unreadable(_) | Self::TooMany(_) | Self::NoReport(_) => Remedy::Nothing,
             Self::Gitlab(error) => match &error.kind {
                 gitlab::Kind::NotFound => Remedy::Gone,
                 gitlab::Kind::Unavailable(_) => Remedy::Later,

@@ -23,8 +23,10 @@ pub struct Forecast {
     pub archives: u64,
     /// Bytes of those archives.
     pub archive_bytes: u64,
-    /// Test reports it would fetch, with their summaries.
+    /// Test reports it would fetch.
     pub reports: u64,
+    /// Summaries of test reports it would fetch, also where the report itself has expired.
+    pub summaries: u64,
     /// GitLab calls it would make: listings, logs, archives and reports.
     pub gitlab_calls: u64,
     /// Storage downloads beside them, if GitLab redirects archives.
@@ -78,8 +80,12 @@ impl Reconciler {
         }
         forecast.calls_made = self.gitlab.calls() - calls;
         forecast.storage_calls = forecast.archives;
-        forecast.gitlab_calls =
-            forecast.calls_made + forecast.logs + forecast.archives + 2 * forecast.reports + forecast.other_calls;
+        forecast.gitlab_calls = forecast.calls_made
+            + forecast.logs
+            + forecast.archives
+            + forecast.reports
+            + forecast.summaries
+            + forecast.other_calls;
         let left = forecast.gitlab_calls + forecast.storage_calls - forecast.calls_made;
         forecast.seconds = self.gitlab.estimate(left).map_or(0, |estimate| estimate.as_secs_f64().ceil() as u64);
         Ok(forecast)
@@ -93,6 +99,7 @@ impl Forecast {
         self.archives += other.archives;
         self.archive_bytes += other.archive_bytes;
         self.reports += other.reports;
+        self.summaries += other.summaries;
         self.gone += other.gone;
         self.other_calls += other.other_calls;
         self.skipped.extend(other.skipped);

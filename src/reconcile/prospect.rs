@@ -12,8 +12,8 @@ use super::skipped::unreadable;
 use super::sweep::STORED_PAGE;
 use super::{Forecast, PassError, Reconciler, Skipped, patiently};
 use crate::domain::{
-    Ages, ArchiveRecord, Eagerness, Job, JobId, JobKey, LogRecord, Pipeline, PipelineId, PipelineKey, PipelinePhase,
-    PipelineSource, Project, ReportRecord, Subject, Timestamp, is_worth_a_write, needs, needs_report, report_jobs,
+    Ages, ArchiveRecord, Attempt, Eagerness, Job, JobId, JobKey, LogRecord, Pipeline, PipelineId, PipelineKey,
+    PipelinePhase, PipelineSource, Project, ReportPlan, ReportRecord, Subject, Timestamp, is_worth_a_write, needs,
 };
 use crate::gitlab::{Class, Kind};
 use crate::store::JobRow;
@@ -148,7 +148,7 @@ impl<'a> Prospect<'a> {
             self.leave_forgotten_out(&held, &mut page.rows).await?;
             for job in &page.rows {
                 self.job(job, held.get(&job.key.job), &mut forecast);
-                jobs.push((job.key.job, job.name.clone(), job.phase(), job.junit));
+                jobs.push(Attempt::of(job, held.get(&job.key.job).map(JobRow::told_of_junit)));
             }
             next = page.next;
             if next.is_none() {
@@ -160,9 +160,8 @@ impl<'a> Prospect<'a> {
         }
         let updated_at = row.as_ref().map_or(pipeline.updated_at, |row| row.updated_at.max(pipeline.updated_at));
         let report = row.map_or_else(ReportRecord::missing, |row| row.report);
-        let jobs = jobs.iter().map(|(id, name, phase, junit)| (*id, &**name, *phase, *junit));
-        let ids = report_jobs(pipeline.phase() != PipelinePhase::Active, &report.build_ids, jobs);
-        self.report(key, &report, ids, updated_at, &mut forecast);
+        let plan = ReportPlan::of(pipeline.phase() != PipelinePhase::Active, &report, &jobs);
+        self.report(key, &report, plan, updated_at, &mut forecast);
         Ok(forecast)
     }
 
@@ -193,19 +192,20 @@ impl<'a> Prospect<'a> {
         }
     }
 
-    /// Counts a pipeline's report, if there is one and it is needed.
+    /// Counts what of a pipeline's report and summary is needed.
     fn report(
         &self,
         key: PipelineKey,
         held: &ReportRecord,
-        ids: Option<Vec<JobId>>,
+        plan: Option<ReportPlan>,
         updated_at: Timestamp,
         forecast: &mut Forecast,
     ) {
         self.meet(Target::Report(key));
-        let needed = ids.is_some_and(|ids| needs_report(held, &ids, Eagerness::Unsettled));
-        if needed && !Ages::is_over(self.ages.reports, updated_at, Timestamp::now()) {
-            forecast.reports += 1;
+        let needs = plan.map(|plan| plan.needs(held, Eagerness::Unsettled)).unwrap_or_default();
+        if !Ages::is_over(self.ages.reports, updated_at, Timestamp::now()) {
+            forecast.reports += u64::from(needs.report);
+            forecast.summaries += u64::from(needs.summary);
         }
     }
 
@@ -221,10 +221,9 @@ impl<'a> Prospect<'a> {
             Target::Report(key) => {
                 if let Some(row) = store.pipeline(key).await? {
                     let rows = store.jobs_of(key).await?;
-                    let jobs = rows.iter().map(|row| (row.key.job, &*row.name, row.status.job_phase(), row.junit));
-                    let over = row.status.pipeline_phase() != PipelinePhase::Active;
-                    let ids = report_jobs(over, &row.report.build_ids, jobs);
-                    self.report(key, &row.report, ids, row.updated_at, &mut forecast);
+                    let jobs: Vec<Attempt> = rows.iter().map(|row| row.attempt(row.read_document().as_ref())).collect();
+                    let plan = ReportPlan::of(row.status.pipeline_phase() != PipelinePhase::Active, &row.report, &jobs);
+                    self.report(key, &row.report, plan, row.updated_at, &mut forecast);
                 }
             }
             Target::Job(key) => return self.job_once_more(key).await,

@@ -10,8 +10,8 @@ use super::projects::Roll;
 use super::skipped::unreadable;
 use super::{Only, PassError, Reconciler, Skipped, patiently};
 use crate::domain::{
-    ArchiveRecord, Eagerness, Job, JobId, LogRecord, Piece, Pipeline, PipelineKey, PipelinePhase, PipelineSource,
-    Project, Timestamp, needs, needs_report, report_jobs,
+    ArchiveRecord, Attempt, Eagerness, Job, JobId, LogRecord, Piece, Pipeline, PipelineKey, PipelinePhase,
+    PipelineSource, Project, ReportPlan, Timestamp, needs,
 };
 use crate::gitlab::{self, Class, Kind, Listing, Next};
 use crate::store::{Gap, JobRow, PipelineRow};
@@ -131,7 +131,7 @@ impl Reconciler {
                 let id = Some(job.key.job);
                 let kinds = missing_kinds(&job, held.get(&job.key.job));
                 found.gaps.extend(kinds.into_iter().map(|kind| missing(id, kind)));
-                jobs.push((job.key.job, job.name.clone(), job.phase(), job.junit));
+                jobs.push(Attempt::of(&job, held.get(&job.key.job).map(JobRow::told_of_junit)));
             }
             next = page.next;
             if next.is_none() {
@@ -143,10 +143,11 @@ impl Reconciler {
         }
         if let Some(PipelineRow { report, .. }) = row {
             let over = pipeline.phase() != PipelinePhase::Active;
-            let jobs = jobs.iter().map(|(id, name, phase, junit)| (*id, &**name, *phase, *junit));
-            let expected = report_jobs(over, &report.build_ids, jobs);
-            if expected.is_some_and(|ids| needs_report(&report, &ids, Eagerness::Missing)) {
-                found.gaps.push(missing(None, "report"));
+            if let Some(plan) = ReportPlan::of(over, &report, &jobs)
+                && plan.needs(&report, Eagerness::Missing).any()
+            {
+                let holds_report = report.build_ids == plan.build_ids && !report.piece.is_gap();
+                found.gaps.push(missing(None, if holds_report { "summary" } else { "report" }));
             }
         }
         Ok(found)

@@ -139,7 +139,7 @@ impl Run<'_> {
                 let key = PipelineKey { project, pipeline: PipelineId(blob.target) };
                 // It stays pruned as long as the same attempts would make it.
                 self.retention.store.pipeline(key).await?.map(|row| {
-                    let record = ReportRecord { piece, build_ids: row.report.build_ids, ..ReportRecord::missing() };
+                    let record = ReportRecord::none(piece, row.report.build_ids);
                     Change::Report { key, record, bytes: None }
                 })
             }

@@ -3,8 +3,8 @@
 use serde::Serialize;
 
 use crate::domain::{
-    ArchiveRecord, Document, JobId, JobKey, LogRecord, Piece, PipelineId, PipelineKey, PipelineSource, ProjectId,
-    ReportRecord, Status, Timestamp,
+    ArchiveRecord, Document, JobId, JobKey, Junit, LogRecord, Piece, PipelineId, PipelineKey, PipelineSource,
+    ProjectId, ReportRecord, Status, Timestamp,
 };
 use crate::work::Target;
 
@@ -22,7 +22,7 @@ pub struct JobRow {
     /// GitLab's document of it.
     pub document: Document,
     /// Whether it delivered JUnit.
-    pub junit: bool,
+    pub junit: Junit,
     /// Its log.
     pub log: LogRecord,
     /// Its archive.
@@ -251,7 +251,7 @@ pub struct Gap {
     pub pipeline: PipelineId,
     /// The job; `None` for a pipeline's report or its list of jobs.
     pub job: Option<JobId>,
-    /// `log`, `archive`, `report` or `jobs`; `job` or `pipeline` for what failed as a whole.
+    /// `log`, `archive`, `report`, `summary` or `jobs`; `job` or `pipeline` for what failed as a whole.
     pub kind: &'static str,
     /// `missing` or `failed`.
     #[serde(serialize_with = "piece_word")]

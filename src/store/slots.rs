@@ -3,7 +3,11 @@
 //! Pure, and the same for every store. What a person or GitLab removed wins over everything; what is held wins over what is not, except that
 //! what our token may not read is not kept while it is unsettled (design, sections 3.6 and 4.6).
 
-use crate::domain::{ArchiveRecord, BlobId, Job, LogRecord, Piece, Reason, ReportRecord, Timestamp};
+mod report;
+
+use crate::domain::{ArchiveRecord, BlobId, Job, Junit, LogRecord, Piece, Reason, Timestamp};
+
+pub(super) use report::{lacking_report, publish_report};
 
 /// The facts of a job that decide which of its pieces are expected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +31,8 @@ pub(super) struct Known {
     pub(super) log: Piece,
     /// Its archive.
     pub(super) archive: Piece,
+    /// Whether it delivered JUnit.
+    pub(super) junit: Junit,
 }
 
 /// What a document makes of a job.
@@ -40,6 +46,8 @@ pub(super) struct Documented {
     pub(super) log: Piece,
     /// The archive; what was erased loses its blob.
     pub(super) archive: Piece,
+    /// Whether it delivered JUnit.
+    pub(super) junit: Junit,
 }
 
 impl Documented {
@@ -74,7 +82,11 @@ pub(super) fn document(known: Option<Known>, job: &Job) -> Documented {
             archive = Piece::Absent(Reason::Expired);
         }
     }
-    Documented { newer, expected, log, archive }
+    let junit = match known {
+        Some(known) if !newer => known.junit,
+        known => Junit::of(job, known.map(|known| (known.expected.ended, known.junit))),
+    };
+    Documented { newer, expected, log, archive, junit }
 }
 
 /// Returns a piece of a job that failed for good: what is expected of an ended one and still missing.
@@ -115,17 +127,6 @@ pub(super) fn publish_log(held: &LogRecord, record: &mut LogRecord, same_blob: b
         }
     }
     (record.looks, record.first_look, record.last_look) = (looks, first_look, last_look);
-    verdict
-}
-
-/// Judges a report and makes `record` what is to be written, but for a new blob's id. A refused one of the same attempts still
-/// counts as a look.
-pub(super) fn publish_report(held: &ReportRecord, record: &mut ReportRecord, same_blob: bool) -> Verdict {
-    let verdict = judge_report(held, record, same_blob);
-    if verdict == Verdict::Refuse {
-        let (looks, last_look) = (held.looks.max(record.looks), held.last_look.max(record.last_look));
-        *record = ReportRecord { looks, last_look, ..held.clone() };
-    }
     verdict
 }
 
@@ -173,28 +174,6 @@ pub(super) fn judge_archive(held: &ArchiveRecord, new: &ArchiveRecord) -> Verdic
         std::cmp::Ordering::Less => Verdict::Refuse,
         std::cmp::Ordering::Equal if held.piece == Piece::Whole => Verdict::Refuse,
         std::cmp::Ordering::Equal | std::cmp::Ordering::Greater => Verdict::Replace,
-    }
-}
-
-/// Of other attempts it replaces; of the same ones it must not be smaller, nor less final, nor pruned before.
-fn judge_report(held: &ReportRecord, new: &ReportRecord, same_blob: bool) -> Verdict {
-    let holds = |record: &ReportRecord| matches!(record.piece, Piece::Live | Piece::Whole);
-    let rank = |record: &ReportRecord| (record.total_count, record.piece == Piece::Whole);
-    let pruned = |record: &ReportRecord| record.piece == Piece::Absent(Reason::Pruned);
-    if pruned(held) && held.build_ids == new.build_ids {
-        Verdict::Refuse
-    } else if !holds(held) || pruned(new) {
-        Verdict::Replace
-    } else if !holds(new) {
-        Verdict::Refuse
-    } else if held.build_ids != new.build_ids {
-        Verdict::Replace
-    } else if rank(new) < rank(held) {
-        Verdict::Refuse
-    } else if same_blob {
-        Verdict::Note
-    } else {
-        Verdict::Replace
     }
 }
 

@@ -1,9 +1,30 @@
 //! What readers are told of a job's log or archive that is not held (law 12): the HTTP interface and the command line alike.
 
 use super::JobRow;
-use crate::domain::{ArchiveFile, JobPhase, Piece, Reason};
+use crate::domain::{ArchiveFile, Attempt, Job, JobPhase, Junit, Piece, Reason};
 
 impl JobRow {
+    /// Returns whether it had ended and what its document told of its JUnit, for [`Junit::of`].
+    pub fn told_of_junit(&self) -> (bool, Junit) {
+        (self.status.job_phase() == JobPhase::Ended, self.junit)
+    }
+
+    /// Returns what its pipeline's report depends on of it; `job` is its document, where that can be read.
+    pub fn attempt(&self, job: Option<&Job>) -> Attempt {
+        Attempt {
+            id: self.key.job,
+            name: self.name.clone(),
+            phase: self.status.job_phase(),
+            junit: self.junit,
+            listed: job.is_some_and(|job| job.junit),
+        }
+    }
+
+    /// Reads its document, as far as it can be read.
+    pub fn read_document(&self) -> Option<Job> {
+        Job::from_document(self.key.project, self.document.clone()).ok()
+    }
+
     /// Returns why its log is not held. Nothing is missing from a job that has not ended, what GitLab deleted with its pipeline
     /// will not come, and what has no bytes is not held, whatever its slot says.
     pub fn log_absence(&self) -> Piece {

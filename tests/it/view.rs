@@ -36,6 +36,7 @@ pub(crate) struct PipelineView {
     pub(crate) report: Option<Value>,
     pub(crate) summary: Option<Value>,
     pub(crate) piece: Piece,
+    pub(crate) summary_piece: Piece,
 }
 
 /// What readers get of a job.
@@ -155,11 +156,13 @@ impl View {
                     let job = JobId(id(&document));
                     cache.jobs.insert(JobKey { project, job }, self.job_view(project, job, document).await);
                 }
+                let held = self.pipeline(project, pipeline).await.report;
                 let view = PipelineView {
                     document,
                     report: self.report(project, pipeline).await,
                     summary: self.some_json(&format!("{base}/{pipeline}/test_report_summary")).await,
-                    piece: self.pipeline(project, pipeline).await.report.piece,
+                    piece: held.piece,
+                    summary_piece: held.summary_piece,
                 };
                 cache.pipelines.insert(PipelineKey { project, pipeline }, view);
             }
@@ -216,15 +219,16 @@ impl Cache {
 }
 
 impl PipelineView {
-    /// The report may be of a pipeline that goes on, or hold suites whose files GitLab has deleted since.
+    /// The report may be of a pipeline that goes on, or hold suites whose files GitLab has deleted since. The summary outlives those.
     fn is_as_good_as(&self, fresh: &Self) -> bool {
-        if fresh.piece == Piece::Missing {
+        if (fresh.piece, fresh.summary_piece) == (Piece::Missing, Piece::Missing) {
             return self.document == fresh.document;
         }
         let total = |view: &Self| view.report.as_ref().map(|report| report["total_count"].as_u64());
-        self.document == fresh.document
-            && self.piece == fresh.piece
-            && (self.report == fresh.report && self.summary == fresh.summary || total(self) > total(fresh))
+        let same = self.report == fresh.report && self.piece == fresh.piece;
+        let kept = self.piece == Piece::Whole && total(self) > total(fresh);
+        let summary = self.summary == fresh.summary && self.summary_piece == fresh.summary_piece;
+        self.document == fresh.document && summary && (same || kept)
     }
 }
 

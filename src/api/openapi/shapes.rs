@@ -129,7 +129,7 @@ pub(in crate::api) const PROJECT_COMPLETENESS: Shape = shape(
 pub(in crate::api) const PIPELINE_COMPLETENESS: Shape = shape(
     "PipelineCompleteness",
     r#"{"project_id":2718,"pipeline_id":90000,"complete":true,"status":"success","as_of":"2026-11-20T09:16:20.000Z",
-"jobs_listed_at":"2026-11-20T09:16:20.000Z","report":"whole","bridges":"not_asked",
+"jobs_listed_at":"2026-11-20T09:16:20.000Z","report":"whole","summary":"whole","bridges":"not_asked",
 "jobs":[{"id":810291,"name":"unit","status":"success","log":"whole","log_note":null,"archive":"whole"}],
 "failures":[],"waiting":[]}"#,
 );

@@ -13,7 +13,7 @@ use crate::api::openapi::{Answer, Operation, shapes};
 use crate::api::provenance::Held;
 use crate::api::reply;
 use crate::api::view::View;
-use crate::domain::{JobPhase, LogNote, Piece, Reason, Status};
+use crate::domain::{JobPhase, Junit, LogNote, Piece, Reason, Status};
 use crate::store::{Entry, Failure, JobRow};
 
 /// How many gaps, failures and waiting things are listed one by one.
@@ -151,21 +151,23 @@ pub(in crate::api) async fn pipeline(
     };
     let failures = failures.iter().filter(|failure| of_this(failure.target.kind(), failure.target.id()));
     let entries = entries.iter().filter(|entry| of_this(entry.target.kind(), entry.target.id()));
-    let has_report = !row.report.build_ids.is_empty() || rows.iter().any(|job| job.junit);
+    let has_report = !row.report.build_ids.is_empty() || rows.iter().any(|job| job.junit != Junit::None);
     let is_gap = |piece: Option<Piece>| matches!(piece, Some(Piece::Missing | Piece::Absent(Reason::Failed)));
     let lacks = |job: &JobRow| {
         let job = pieces(job);
         is_gap(job.0) || is_gap(job.1)
     };
-    let report = Some(row.report.piece).filter(|piece| has_report || *piece != Piece::Missing);
+    let expected = |piece: Piece| Some(piece).filter(|piece| has_report || *piece != Piece::Missing);
+    let (report, summary) = (expected(row.report.piece), expected(row.report.summary_piece));
     let answer = json!({
         "project_id": row.key.project,
         "pipeline_id": row.key.pipeline,
-        "complete": row.jobs_listed_at.is_some() && !is_gap(report) && !rows.iter().any(lacks),
+        "complete": row.jobs_listed_at.is_some() && !is_gap(report) && !is_gap(summary) && !rows.iter().any(lacks),
         "status": row.status,
         "as_of": row.document.as_of,
         "jobs_listed_at": row.jobs_listed_at,
         "report": report.map(Piece::as_str),
+        "summary": summary.map(Piece::as_str),
         "bridges": if bridges { Piece::Whole.as_str() } else { NOT_ASKED },
         "jobs": rows.iter().map(job).collect::<Vec<_>>(),
         "failures": failures.map(failure).collect::<Vec<_>>(),

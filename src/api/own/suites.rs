@@ -23,7 +23,7 @@ use crate::api::openapi::{Answer, Operation, shapes};
 use crate::api::provenance::{Held, Provenance};
 use crate::api::reply;
 use crate::api::view::View;
-use crate::domain::{JobId, JobPhase, Piece, Reason};
+use crate::domain::{Job, JobId, JobPhase, Junit, Piece, Reason};
 use crate::store::{JobRow, PipelineRow};
 
 pub(in crate::api) const REPORT: Operation = Operation {
@@ -43,7 +43,15 @@ const AT_ONCE: usize = 1 << 20;
 #[derive(Deserialize)]
 struct Summary {
     #[serde(default)]
+    total: Total,
+    #[serde(default)]
     test_suites: Vec<Suite>,
+}
+
+#[derive(Default, Deserialize)]
+struct Total {
+    #[serde(default)]
+    count: u64,
 }
 
 /// A suite as the summary has it.
@@ -130,8 +138,14 @@ pub(in crate::api) async fn report(
     // A report that is replaced between the row and its first byte is looked up once more.
     for _ in 0..2 {
         let Held { row: job, .. } = view.job(project, &path.1, JobPart::Document).await?;
-        let Held { row, provenance } = view.report(project, &job.pipeline.to_string()).await?;
-        let head = Head::of(&job, summary(&row)?);
+        let Held { row, provenance } = view.report(project, &job.pipeline.to_string(), |report| report.piece).await?;
+        let summary = summary(&row)?;
+        let partial = row.report.total_count < summary.total.count;
+        let head = Head::of(&job, summary);
+        if partial && !head.suites.is_empty() && !lists_junit(&job) {
+            // What is held was made when this job's file had gone.
+            return Err(Problem::NotHeld(Piece::Absent(Reason::Expired)));
+        }
         let Some(blob) = row.report.blob.filter(|_| !head.suites.is_empty()) else {
             return without_suites(&request, provenance, &view, &job, &row, &head).await;
         };
@@ -157,10 +171,15 @@ pub(in crate::api) async fn report(
     Err(Problem::Away)
 }
 
+/// Returns whether GitLab lists the file that a job delivered.
+fn lists_junit(job: &JobRow) -> bool {
+    Job::from_document(job.key.project, job.document.clone()).is_ok_and(|job| job.junit)
+}
+
 fn summary(pipeline: &PipelineRow) -> Result<Summary, Problem> {
     match &pipeline.report.summary {
         Some(text) => serde_json::from_str(text).map_err(|_| Problem::Unusable),
-        None => Ok(Summary { test_suites: Vec::new() }),
+        None => Ok(Summary { total: Total::default(), test_suites: Vec::new() }),
     }
 }
 
@@ -174,7 +193,7 @@ async fn without_suites(
     head: &Head,
 ) -> Result<HttpResponse, Problem> {
     let ended = job.status.job_phase() == JobPhase::Ended;
-    if ended && job.junit {
+    if ended && (job.junit == Junit::Delivered || !head.suites.is_empty()) {
         let replaced = view.jobs_of(pipeline).await?.iter().any(|other| other.name == job.name && other.key > job.key);
         return Err(match pipeline.report.piece {
             Piece::Whole | Piece::Live if replaced => Problem::EarlierAttempt,

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::pieces::{ArchivePart, LogPart, ReportPart};
 use super::values::{date, integer, natural, time};
 use crate::domain::{
-    ArchiveRecord, Document, Job, JobId, JobKey, LogRecord, Piece, Pipeline, PipelineId, PipelineKey, PipelinePhase,
-    ProjectId, ReportRecord, Status,
+    ArchiveRecord, Document, Job, JobId, JobKey, Junit, LogRecord, Piece, Pipeline, PipelineId, PipelineKey,
+    PipelinePhase, ProjectId, ReportRecord, Status,
 };
 use crate::store::slots::{Expected, Known};
 use crate::store::{JobRow, PipelineRow};
@@ -39,7 +39,11 @@ pub(super) struct JobDocument {
     pub(super) started: bool,
     /// GitLab lists an archive, so one is expected.
     pub(super) archived: bool,
+    /// It delivered JUnit, or may have.
     pub(super) junit: bool,
+    /// It may have: nobody saw what it delivered before its artifacts expired or were erased.
+    #[serde(default)]
+    junit_hidden: bool,
     /// 2 a piece of an ended job is missing, 1 its log is live or a piece failed, 0 nothing to do.
     pub(super) open: i64,
     pub(super) as_of: DateTime,
@@ -132,7 +136,8 @@ impl JobDocument {
             ended: job.ended(),
             started: false,
             archived: false,
-            junit: job.junit,
+            junit: false,
+            junit_hidden: false,
             open: 0,
             as_of: date(job.document.as_of),
             log: LogPart::new(&LogRecord::missing()),
@@ -149,6 +154,8 @@ impl JobDocument {
             archive: self.archive.clone(),
             started: self.started,
             archived: self.archived,
+            junit: self.junit,
+            junit_hidden: self.junit_hidden,
             open: self.open,
             revision: self.revision,
             ..Self::new(job)
@@ -157,6 +164,19 @@ impl JobDocument {
 
     pub(super) fn expected(&self) -> Expected {
         Expected { ended: self.ended, log: self.started, archive: self.archived }
+    }
+
+    fn junit(&self) -> Junit {
+        match (self.junit, self.junit_hidden) {
+            (false, _) => Junit::None,
+            (true, false) => Junit::Delivered,
+            (true, true) => Junit::Hidden,
+        }
+    }
+
+    /// Takes over what is known of its JUnit.
+    pub(super) fn deliver(&mut self, junit: Junit) {
+        (self.junit, self.junit_hidden) = (junit != Junit::None, junit == Junit::Hidden);
     }
 
     pub(super) fn expect(&mut self, expected: Expected) {
@@ -169,6 +189,7 @@ impl JobDocument {
             as_of: time(self.as_of),
             log: Piece::from_word(&self.log.piece),
             archive: Piece::from_word(&self.archive.piece),
+            junit: self.junit(),
         }
     }
 
@@ -186,13 +207,13 @@ impl JobDocument {
     pub(super) fn into_row(self, gone: bool) -> JobRow {
         JobRow {
             key: self.key(),
+            junit: self.junit(),
             pipeline: PipelineId(natural(self.pipeline)),
             log: self.log.record(),
             archive: self.archive.record(),
             name: self.name,
             status: Status(self.status),
             document: Document { text: self.doc, as_of: time(self.as_of) },
-            junit: self.junit,
             gone,
         }
     }
@@ -254,13 +275,15 @@ impl PipelineDocument {
     pub(super) fn reckon(&mut self) {
         use crate::domain::Reason::{Failed, NotFinished};
         let report = Piece::from_word(&self.report.piece);
-        let missing = matches!(report, Piece::Missing | Piece::Absent(NotFinished));
+        let summary = self.report.summary_piece();
+        let missing = matches!(report, Piece::Missing | Piece::Absent(NotFinished)) || summary == Piece::Missing;
+        let unsettled = |piece| matches!(piece, Piece::Live | Piece::Absent(Failed));
         let bit = |holds: bool, bit: i64| if holds { bit } else { 0 };
         if self.gone {
             self.open = 0;
             return;
         }
-        self.open = bit(matches!(report, Piece::Live | Piece::Absent(Failed)), LIVE)
+        self.open = bit(unsettled(report) || unsettled(summary), LIVE)
             + bit(self.jobs_listed_at.is_none(), UNLISTED)
             + bit(self.phase() != PipelinePhase::Ended, NOT_ENDED)
             + bit(missing && self.junit && self.phase() != PipelinePhase::Active, NO_REPORT);

@@ -68,7 +68,7 @@ pub(super) fn job(desk: &mut Desk<JobDocument>, job: &Job, fates: &mut Fates, en
     let sheet = desk.sheet(integer(job.key.job.0));
     let known = sheet.now.as_ref().map(JobDocument::known);
     let documented = slots::document(known, job);
-    let Documented { newer, expected, log, archive } = documented;
+    let Documented { newer, expected, log, archive, junit } = documented;
     if !newer && !job.erased {
         return;
     }
@@ -77,6 +77,7 @@ pub(super) fn job(desk: &mut Desk<JobDocument>, job: &Job, fates: &mut Fates, en
         document.describe(job);
     }
     document.expect(expected);
+    document.deliver(junit);
     if job.erased {
         fates.replaced.extend(document.log.blob.take().into_iter().chain(document.archive.blob.take()));
         // How often it was looked at stays.
@@ -205,10 +206,10 @@ pub(super) fn report(
     let held_summary = document.report.summary_blob;
     let offered = slots::offered(false, &mut record.blob, record.piece);
     let same_blob = record.blob == held.blob;
-    let verdict = slots::publish_report(&held, &mut record, same_blob);
-    settle(fates, verdict, offered, (held.blob, record.blob));
+    let published = slots::publish_report(&held, &mut record, same_blob);
+    settle(fates, published.report, offered, (held.blob, record.blob));
     document.report = ReportPart::new(&record);
-    if verdict == Verdict::Refuse {
+    if published.keeps_summary {
         document.report.summary_blob = held_summary;
         fates.refused.extend(summary);
     } else {

@@ -16,6 +16,7 @@ use super::trouble::Trouble;
 use super::values::{integer, natural};
 use crate::domain::{JobId, JobKey, LogNote, Piece, PipelineId, PipelineKey, PipelinePhase, ProjectId, Reason, Status};
 use crate::store::metrics::Operation;
+use crate::store::slots::lacking_report;
 use crate::store::{Error, Gap};
 use crate::work::Target;
 
@@ -27,6 +28,22 @@ struct Word {
 impl Word {
     fn piece(&self) -> Piece {
         Piece::from_word(&self.piece)
+    }
+}
+
+#[derive(Debug, Deserialize)]
+struct Reported {
+    piece: Box<str>,
+    /// As in [`super::pieces::ReportPart`].
+    #[serde(default)]
+    summary_piece: Option<Box<str>>,
+}
+
+impl Reported {
+    /// Returns what of the two is lacking.
+    fn lacking(&self) -> Option<(&'static str, Piece)> {
+        let report = Piece::from_word(&self.piece);
+        lacking_report(report, self.summary_piece.as_deref().map_or(report, Piece::from_word))
     }
 }
 
@@ -67,7 +84,7 @@ struct OpenPipeline {
     status: Box<str>,
     jobs_listed_at: Option<DateTime>,
     open: i64,
-    report: Word,
+    report: Reported,
 }
 
 impl Mongo {
@@ -127,11 +144,11 @@ async fn of_jobs(collections: &Collections, mut of: Document, limit: usize) -> R
 
 async fn of_pipelines(collections: &Collections, mut of: Document, limit: usize) -> Result<Vec<Gap>, Trouble> {
     of.insert("open", doc! { "$gt": 0 });
-    let keys = doc! { "project": 1, "status": 1, "jobs_listed_at": 1, "open": 1, "report.piece": 1 };
+    let keys = doc! { "project": 1, "status": 1, "jobs_listed_at": 1, "open": 1, "report.piece": 1, "report.summary_piece": 1 };
     let found = Query::of(of).fields(keys).sort(doc! { "project": 1, "_id": 1 }).index(PIPELINES_OPEN);
     let mut found = collections.cursor::<OpenPipeline>(PIPELINES, found).await?;
     let mut gaps = Vec::new();
-    let mut candidates: BTreeMap<i64, Vec<(i64, bool)>> = BTreeMap::new();
+    let mut candidates: BTreeMap<i64, Vec<(i64, &'static str, bool)>> = BTreeMap::new();
     while gaps.len() < limit
         && let Some(pipeline) = found.next().await?
     {
@@ -139,16 +156,18 @@ async fn of_pipelines(collections: &Collections, mut of: Document, limit: usize)
             gaps.push(gap((pipeline.project, pipeline.id, None), "jobs", false));
         }
         let over = Status(pipeline.status).pipeline_phase() != PipelinePhase::Active;
-        let report = pipeline.report.piece();
-        if over && report.is_gap() && pipeline.open & (LIVE | NO_REPORT | UNLISTED) != 0 {
-            let failed = report == Piece::Absent(Reason::Failed);
-            candidates.entry(pipeline.project).or_default().push((pipeline.id, failed));
+        if over
+            && let Some((kind, piece)) = pipeline.report.lacking()
+            && pipeline.open & (LIVE | NO_REPORT | UNLISTED) != 0
+        {
+            let failed = piece == Piece::Absent(Reason::Failed);
+            candidates.entry(pipeline.project).or_default().push((pipeline.id, kind, failed));
         }
     }
     for (project, pipelines) in candidates {
-        let expected = unreported(collections, project, pipelines.iter().map(|(id, _)| *id)).await?;
-        let missed = pipelines.into_iter().filter(|(id, _)| expected.contains(id));
-        gaps.extend(missed.map(|(id, failed)| gap((project, id, None), "report", failed)));
+        let expected = unreported(collections, project, pipelines.iter().map(|(id, ..)| *id)).await?;
+        let missed = pipelines.into_iter().filter(|(id, ..)| expected.contains(id));
+        gaps.extend(missed.map(|(id, kind, failed)| gap((project, id, None), kind, failed)));
     }
     explain(collections, &mut gaps).await?;
     Ok(gaps)

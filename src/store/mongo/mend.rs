@@ -3,8 +3,9 @@
 
 use mongodb::bson::{Bson, Document, doc};
 
+use super::documents::NO_REPORT;
 use super::reach::Collections;
-use super::schema::{JOBS, META, OURS};
+use super::schema::{JOBS, META, OURS, PIPELINES};
 use super::trouble::Trouble;
 
 /// How many of these were made; noted in the document of `meta`.
@@ -23,6 +24,9 @@ pub(super) async fn mend(collections: &Collections) -> Result<(), Trouble> {
         set.insert("rev", doc! { "$add": ["$rev", 1_i64] });
         jobs.update_many(wrong, vec![doc! { "$set": set }]).await?;
     }
+    hidden_junit(collections).await?;
+    let large = doc! { "gone": { "$ne": true }, "report.piece": "too_large", "report.summary_piece": Bson::Null, "open": { "$bitsAllClear": NO_REPORT } };
+    missing_summaries(collections, large).await?;
     meta.update_one(doc! { "_id": OURS }, doc! { "$set": { "mended": MENDED } }).await?;
     Ok(())
 }
@@ -37,6 +41,49 @@ fn empty_logs() -> (Document, Document) {
 fn kept_archives() -> (Document, Document) {
     let listed = doc! { "$regex": r#""file_type"\s*:\s*"archive""# };
     (doc! { "archive.piece": "expired", "doc": listed }, doc! { "archived": true, "open": at_least(1) })
+}
+
+/// Jobs whose artifacts had expired or were erased before anybody saw whether they held JUnit, and pipelines that were told to have
+/// none for that reason.
+async fn hidden_junit(collections: &Collections) -> Result<(), Trouble> {
+    let captured = |pattern: &str| {
+        doc! { "$arrayElemAt": [{ "$getField": { "field": "captures", "input": { "$regexFind": { "input": "$doc", "regex": pattern } } } }, 0] }
+    };
+    let time = |text: Document| doc! { "$dateFromString": { "dateString": text, "onError": Bson::Null, "onNull": Bson::Null } };
+    let expires = time(captured(r#""artifacts_expire_at"\s*:\s*"([^"]+)""#));
+    let erased = time(captured(r#""erased_at"\s*:\s*"([^"]+)""#));
+    // Null comes before every time.
+    let over = doc! { "$or": [
+        { "$gt": [erased, Bson::Null] },
+        { "$and": [{ "$gt": [expires.clone(), Bson::Null] }, { "$lte": [expires, "$as_of"] }] },
+    ] };
+    let jobs = collections.of::<Document>(JOBS);
+    let unseen = doc! { "junit": false, "ended": true, "started": true, "$expr": over };
+    let mut found = jobs.find(unseen).projection(doc! { "pipeline": 1 }).await?;
+    while found.advance().await? {
+        let job: Document = found.deserialize_current()?;
+        let (Ok(id), Ok(pipeline)) = (job.get_i64("_id"), job.get_i64("pipeline")) else { continue };
+        let of_report = doc! { "_id": pipeline, "report.builds": id };
+        let pipelines = collections.of::<Document>(PIPELINES);
+        if pipelines.find_one(of_report).await?.is_some() {
+            continue;
+        }
+        let hidden = doc! { "junit": true, "junit_hidden": true, "rev": doc! { "$add": ["$rev", 1_i64] } };
+        jobs.update_one(doc! { "_id": id }, vec![doc! { "$set": hidden }]).await?;
+        let zeros = doc! { "_id": pipeline, "report.piece": "whole", "report.builds": [], "gone": { "$ne": true } };
+        missing_summaries(collections, zeros).await?;
+    }
+    Ok(())
+}
+
+/// Has the summaries of these pipelines asked for, if one of their latest attempts may have delivered JUnit.
+async fn missing_summaries(collections: &Collections, of: Document) -> Result<(), Trouble> {
+    let set = doc! {
+        "report.summary_piece": "missing", "junit": true, "rev": { "$add": ["$rev", 1_i64] },
+        "open": { "$add": ["$open", { "$cond": [{ "$eq": [{ "$mod": [{ "$floor": { "$divide": ["$open", NO_REPORT] } }, 2] }, 1] }, 0_i64, NO_REPORT] }] },
+    };
+    collections.of::<Document>(PIPELINES).update_many(of, vec![doc! { "$set": set }]).await?;
+    Ok(())
 }
 
 fn at_least(open: i64) -> Document {

@@ -4,13 +4,16 @@ use mongodb::bson::{Binary, DateTime, spec::BinarySubtype};
 use serde::{Deserialize, Serialize};
 
 use super::values::{bytes, date, integer, natural, small, some_bytes, time};
-use crate::domain::{ArchiveRecord, BlobId, JobId, LogNote, LogRecord, Piece, ReportRecord};
+use crate::domain::{ArchiveRecord, BlobId, JobId, LogNote, LogRecord, Piece, Reason, ReportRecord};
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct ReportPart {
     pub(super) piece: Box<str>,
     pub(super) blob: Option<i64>,
     size: i64,
+    /// Missing in what was stored when the two were one piece.
+    #[serde(default)]
+    summary_piece: Option<Box<str>>,
     summary: Option<Box<str>>,
     /// Where the summary is when it is too large for a document.
     pub(super) summary_blob: Option<i64>,
@@ -26,6 +29,7 @@ impl ReportPart {
             piece: record.piece.as_str().into(),
             blob: record.blob.map(|blob| blob.0),
             size: integer(record.size),
+            summary_piece: Some(record.summary_piece.as_str().into()),
             summary: record.summary.clone(),
             summary_blob: None,
             total: integer(record.total_count),
@@ -35,12 +39,22 @@ impl ReportPart {
         }
     }
 
+    /// Returns the piece of the summary. While the two were one, a report that was too large was kept without one.
+    pub(super) fn summary_piece(&self) -> Piece {
+        match (&self.summary_piece, Piece::from_word(&self.piece)) {
+            (Some(word), _) => Piece::from_word(word),
+            (None, Piece::Absent(Reason::TooLarge)) => Piece::Missing,
+            (None, piece) => piece,
+        }
+    }
+
     /// Returns the record; a summary that is a blob is left out.
     pub(super) fn record(&self) -> ReportRecord {
         ReportRecord {
             piece: Piece::from_word(&self.piece),
             blob: self.blob.map(BlobId),
             size: natural(self.size),
+            summary_piece: self.summary_piece(),
             summary: self.summary.clone(),
             total_count: natural(self.total),
             build_ids: self.builds.iter().map(|id| JobId(natural(*id))).collect(),

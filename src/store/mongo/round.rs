@@ -19,7 +19,7 @@ use super::reach::Collections;
 use super::schema::{BRIDGES, JOBS, JOBS_OF_PIPELINE, PIPELINES, PROJECTS};
 use super::trouble::Trouble;
 use super::values::{date, integer};
-use crate::domain::Project;
+use crate::domain::{Job, Junit, Project};
 use crate::store::Change;
 use crate::work::Target;
 
@@ -144,7 +144,7 @@ impl Mongo {
             }
         }
         let absent = changes.filter_map(|change| match change {
-            Change::Job(job) if job.junit => Some(integer(job.pipeline_key().pipeline.0)),
+            Change::Job(job) if may_have_junit(job) => Some(integer(job.pipeline_key().pipeline.0)),
             _ => None,
         });
         let absent: HashSet<i64> = absent.filter(|id| pipelines.get(*id).is_none()).collect();
@@ -195,7 +195,7 @@ impl Order {
             match change {
                 Change::Gone(key) => facts::gone(pipelines, *key),
                 Change::JobsListed(key, at) => facts::jobs_listed(pipelines, *key, *at)?,
-                Change::Job(job) if job.junit => {
+                Change::Job(job) if may_have_junit(job) => {
                     facts::has_junit(pipelines, integer(job.pipeline_key().pipeline.0));
                 }
                 Change::Report { key, record, .. } => {
@@ -223,6 +223,11 @@ fn usable(offered: Option<i64>, held: Option<i64>, in_hand: &HashSet<i64>) -> Re
     }
 }
 
+/// Returns whether a report may have to be asked for because of a job, whatever is known of it.
+fn may_have_junit(job: &Job) -> bool {
+    Junit::of(job, None) != Junit::None
+}
+
 /// Returns the job that a change is about.
 fn job_of(change: &Change) -> Option<i64> {
     match change {
@@ -238,7 +243,7 @@ fn pipeline_of(change: &Change) -> Option<i64> {
     match change {
         Change::Pipeline(pipeline) | Change::Sketch(pipeline) => Some(integer(pipeline.key.pipeline.0)),
         Change::JobsListed(key, _) | Change::Gone(key) | Change::Report { key, .. } => Some(integer(key.pipeline.0)),
-        Change::Job(job) if job.junit => Some(integer(job.pipeline_key().pipeline.0)),
+        Change::Job(job) if may_have_junit(job) => Some(integer(job.pipeline_key().pipeline.0)),
         _ => None,
     }
 }

@@ -182,7 +182,8 @@ async fn failed(collections: &Collections, project: ProjectId, known: &[Known]) 
     Ok(found.into_iter().map(|failed| failed.target).collect())
 }
 
-/// Of pipelines without a report, returns those of which one of the latest attempts delivered JUnit: only they should have one.
+/// Of pipelines without a report or summary, returns those of which one of the latest attempts delivered JUnit, or may have: only
+/// they should have them.
 pub(super) async fn unreported(
     collections: &Collections,
     project: i64,

@@ -4,7 +4,7 @@ use deadpool_sqlite::rusqlite::types::Type;
 use deadpool_sqlite::rusqlite::{self, Connection, Row};
 
 use crate::domain::{Document, JobKey, Piece, PipelineId, PipelineKey, PipelinePhase, PipelineSource, ProjectId};
-use crate::domain::{JobId, Status, Timestamp};
+use crate::domain::{JobId, Junit, Status, Timestamp};
 use crate::store::BlobKind;
 use crate::work::{Cause, Lane, Target};
 
@@ -59,6 +59,20 @@ pub(super) fn document(row: &Row<'_>, text: usize, as_of: usize) -> rusqlite::Re
 pub(super) fn piece(row: &Row<'_>, index: usize) -> rusqlite::Result<Piece> {
     let word = row.get_ref(index)?.as_str().map_err(|error| unreadable(index, error))?;
     Ok(Piece::from_word(word))
+}
+
+/// Returns what is known of a job's JUnit as its two columns: whether a report has to be asked for it, and whether nobody saw it.
+pub(super) fn write_junit(junit: Junit) -> (bool, bool) {
+    (junit != Junit::None, junit == Junit::Hidden)
+}
+
+/// Reads what is known of a job's JUnit from its two columns, which follow each other.
+pub(super) fn junit(row: &Row<'_>, first: usize) -> rusqlite::Result<Junit> {
+    Ok(match (row.get(first)?, row.get(first + 1)?) {
+        (false, _) => Junit::None,
+        (true, false) => Junit::Delivered,
+        (true, true) => Junit::Hidden,
+    })
 }
 
 /// Reads a status.

@@ -7,7 +7,7 @@ use super::columns::{self, integer};
 use super::trouble::Trouble;
 use super::{blobs, journal, publish};
 use crate::domain::{
-    Document, Job, Piece, Pipeline, PipelineId, PipelineKey, PipelinePhase, Project, ProjectId, Timestamp,
+    Document, Job, Junit, Piece, Pipeline, PipelineId, PipelineKey, PipelinePhase, Project, ProjectId, Timestamp,
 };
 use crate::store::slots::{self, Documented, Expected, Known};
 use crate::work::Target;
@@ -156,7 +156,7 @@ pub(super) fn job(connection: &Connection, job: &Job, touched: &mut Touched) -> 
     let stored = stored(connection, job)?;
     let known = stored.as_ref().map(|stored| stored.known);
     let documented = slots::document(known, job);
-    let Documented { newer, expected, log, archive } = documented;
+    let Documented { newer, expected, log, archive, junit } = documented;
     if let Some(stored) = &stored {
         touched.job(job.key, stored.pipeline);
     }
@@ -167,7 +167,7 @@ pub(super) fn job(connection: &Connection, job: &Job, touched: &mut Touched) -> 
     }
     let open = slots::open(expected, log, archive);
     if newer {
-        write(connection, job, expected, open)?;
+        write(connection, job, (expected, junit), open)?;
     }
     if documented.is_settled() {
         // What could not be got is not there any more.
@@ -184,7 +184,8 @@ pub(super) fn job(connection: &Connection, job: &Job, touched: &mut Touched) -> 
 fn stored(connection: &Connection, job: &Job) -> Result<Option<Stored>, Trouble> {
     let stored = connection
         .prepare_cached(
-            "SELECT ended, started, archived, as_of, log_piece, log_blob, archive_piece, archive_blob, pipeline
+            "SELECT ended, started, archived, as_of, log_piece, log_blob, archive_piece, archive_blob, pipeline,
+                 junit, junit_hidden
              FROM jobs WHERE project = ?1 AND id = ?2",
         )?
         .query_row(columns::job(job.key), |row| {
@@ -192,7 +193,7 @@ fn stored(connection: &Connection, job: &Job) -> Result<Option<Stored>, Trouble>
             let as_of = Timestamp::from_millis(row.get(3)?);
             let (log, archive) = (columns::piece(row, 4)?, columns::piece(row, 6)?);
             Ok(Stored {
-                known: Known { expected, as_of, log, archive },
+                known: Known { expected, as_of, log, archive, junit: columns::junit(row, 9)? },
                 blobs: [row.get(5)?, row.get(7)?],
                 pipeline: PipelineId(columns::natural(row.get(8)?)),
             })
@@ -201,16 +202,18 @@ fn stored(connection: &Connection, job: &Job) -> Result<Option<Stored>, Trouble>
     Ok(stored)
 }
 
-fn write(connection: &Connection, job: &Job, expected: Expected, open: i64) -> Result<(), Trouble> {
+fn write(connection: &Connection, job: &Job, (expected, junit): (Expected, Junit), open: i64) -> Result<(), Trouble> {
     let (project, id) = columns::job(job.key);
+    let (expects_report, hidden) = columns::write_junit(junit);
     connection
         .prepare_cached(
-            "INSERT INTO jobs (project, id, pipeline, name, status, ended, started, archived, junit, open, as_of, doc)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
+            "INSERT INTO jobs (project, id, pipeline, name, status, ended, started, archived, junit, open, as_of, doc,
+                               junit_hidden)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
              ON CONFLICT (project, id) DO UPDATE SET
                  pipeline = excluded.pipeline, name = excluded.name, status = excluded.status, ended = excluded.ended,
                  started = excluded.started, archived = excluded.archived, junit = excluded.junit, open = excluded.open,
-                 as_of = excluded.as_of, doc = excluded.doc",
+                 as_of = excluded.as_of, doc = excluded.doc, junit_hidden = excluded.junit_hidden",
         )?
         .execute(params![
             project,
@@ -221,10 +224,11 @@ fn write(connection: &Connection, job: &Job, expected: Expected, open: i64) -> R
             expected.ended,
             expected.log,
             expected.archive,
-            job.junit,
+            expects_report,
             open,
             job.document.as_of.as_millis(),
             job.document.text,
+            hidden,
         ])?;
     Ok(())
 }

@@ -7,7 +7,7 @@ use super::calls::snapshot;
 use super::columns::{self, integer, natural};
 use crate::domain::{JobId, LogNote, Piece, PipelineId, ProjectId, Reason};
 use crate::store::metrics::Operation;
-use crate::store::{Error, Gap};
+use crate::store::{Error, Gap, slots::lacking_report};
 
 impl Sqlite {
     pub(in crate::store) async fn gaps(&self, project: Option<ProjectId>, limit: u64) -> Result<Vec<Gap>, Error> {
@@ -71,7 +71,8 @@ fn of_pipelines(connection: &Connection, projects: (i64, i64), limit: u64) -> ru
                                              WHERE later.project = job.project AND later.pipeline = job.pipeline
                                              AND later.name = job.name AND later.id > job.id)),
              (SELECT problem FROM failures
-              WHERE project = pipeline.project AND kind IN (1, 3) AND target = pipeline.id ORDER BY kind LIMIT 1)
+              WHERE project = pipeline.project AND kind IN (1, 3) AND target = pipeline.id ORDER BY kind LIMIT 1),
+             pipeline.summary_piece
          FROM pipelines AS pipeline INDEXED BY pipelines_open
          WHERE pipeline.open > 0 AND pipeline.open & 3 <> 0 AND pipeline.project BETWEEN ?1 AND ?2
          ORDER BY pipeline.project, pipeline.id",
@@ -87,8 +88,10 @@ fn of_pipelines(connection: &Connection, projects: (i64, i64), limit: u64) -> ru
         if row.get(2)? {
             gaps.push(gap(row, None, "jobs", failed, 5)?);
         }
-        if row.get(4)? && report.is_gap() {
-            gaps.push(gap(row, None, "report", failed || report == Piece::Absent(Reason::Failed), 5)?);
+        if row.get(4)?
+            && let Some((kind, piece)) = lacking_report(report, columns::piece(row, 6)?)
+        {
+            gaps.push(gap(row, None, kind, failed || piece == Piece::Absent(Reason::Failed), 5)?);
         }
     }
     Ok(gaps)
@@ -112,7 +115,8 @@ fn of_failures(connection: &Connection, projects: (i64, i64), limit: u64) -> rus
          AND NOT (failure.kind = 3 AND coalesce(pipeline.phase, 1) = 0)
          AND NOT (pipeline.id IS NOT NULL
                   AND (pipeline.jobs_listed_at IS NULL
-                       OR (pipeline.open & 3 <> 0 AND pipeline.report_piece IN ('missing', 'failed', 'not_finished'))))
+                       OR (pipeline.open & 3 <> 0 AND (pipeline.report_piece IN ('missing', 'failed', 'not_finished')
+                                                    OR pipeline.summary_piece IN ('missing', 'failed')))))
          ORDER BY failure.project LIMIT ?3",
     )?;
     statement

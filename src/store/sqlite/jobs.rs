@@ -39,7 +39,7 @@ macro_rules! job_columns {
             log_columns!(),
             ", ",
             archive_columns!(),
-            ", project, id, pipeline, name, status, doc, as_of, junit,
+            ", project, id, pipeline, name, status, doc, as_of, junit, junit_hidden,
              EXISTS (SELECT 1 FROM pipelines
                      WHERE pipelines.project = jobs.project AND pipelines.id = jobs.pipeline AND pipelines.gone = 1)"
         )
@@ -234,7 +234,7 @@ fn read_job(row: &Row<'_>) -> rusqlite::Result<JobRow> {
         name: row.get(19)?,
         status: columns::status(row, 20)?,
         document: columns::document(row, 21, 22)?,
-        junit: row.get(23)?,
-        gone: row.get(24)?,
+        junit: columns::junit(row, 23)?,
+        gone: row.get(25)?,
     })
 }

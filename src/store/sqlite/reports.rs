@@ -15,7 +15,7 @@ use crate::store::slots::{self, Verdict};
 macro_rules! report_columns {
     () => {
         "report_piece, report_blob, report_size, report_summary, report_total, report_builds, report_looks, \
-         report_last_look"
+         report_last_look, summary_piece"
     };
 }
 pub(super) use report_columns;
@@ -37,7 +37,7 @@ pub(super) fn publish(
         .ok_or(Trouble::NoSuchRow("pipeline"))?;
     let offered = slots::offered(bytes.is_some(), &mut record.blob, record.piece);
     let same_blob = bytes.is_none() && record.blob == held.blob;
-    match slots::publish_report(&held, &mut record, same_blob) {
+    match slots::publish_report(&held, &mut record, same_blob).report {
         Verdict::Refuse => blobs::release(connection, offered, held.blob)?,
         Verdict::Note => {}
         Verdict::Replace => {
@@ -50,7 +50,8 @@ pub(super) fn publish(
     connection
         .prepare_cached(
             "UPDATE pipelines SET report_piece = ?3, report_blob = ?4, report_size = ?5, report_summary = ?6,
-                 report_total = ?7, report_builds = ?8, report_looks = ?9, report_last_look = ?10
+                 report_total = ?7, report_builds = ?8, report_looks = ?9, report_last_look = ?10,
+                 summary_piece = ?11
              WHERE project = ?1 AND id = ?2",
         )?
         .execute(params![
@@ -64,6 +65,7 @@ pub(super) fn publish(
             builds,
             record.looks,
             columns::millis(record.last_look),
+            record.summary_piece.as_str(),
         ])?;
     touched.pipeline(key);
     Ok(())
@@ -82,5 +84,6 @@ pub(super) fn read(row: &Row<'_>, first: usize) -> rusqlite::Result<ReportRecord
         build_ids,
         looks: columns::small(row.get(first + 6)?),
         last_look: columns::time(row, first + 7)?,
+        summary_piece: columns::piece(row, first + 8)?,
     })
 }

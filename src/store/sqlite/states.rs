@@ -94,13 +94,13 @@ pub(super) fn refresh(connection: &Connection, key: PipelineKey) -> Result<(), T
                  + 2 * (jobs_listed_at IS NULL
                         OR EXISTS (SELECT 1 FROM jobs INDEXED BY jobs_open
                                    WHERE project = ?1 AND pipeline = ?2 AND open = 2 AND open > 0)
-                        OR (phase <> 0 AND report_piece IN ('missing', 'not_finished')
+                        OR (phase <> 0 AND (report_piece IN ('missing', 'not_finished') OR summary_piece = 'missing')
                             AND EXISTS (SELECT 1 FROM jobs AS job INDEXED BY jobs_junit
                                         WHERE project = ?1 AND pipeline = ?2 AND junit = 1
                                         AND NOT EXISTS (SELECT 1 FROM jobs AS later INDEXED BY jobs_of_pipeline
                                                         WHERE later.project = ?1 AND later.pipeline = ?2
                                                         AND later.name = job.name AND later.id > job.id))))
-                 + (report_piece IN ('live', 'failed')
+                 + (report_piece IN ('live', 'failed') OR summary_piece IN ('live', 'failed')
                     OR EXISTS (SELECT 1 FROM jobs INDEXED BY jobs_open
                                WHERE project = ?1 AND pipeline = ?2 AND open = 1 AND open > 0)))
              FROM pipelines WHERE project = ?1 AND id = ?2",

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use cistern::demo::fake::{
-    Archive, Delivery, Endpoint, FakeGitlab, Fault, FaultKind, JobSpec, Junit, Log, PipelineSpec, World,
+    Archive, Delivery, Endpoint, FakeGitlab, Fault, FaultKind, HiddenLog, JobSpec, Junit, Log, PipelineSpec, World,
 };
 use cistern::domain::{JobId, PipelineId, ProjectId};
 use proptest::prelude::*;
@@ -41,6 +41,11 @@ pub(super) enum Verb {
     Archive,
     Erase,
     Expire,
+    /// The artifacts' time is over, and GitLab keeps them.
+    KeepPastExpiry,
+    /// The log is listed, and answered empty or 404 for a while.
+    HideLog,
+    ShowLog,
     Move,
     DeletePipeline,
     Wait,
@@ -71,6 +76,8 @@ pub(super) struct History {
     retried: BTreeSet<JobId>,
     /// Erased jobs, and the log that each had before.
     erased: BTreeMap<JobId, Vec<u8>>,
+    /// Jobs whose log GitLab lists and does not find.
+    hidden: BTreeSet<JobId>,
     late: Vec<Delivery>,
     pub(super) deleted: BTreeMap<JobId, Last>,
     moves: u32,
@@ -94,7 +101,16 @@ pub(super) fn steps(quiet: bool) -> impl Strategy<Value = Vec<Step>> {
         (3, WriteLog),
         (1, Wait),
     ];
-    let silent = [(4, Archive), (1, Erase), (2, Expire), (1, Move), (1, DeletePipeline)];
+    let silent = [
+        (4, Archive),
+        (1, Erase),
+        (2, Expire),
+        (2, KeepPastExpiry),
+        (2, HideLog),
+        (1, ShowLog),
+        (1, Move),
+        (1, DeletePipeline),
+    ];
     let verbs: Vec<(u32, Just<Verb>)> = loud
         .into_iter()
         .chain(if quiet { silent.to_vec() } else { vec![(2, DeletePipeline)] })
@@ -146,8 +162,8 @@ impl History {
     /// Fills an empty world with two projects.
     pub(super) fn new(world: &mut World) -> Self {
         let projects = vec![world.add_project("group/app"), world.add_project("group/lib")];
-        let (retried, erased, deleted) = Default::default();
-        Self { projects, jobs: Vec::new(), retried, erased, late: Vec::new(), deleted, moves: 0 }
+        let (retried, erased, deleted, hidden) = Default::default();
+        Self { projects, jobs: Vec::new(), retried, erased, hidden, late: Vec::new(), deleted, moves: 0 }
     }
 
     /// Lets something happen, if there is something it can happen to, and returns the events that tell of it.
@@ -200,6 +216,7 @@ impl History {
             Verb::NewChild => (None, Some(world.add_child_pipeline(pipeline, "child", PipelineSpec::default()))),
             Verb::DeletePipeline => {
                 for job in world.jobs_of(pipeline) {
+                    world.show_log(job);
                     // Where nobody learned of an erasure before the pipeline was deleted, nobody ever will.
                     let erased = self.erased.get(&job).cloned();
                     let log = erased.or_else(|| world.trace(job).map(Vec::from)).unwrap_or_default();
@@ -228,7 +245,11 @@ impl History {
             Verb::Play => matches!(status, "manual" | "skipped"),
             Verb::Retry => ended && !self.retried.contains(&job),
             Verb::WriteLog => status == "running",
-            Verb::Archive | Verb::Erase | Verb::Expire => ended && !self.erased.contains_key(&job),
+            Verb::Archive | Verb::Erase | Verb::Expire | Verb::KeepPastExpiry => {
+                ended && !self.erased.contains_key(&job)
+            }
+            Verb::HideLog => ended && !self.erased.contains_key(&job) && !self.hidden.contains(&job),
+            Verb::ShowLog => self.hidden.contains(&job),
             _ => false,
         }
     }
@@ -244,6 +265,16 @@ impl History {
             Verb::WriteLog => world.append_log(job, b"one more line\n"),
             Verb::Archive => world.archive_trace(job),
             Verb::Expire => world.expire_artifacts(job),
+            Verb::KeepPastExpiry => world.keep_artifacts_past_expiry(job),
+            Verb::HideLog => {
+                self.hidden.insert(job);
+                world.archive_trace(job);
+                world.hide_log(job, if job.0.is_multiple_of(2) { HiddenLog::Empty } else { HiddenLog::NotFound });
+            }
+            Verb::ShowLog => {
+                self.hidden.remove(&job);
+                world.show_log(job);
+            }
             Verb::Erase => {
                 self.erased.insert(job, world.trace(job).map(Vec::from).unwrap_or_default());
                 world.erase_job(job);
@@ -255,6 +286,11 @@ impl History {
             }
             _ => {}
         }
+    }
+
+    /// GitLab finds every log again that it lists.
+    pub(super) fn show_all_logs(&mut self, world: &mut World) {
+        std::mem::take(&mut self.hidden).into_iter().for_each(|job| world.show_log(job));
     }
 
     fn pipeline_of(&self, world: &World, job: JobId) -> Option<PipelineId> {

@@ -140,7 +140,8 @@ async fn the_failure_of_what_is_no_longer_there_is_no_gap() {
         world.advance(Duration::from_secs(1));
         again
     });
-    assert!(rig.pass("cistern.db", Extent::Due).await.is_clean());
+    let report = rig.pass("cistern.db", Extent::Due).await;
+    assert!(report.is_clean(), "{:?}", report.failures);
     assert_eq!(rig.gaps("cistern.db").await, Vec::new());
 
     rig.fake.clear_faults();
@@ -148,7 +149,8 @@ async fn the_failure_of_what_is_no_longer_there_is_no_gap() {
         world.finish_job(again, "success");
         world.archive_trace(again);
     });
-    assert!(rig.pass("cistern.db", Extent::Due).await.is_clean());
+    let report = rig.pass("cistern.db", Extent::Due).await;
+    assert!(report.is_clean(), "{:?}", report.failures);
     assert_eq!(rig.gaps("cistern.db").await, Vec::new());
     let view = rig.view("cistern.db").await;
     assert_eq!(view.report(project, pipeline).await.expect("a report")["total_count"], 3);

@@ -3,6 +3,7 @@
 
 mod archives;
 mod logs;
+mod reports;
 
 use cistern::demo::fake::{JobSpec, Options, PipelineSpec, World};
 use cistern::domain::{JobId, Piece, ProjectId, Timestamp};

@@ -1,6 +1,6 @@
 //! Stores as earlier versions left them.
 
-use cistern::domain::JobId;
+use cistern::domain::{JobId, PipelineId};
 use mongodb::bson::{Document, doc};
 
 use super::Behind;
@@ -27,13 +27,46 @@ impl Behind {
         self.change(&sql, ("jobs", job.0), expired).await;
     }
 
-    /// Makes the store one of the version before listed pieces were believed.
+    /// Lets the report of a pipeline be GitLab's zeros, as it was told of one whose files had expired.
+    pub(crate) async fn take_report_for_zeros(&self, pipeline: PipelineId) {
+        let sql = format!(
+            "UPDATE pipelines SET report_piece = 'whole', report_builds = '[]', report_summary = NULL, open = 0
+             WHERE id = {pipeline}"
+        );
+        let zeros = doc! {
+            "report.piece": "whole", "report.builds": [], "report.summary": null, "junit": false, "open": 0_i64,
+        };
+        self.change(&sql, ("pipelines", pipeline.0), zeros).await;
+    }
+
+    /// Lets a report be held without its summary.
+    pub(crate) async fn lose_summary(&self, pipeline: PipelineId) {
+        let sql = format!("UPDATE pipelines SET report_summary = NULL, open = 0 WHERE id = {pipeline}");
+        let lost = doc! { "report.summary": null, "open": 0_i64 };
+        self.change(&sql, ("pipelines", pipeline.0), lost).await;
+    }
+
+    /// Makes the store one of the version before listed pieces were believed, as it is once this version has opened it.
     pub(crate) async fn make_older(&self) {
         match self {
-            Self::File(_) => self.sql("PRAGMA user_version = 10"),
+            Self::File(_) => {
+                const MENDING: &str = include_str!("../../../src/store/sqlite/migrations/0011_pieces.sql");
+                self.sql(
+                    "UPDATE jobs SET junit = 0 WHERE junit_hidden = 1; ALTER TABLE jobs DROP COLUMN junit_hidden;
+                     ALTER TABLE pipelines DROP COLUMN summary_piece",
+                );
+                // As the next start does it, whatever migrations came later.
+                self.sql(MENDING);
+            }
             Self::Database(database) => {
-                let meta = database.collection::<Document>("meta");
-                meta.update_many(doc! {}, doc! { "$unset": { "mended": "" } }).await.expect("changed");
+                for (name, change) in [
+                    ("jobs", doc! { "$set": { "junit": { "$and": ["$junit", { "$ne": ["$junit_hidden", true] }] } } }),
+                    ("jobs", doc! { "$unset": "junit_hidden" }),
+                    ("pipelines", doc! { "$unset": "report.summary_piece" }),
+                    ("meta", doc! { "$unset": "mended" }),
+                ] {
+                    database.collection::<Document>(name).update_many(doc! {}, vec![change]).await.expect("changed");
+                }
             }
         }
     }

@@ -77,7 +77,13 @@ async fn a_summary_that_is_too_large_for_a_document_is_kept_all_the_same() {
     let summary = |letter: &str| format!("\"{}\"", letter.repeat(20 << 20)).into_boxed_str();
     let report = |total_count, summary: &str, piece| Change::Report {
         key: PIPELINE,
-        record: ReportRecord { piece, total_count, summary: Some(summary.into()), ..ReportRecord::missing() },
+        record: ReportRecord {
+            piece,
+            total_count,
+            summary: Some(summary.into()),
+            summary_piece: piece,
+            ..ReportRecord::missing()
+        },
         bytes: Some(Bytes::from_static(b"report")),
     };
     let held = async || rig.store.pipeline(PIPELINE).await.expect("read").expect("stored").report;

@@ -23,7 +23,7 @@ async fn a_pipeline_is_unfinished_until_everything_expected_is_there(engine: Eng
     assert_eq!((state().await, kinds().await), ((true, false), vec!["report", "log", "archive"]));
 
     let archive = ArchiveRecord { piece: Piece::Absent(Reason::TooLarge), ..ArchiveRecord::missing() };
-    let report = ReportRecord { piece: Piece::Whole, build_ids: vec![JobId(700)], ..ReportRecord::missing() };
+    let report = ReportRecord::none(Piece::Whole, vec![JobId(700)]);
     let changes = vec![
         Change::Archive { key: JOB, record: archive, bytes: None },
         Change::Report { key: PIPELINE, record: report, bytes: Some(Bytes::from_static(b"{}")) },

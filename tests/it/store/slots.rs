@@ -83,6 +83,7 @@ async fn a_report_of_the_same_attempts_never_shrinks(engine: Engine) {
             total_count,
             build_ids: builds.iter().copied().map(JobId).collect(),
             summary: Some("{}".into()),
+            summary_piece: piece,
             ..ReportRecord::missing()
         },
         bytes: Some(Bytes::from_static(b"report")),

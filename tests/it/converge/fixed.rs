@@ -1,0 +1,117 @@
+//! Histories that once broke the law, as they were printed after shrinking.
+
+use cistern::demo::fake::{Endpoint, Fault, FaultKind};
+
+use super::history::Fate::{self, *};
+use super::history::Step;
+use super::history::Verb::{self, *};
+use super::{A_DAY_LATER, converges};
+
+fn world(verb: Verb, which: u8, fate: Fate) -> Step {
+    Step::World(verb, which, fate)
+}
+
+fn fault(kind: FaultKind, endpoint: Endpoint, times: u32) -> Step {
+    Step::Fault(Fault::new(kind).on(endpoint).times(times))
+}
+
+/// What was held said that the report is whole, a backfill from empty that it is not: nine of ten tests had expired.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_left_of_a_report_is_final_whoever_asked_how_often() {
+    let steps = vec![
+        world(NewPipeline, 60, Lost),
+        world(NewJob, 45, Late),
+        world(Start, 3, Late),
+        world(NewJob, 233, Delivered),
+        world(NewJob, 254, Late),
+        world(Start, 102, Delivered),
+        world(Start, 131, Late),
+        world(NewJob, 246, Lost),
+        world(Succeed, 8, Lost),
+        world(Succeed, 170, Doubled),
+        world(Succeed, 193, Lost),
+        world(Cancel, 181, Late),
+        world(NewPipeline, 145, Late),
+        world(Expire, 221, Late),
+        world(NewJob, 75, Late),
+        Step::Pass,
+        world(Succeed, 149, Late),
+    ];
+    converges(steps, A_DAY_LATER).await.expect("converges");
+}
+
+/// What was held had the summary of three tests, a backfill from empty one of none: their JUnit expired before it looked.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_summary_of_what_expired_is_asked_for() {
+    let steps = vec![
+        world(Archive, 117, Lost),
+        world(NewJob, 59, Delivered),
+        world(NewPipeline, 234, Delivered),
+        fault(FaultKind::CloseBeforeHead, Endpoint::Pipeline, 2),
+        Step::Settle,
+        Step::Pass,
+        world(Expire, 214, Lost),
+        world(Archive, 165, Lost),
+        world(NewChild, 157, Lost),
+        world(Cancel, 90, Lost),
+        world(WriteLog, 135, Late),
+        world(NewJob, 49, Doubled),
+        world(Expire, 202, Lost),
+        world(Retry, 187, Late),
+        fault(FaultKind::NotFound, Endpoint::Artifacts, 3),
+        world(NewPipeline, 63, Delivered),
+        world(NewJob, 29, Doubled),
+        world(Play, 145, Late),
+        world(Start, 207, Lost),
+        world(Start, 72, Delivered),
+        world(NewPipeline, 218, Lost),
+        world(Succeed, 119, Delivered),
+        world(Expire, 207, Delivered),
+        world(Succeed, 120, Lost),
+        world(Cancel, 171, Delivered),
+        world(Start, 20, Delivered),
+        world(Archive, 90, Delivered),
+        fault(FaultKind::ServerError, Endpoint::Artifacts, 3),
+        fault(FaultKind::HtmlStatus(502), Endpoint::TestReport, 2),
+        world(Succeed, 162, Delivered),
+        world(Move, 152, Delivered),
+        world(Succeed, 11, Lost),
+        world(Start, 181, Delivered),
+        world(NewJob, 57, Delivered),
+        world(Play, 125, Lost),
+        Step::Settle,
+        world(Succeed, 168, Delivered),
+        Step::Settle,
+        fault(FaultKind::NotFound, Endpoint::Job, 1),
+        world(NewJob, 127, Late),
+        fault(FaultKind::LoginPage, Endpoint::Storage, 2),
+        world(NewPipeline, 248, Late),
+        world(Erase, 4, Delivered),
+        world(Start, 25, Late),
+        world(Start, 144, Delivered),
+        fault(FaultKind::ServerError, Endpoint::TestReport, 3),
+        world(Fail, 52, Lost),
+        world(Archive, 91, Lost),
+        fault(FaultKind::Truncated { percent: 86 }, Endpoint::Pipelines, 1),
+        world(Fail, 103, Late),
+        Step::Settle,
+        world(Start, 42, Lost),
+        fault(FaultKind::BrokenJson, Endpoint::TestReportSummary, 2),
+        world(Erase, 9, Delivered),
+        world(Archive, 51, Doubled),
+        Step::Settle,
+        Step::Pass,
+        world(WriteLog, 46, Delivered),
+        world(NewJob, 58, Doubled),
+        world(Succeed, 108, Late),
+        world(Fail, 10, Delivered),
+        world(NewJob, 62, Delivered),
+        world(NewPipeline, 121, Doubled),
+        world(WriteLog, 19, Doubled),
+        fault(FaultKind::BrokenJson, Endpoint::Pipelines, 3),
+        world(NewJob, 55, Lost),
+        world(Play, 162, Lost),
+        world(WriteLog, 200, Delivered),
+    ];
+    converges(steps, A_DAY_LATER).await.expect("converges");
+}
