@@ -23,7 +23,7 @@ pub use finding::{Finding, Verdict, in_bytes};
 pub use ids::{JobId, JobKey, ParseIdError, PipelineId, PipelineKey, ProjectId};
 pub use job::{ArchiveFile, Job};
 pub(crate) use lenient::lenient;
-pub use needs::{Eagerness, Needs, after_look, needs, needs_report, next_look, report_jobs};
+pub use needs::{Eagerness, Needs, after_look, needs, needs_report, next_look, refused, report_jobs};
 pub use origin::{Origin, TraceParent};
 pub use pieces::{ArchiveRecord, BlobId, LogNote, LogRecord, Piece, Reason, ReportRecord};
 pub use pipeline::{Pipeline, PipelineSource};

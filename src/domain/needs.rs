@@ -18,6 +18,21 @@ impl Needs {
     pub fn any(self) -> bool {
         self.log || self.archive
     }
+
+    /// Returns what either needs.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self { log: self.log || other.log, archive: self.archive || other.archive }
+    }
+}
+
+/// Returns which pieces of a job GitLab refused to the token: they are fetched only where it is asked again on purpose.
+pub fn refused(job: &Job, log: &LogRecord, archive: &ArchiveRecord) -> Needs {
+    let expected = job.ended() && !job.erased;
+    Needs {
+        log: expected && job.started_at.is_some() && log.piece.is_refused(),
+        archive: expected && job.archive.is_some() && archive.piece.is_refused(),
+    }
 }
 
 /// How eager to be about logs that are held but not settled.

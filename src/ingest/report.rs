@@ -36,7 +36,8 @@ impl Ingest {
         let over = row.status.pipeline_phase() != PipelinePhase::Active;
         let jobs = rows.iter().map(|row| (row.key.job, &*row.name, row.status.job_phase(), row.junit));
         let Some(build_ids) = report_jobs(over, &row.report.build_ids, jobs) else { return Ok(()) };
-        if !needs_report(&row.report, &build_ids, task.eagerness()) {
+        let again = task.cause == Cause::Recheck && row.report.piece.is_refused() && !build_ids.is_empty();
+        if !again && !needs_report(&row.report, &build_ids, task.eagerness()) {
             return Ok(());
         }
         let treatment = self.treatment(key.project);
@@ -87,6 +88,9 @@ impl Ingest {
             let due = Timestamp::now().plus(self.config.schedule.report_again);
             let target = Target::Report(key);
             found.follow.push(Work { target, lane: Lane::Backfill, cause: Cause::Look, due, listed: None, path: None });
+        }
+        if record.piece.is_refused() {
+            found.facts.push(Change::Refused(Target::Report(key), Timestamp::now()));
         }
         found.facts.push(Change::Report { key, record, bytes });
         Ok(())

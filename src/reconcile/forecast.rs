@@ -45,6 +45,9 @@ pub struct Forecast {
     pub storage_calls: u64,
     /// Pipelines it would find deleted.
     pub gone: u64,
+    /// Calls that find out that what GitLab refused is still refused for itself.
+    #[serde(skip)]
+    pub confirming_calls: u64,
     /// Calls made to find this out: the listings.
     pub calls_made: u64,
     /// Projects whose CI or repository is switched off, or not for the token.
@@ -75,7 +78,10 @@ impl Reconciler {
                     continue;
                 }
                 match self.forecast_project(project, since, &policy, &mut forecast).await {
-                    Ok(()) => forecast.projects += 1,
+                    Ok(()) => {
+                        forecast.projects += 1;
+                        self.forecast_refused(project.id, &mut forecast).await?;
+                    }
                     Err(PassError::Gitlab(error)) if self.is_without_ci(project.id, &error).await?.is_some() => {
                         forecast.without_ci += 1;
                     }
@@ -92,6 +98,7 @@ impl Reconciler {
             + forecast.logs
             + forecast.archives
             + 2 * forecast.reports
+            + forecast.confirming_calls
             + CONFIRMING_CALLS * forecast.gone;
         let left = forecast.gitlab_calls + forecast.storage_calls - forecast.calls_made;
         forecast.seconds = self.gitlab.estimate(left).map_or(0, |estimate| estimate.as_secs_f64().ceil() as u64);

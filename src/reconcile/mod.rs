@@ -18,6 +18,7 @@ mod metrics;
 mod pass;
 mod plan;
 mod projects;
+mod refused;
 mod report;
 mod sample;
 mod skipped;

@@ -1,5 +1,6 @@
 //! What GitLab refuses: it is no fact before GitLab allows what it must, it is asked for again, and readers see that it is.
 
+mod again;
 mod outage;
 mod readers;
 
