@@ -120,6 +120,8 @@ impl Lane {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Cause {
+    /// GitLab refused a piece of it to the token, and is asked again: by a full pass, or by a person. Of something that ended.
+    Recheck,
     /// An event said that it ended: when GitLab does not say so yet, it is asked again soon.
     Ended,
     /// An event said that something unfinished changed.
@@ -140,7 +142,7 @@ pub enum Cause {
 impl Cause {
     /// Returns whether it asks for what is held but unsettled, or failed, as well as for what is missing.
     pub fn is_thorough(self) -> bool {
-        matches!(self, Self::Full | Self::Look)
+        matches!(self, Self::Recheck | Self::Full | Self::Look)
     }
 
     /// Returns whether nobody but readers asks.

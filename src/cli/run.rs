@@ -261,6 +261,10 @@ pub(super) fn unanswered(config: &Config, error: &gitlab::Error) -> String {
         gitlab::Kind::Unavailable(_) => {
             ": see that gitlab.url is right, that GitLab runs and that this machine reaches it"
         }
+        gitlab::Kind::Withheld { everything: true, .. } => {
+            ": sign in to GitLab as the user of gitlab.token to see what it wants; what was cached stays, and what it refused is \
+             asked for again by the next run"
+        }
         gitlab::Kind::TokenRefused(_) => ": put a token of scope read_api into gitlab.token",
         _ => "",
     };

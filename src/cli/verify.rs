@@ -25,6 +25,8 @@ struct Verified {
     gaps: Vec<Lack>,
     /// Projects whose CI is switched off.
     without_ci: u64,
+    /// Logs, archives and reports that GitLab refuses to the token: no gaps, but not cached either.
+    forbidden: u64,
     /// With `--deep`.
     deep: Option<Deep>,
     /// With `--sample`.
@@ -103,7 +105,8 @@ async fn verify(
         let found = if nothing { Sample::default() } else { reconciler.verify_sample(&projects, count).await? };
         sample = Some(found);
     }
-    Ok(Verified { gaps, without_ci, deep, sample })
+    let forbidden = reconciler.forbidden(&only).await?;
+    Ok(Verified { gaps, without_ci, forbidden, deep, sample })
 }
 
 impl Verified {
@@ -131,6 +134,14 @@ impl Verified {
         }
         if self.without_ci > 0 {
             let _ = writeln!(text, "{} projects have no CI, or none for this token", self.without_ci);
+        }
+        if self.forbidden > 0 {
+            let _ = writeln!(
+                text,
+                "{} logs, archives and reports are forbidden: GitLab refuses them to the token; each full pass asks again, and \
+                 `cistern work retry --state forbidden` now",
+                self.forbidden
+            );
         }
         if let Some(Deep { checked, unchecked, bytes, damaged }) = &self.deep {
             for damage in damaged {

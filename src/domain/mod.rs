@@ -24,7 +24,7 @@ pub use finding::{Finding, Verdict, in_bytes};
 pub use ids::{JobId, JobKey, ParseIdError, PipelineId, PipelineKey, ProjectId};
 pub use job::{ArchiveFile, Job};
 pub(crate) use lenient::lenient;
-pub use needs::{Eagerness, Needs, SizeLimits, after_look, is_worth_a_write, needs, next_look};
+pub use needs::{Eagerness, Needs, SizeLimits, after_look, is_worth_a_write, needs, next_look, refused};
 pub use origin::{Origin, TraceParent};
 pub use pieces::{ArchiveRecord, BlobId, LogNote, LogRecord, Piece, Reason, ReportRecord};
 pub use pipeline::{Pipeline, PipelineSource};

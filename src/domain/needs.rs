@@ -41,6 +41,12 @@ impl Needs {
     pub fn without(self, others: Self) -> Self {
         Self { log: self.log && !others.log, archive: self.archive && !others.archive }
     }
+
+    /// Returns what either needs.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self { log: self.log || other.log, archive: self.archive || other.archive }
+    }
 }
 
 /// How many bytes a log and an archive may have at most to be held.
@@ -61,6 +67,15 @@ impl SizeLimits {
     /// Returns whether GitLab lists more bytes of an archive than are held.
     pub fn exclude(self, archive: &ArchiveFile) -> bool {
         archive.size.is_some_and(|size| size > self.archive)
+    }
+}
+
+/// Returns which pieces of a job GitLab refused to the token: they are fetched only where it is asked again on purpose.
+pub fn refused(job: &Job, log: &LogRecord, archive: &ArchiveRecord) -> Needs {
+    let expected = job.ended() && !job.erased;
+    Needs {
+        log: expected && job.started_at.is_some() && log.piece.is_refused(),
+        archive: expected && job.archive.is_some() && archive.piece.is_refused(),
     }
 }
 

@@ -8,7 +8,8 @@ use super::{JobId, Timestamp};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BlobId(pub i64);
 
-/// Why something is not cached (law 12). All but `NotFinished` and `Failed` are final for the attempt.
+/// Why something is not cached (law 12). All but `NotFinished` and `Failed` are final for the attempt; `Forbidden` is as far as
+/// ordinary work goes, but GitLab is asked again whether it still holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
@@ -87,7 +88,12 @@ pub enum Piece {
 }
 
 impl Piece {
-    /// Returns whether no later look can improve it.
+    /// Returns whether GitLab refused it to the token, as far as is known.
+    pub fn is_refused(self) -> bool {
+        self == Self::Absent(Reason::Forbidden)
+    }
+
+    /// Returns whether no later look of the ordinary kind can improve it.
     pub fn is_final(self) -> bool {
         match self {
             Self::Missing | Self::Partial | Self::Live => false,
@@ -284,6 +290,11 @@ impl ReportRecord {
     /// delivered none.
     pub fn none(piece: Piece, build_ids: Vec<JobId>) -> Self {
         Self { piece, summary_piece: piece, build_ids, ..Self::missing() }
+    }
+
+    /// Returns whether GitLab refused it, or its summary, to the token.
+    pub fn is_refused(&self) -> bool {
+        self.piece.is_refused() || self.summary_piece.is_refused()
     }
 
     /// Returns the record of a report that nobody fetched yet.

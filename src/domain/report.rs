@@ -79,6 +79,12 @@ impl ReportNeeds {
         self.report || self.summary
     }
 
+    /// Returns what either needs.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self { report: self.report || other.report, summary: self.summary || other.summary }
+    }
+
     /// Returns how many calls that is.
     pub fn calls(self) -> u64 {
         u64::from(self.report) + u64::from(self.summary)
@@ -127,6 +133,15 @@ impl ReportPlan {
         let (report, summary) = (others || wanted(held.piece), others || wanted(held.summary_piece));
         let unlisted = self.listed.is_empty();
         ReportNeeds { report: report && !unlisted, summary: summary || (report && unlisted) }
+    }
+
+    /// Returns what GitLab refused to the token: it is asked only where that is done again on purpose.
+    pub fn refused(&self, held: &ReportRecord) -> ReportNeeds {
+        if self.build_ids.is_empty() {
+            return ReportNeeds::default();
+        }
+        let (report, unlisted) = (held.piece.is_refused(), self.listed.is_empty());
+        ReportNeeds { report: report && !unlisted, summary: held.summary_piece.is_refused() || (report && unlisted) }
     }
 }
 

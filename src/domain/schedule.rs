@@ -26,6 +26,8 @@ pub struct Schedule {
     /// When GitLab is asked again about something an event announced and GitLab does not know yet (replica lag), or whose
     /// answer contradicts what GitLab lists.
     pub not_ended_retries: [Duration; 4],
+    /// How soon an event about what GitLab refused to the token has it asked for again; events come in twos and threes.
+    pub refused_again: Duration,
     /// The longest first wait after a failure; doubles with each attempt.
     pub backoff_base: Duration,
     /// The longest wait after a failure.
@@ -42,6 +44,7 @@ impl Default for Schedule {
             report_settles_after: Duration::from_secs(260),
             report_daily: minutes(24 * 60),
             not_ended_retries: [2, 5, 15, 60].map(Duration::from_secs),
+            refused_again: minutes(1),
             backoff_base: Duration::from_secs(1),
             backoff_ceiling: minutes(10),
         }
@@ -61,6 +64,7 @@ impl Schedule {
             report_settles_after: times(full.report_settles_after),
             report_daily: times(full.report_daily),
             not_ended_retries: full.not_ended_retries.map(times),
+            refused_again: times(full.refused_again),
             backoff_base: times(full.backoff_base),
             backoff_ceiling: times(full.backoff_ceiling),
         }

@@ -151,6 +151,26 @@ fn refusal(body: &[u8]) -> Option<&'static str> {
     }
 }
 
+/// Returns what GitLab says about the token's user beside a refusal, if it does. The phrases are those of its class
+/// `Gitlab::Auth::UserAccessDeniedReason`, after `403 Forbidden - ` in `message` (docs/gitlab.md).
+pub(super) fn about_the_user(body: &[u8]) -> Option<&'static str> {
+    #[derive(Deserialize)]
+    struct Said {
+        message: String,
+    }
+    const PHRASES: [(&str, &str); 7] = [
+        ("Terms of Service", "its user has to accept the terms of service"),
+        ("pending approval", "its user waits for an administrator's approval"),
+        ("deactivated", "its user is deactivated"),
+        ("not confirmed", "its user has to confirm the e-mail address"),
+        ("password expired", "its user's password expired"),
+        ("internal users", "its user is internal to GitLab"),
+        ("blocked", "its user is blocked"),
+    ];
+    let said: Said = serde_json::from_slice(body).ok()?;
+    PHRASES.into_iter().find(|(phrase, _)| said.message.contains(phrase)).map(|(_, words)| words)
+}
+
 fn shape(headers: &HeaderMap) -> Shape {
     let Some(value) = text(headers, CONTENT_TYPE) else { return Shape::Other };
     let essence = value.split(';').next().unwrap_or(value).trim().to_ascii_lowercase();
@@ -223,6 +243,18 @@ mod tests {
         ] {
             assert_eq!(head(status, headers).meaning(b""), meaning, "{status} {headers:?}");
         }
+    }
+
+    #[test]
+    fn what_gitlab_says_about_the_user_is_told_from_what_it_says_about_a_thing() {
+        let said = |message: &str| about_the_user(serde_json::json!({ "message": message }).to_string().as_bytes());
+        let terms = "403 Forbidden - You (@bot) must accept the Terms of Service in order to perform this action. To accept \
+                     these terms, please access GitLab from a web browser at https://gitlab.example.com.";
+        assert_eq!(said(terms), Some("its user has to accept the terms of service"));
+        assert_eq!(said("403 Forbidden - Your account has been blocked."), Some("its user is blocked"));
+        let pending = "403 Forbidden - Your account is pending approval from your administrator and hence blocked.";
+        assert_eq!(said(pending), Some("its user waits for an administrator's approval"));
+        assert_eq!((said("403 Forbidden"), about_the_user(b"<html>")), (None, None));
     }
 
     #[test]

@@ -21,6 +21,14 @@ pub enum Kind {
     /// 403: our token may not read it.
     #[error("GitLab refuses it to this token (403)")]
     Forbidden,
+    /// 403 to more than what was asked for: to everything, or to all of a project. It says nothing about the thing.
+    #[error("GitLab refuses {} to this token for now (403): {reason}", if *.everything { "everything" } else { "all of the project" })]
+    Withheld {
+        /// Whether every question is refused.
+        everything: bool,
+        /// What GitLab says about it, or what may be the cause.
+        reason: &'static str,
+    },
     /// 401, or the scope is too small: nothing can be asked with this token.
     #[error("GitLab refuses the token: {0}")]
     TokenRefused(&'static str),
@@ -61,4 +69,11 @@ pub enum Kind {
     /// A redirect that must not be followed.
     #[error("GitLab redirects to a place that must not be followed ({0})")]
     Redirect(&'static str),
+}
+
+impl Kind {
+    /// Returns whether every other question would fare the same until a person acts.
+    pub fn is_of_the_token(&self) -> bool {
+        matches!(self, Self::TokenRefused(_) | Self::Withheld { everything: true, .. })
+    }
 }

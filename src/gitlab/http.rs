@@ -25,6 +25,7 @@ use super::metrics::Metrics;
 use super::permits::{Permit, Permits};
 use super::question::Question;
 use super::redirect::{MAX_REDIRECTS, Origin, Rules};
+use super::refusals::Place;
 use super::turns::Claim;
 use super::window::Window;
 use super::{Class, Config, Error, Kind, Timeouts, transport};
@@ -57,6 +58,8 @@ pub(super) struct Http {
     /// The token that manages webhooks.
     hooks_token: Mutex<Option<HeaderValue>>,
     limits: Mutex<Limits>,
+    /// Held by the question that finds out what a refusal is about.
+    pub(super) confirming: tokio::sync::Mutex<()>,
     pub(super) window: Mutex<Window>,
     /// `limits.api_calls` and `limits.requests_per_minute`.
     pub(super) most: usize,
@@ -113,6 +116,7 @@ impl Http {
             token,
             hooks_token: Mutex::new(hooks_token),
             limits: Mutex::default(),
+            confirming: tokio::sync::Mutex::default(),
             window: Mutex::new(Window::new(config.calls)),
             most: config.calls.max(1),
             per_minute: config.requests_per_minute,
@@ -128,6 +132,7 @@ impl Http {
     pub(super) fn renew_token(&self, token: &SecretString) -> Result<(), Kind> {
         *self.token() = header(token, "gitlab.token")?;
         self.limits().token_renewed(Instant::now());
+        self.show_refusal();
         Ok(())
     }
 
@@ -164,7 +169,7 @@ impl Http {
                 error = tracing::field::Empty
             ),
         };
-        match self.answer(class, &question, asker).instrument(span.clone()).await {
+        match self.answer_or_confirm(class, &question, asker).instrument(span.clone()).await {
             Ok((response, permit, as_of)) => Ok(Body::new(question, response, permit, as_of, self.timeouts)),
             Err(kind) => {
                 span.record("error", tracing::field::display(&kind));
@@ -188,9 +193,11 @@ impl Http {
         *self.up.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns why GitLab refuses the token, if it does.
-    pub(super) fn refusal(&self) -> Option<&'static str> {
-        self.limits().refusal()
+    /// Returns what every question meets while GitLab refuses the token, if it does.
+    pub(super) fn refusal(&self) -> Option<Kind> {
+        let limits = self.limits();
+        let withheld = || limits.refusals.barred(Place::User).map(|(place, _, reason)| place.withheld(reason));
+        limits.refusal().map(Kind::TokenRefused).or_else(withheld)
     }
 
     /// Returns until when nothing may be sent, and why.
@@ -200,7 +207,7 @@ impl Http {
         Some((wall_clock(now, until), why))
     }
 
-    async fn answer(
+    pub(super) async fn answer(
         &self,
         class: Class,
         question: &Question,
@@ -212,7 +219,7 @@ impl Http {
             self.hooks_token()?;
         }
         let asked = Instant::now();
-        let permit = self.admit(class, endpoint, asker).await?;
+        let permit = self.admit_unless_withheld(class, question, asker).await?;
         let mut hop = Hop { endpoint, home: true, asker, sent: Instant::now() };
         let waited = hop.sent - asked;
         for _ in 0..=MAX_REDIRECTS {

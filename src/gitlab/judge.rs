@@ -5,7 +5,7 @@ use std::time::Duration;
 use reqwest::Response;
 use tokio::time::{Instant, timeout};
 
-use super::answer::{Head, Meaning, Shape};
+use super::answer::{Head, Meaning, Shape, about_the_user};
 use super::doubt::Refusal;
 use super::endpoint::Endpoint;
 use super::http::{Asker, Hop, Http, wall_clock};
@@ -34,6 +34,7 @@ impl Http {
             self.metrics.limit_remaining.set(i64::try_from(budget.remaining).unwrap_or(i64::MAX));
         }
         if news {
+            self.show_refusal();
             tracing::info!("GitLab accepts the token again");
         }
     }
@@ -76,7 +77,12 @@ impl Http {
             }
             Meaning::Answer => Ok(()),
             Meaning::NotFound => Err(Kind::NotFound),
-            Meaning::Forbidden => Err(Kind::Forbidden),
+            Meaning::Forbidden => {
+                if matches!(hop.asker, Asker::Reading) {
+                    self.limits().refusals.heard(about_the_user(body));
+                }
+                Err(Kind::Forbidden)
+            }
             Meaning::Rejected => Err(Kind::Rejected(head.status)),
             Meaning::Unavailable => Err(Kind::Unavailable(format!("status {}", head.status))),
             // Only the reading token's refusal concerns all questions.
@@ -108,6 +114,7 @@ impl Http {
             ),
             Refusal::Believed { news: false } | Refusal::Past => {}
         }
+        self.show_refusal();
         Kind::TokenRefused(reason)
     }
 

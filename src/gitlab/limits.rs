@@ -12,6 +12,7 @@ use super::Class;
 use super::breaker::{Breaker, Circuit};
 use super::doubt::{Doubt, Refusal};
 use super::endpoint::Endpoint;
+use super::refusals::{Place, Refusals};
 
 /// How long a refused token is not used before one question tries it again.
 pub(super) const REFUSED_PAUSE: Duration = Duration::from_secs(600);
@@ -61,6 +62,8 @@ pub(super) struct Limits {
     /// Since when the present token is used, unless it is the first.
     token_since: Option<Instant>,
     breaker: Breaker,
+    /// What 403s are about.
+    pub(super) refusals: Refusals,
     /// GitLab's own limit of calls a minute, when it tells one.
     per_minute: Option<u64>,
 }
@@ -186,6 +189,7 @@ impl Limits {
     pub(super) fn token_renewed(&mut self, now: Instant) {
         self.refused = None;
         self.doubt = Doubt::default();
+        self.refusals = Refusals::default();
         self.token_since = Some(now);
     }
 
@@ -228,7 +232,8 @@ impl Limits {
         let doubted = "GitLab refused the token, and one question tries it again";
         let doubt = self.doubt.next_probe().map(|until| (until, doubted));
         let down = self.breaker.not_before(now).map(|until| (until, "GitLab does not answer"));
-        [refused, doubt, self.everything, down]
+        let withheld = self.refusals.barred(Place::User).map(|(_, until, reason)| (until, reason));
+        [refused, doubt, withheld, self.everything, down]
             .into_iter()
             .flatten()
             .filter(|(until, _)| *until > now)

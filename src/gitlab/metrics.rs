@@ -28,6 +28,8 @@ pub(super) struct Metrics {
     pub(super) window: Gauge,
     /// 1 while GitLab does not answer.
     pub(super) circuit_open: Gauge,
+    /// 1 while GitLab refuses the token, or everything to it.
+    pub(super) refused: Gauge,
     /// What GitLab's `RateLimit-Remaining` last said; -1 while it never did.
     pub(super) limit_remaining: Gauge,
     token_expiry: Family<Token, Gauge<f64, AtomicU64>>,
@@ -59,6 +61,7 @@ impl Metrics {
             in_flight: Gauge::default(),
             window: Gauge::default(),
             circuit_open: Gauge::default(),
+            refused: Gauge::default(),
             limit_remaining,
             token_expiry: Family::default(),
         }
@@ -72,6 +75,8 @@ impl Metrics {
         registry.register("gitlab_window", help, self.window.clone());
         let help = "Whether GitLab answers nothing, so that one question at a time tries";
         registry.register("gitlab_circuit_open", help, self.circuit_open.clone());
+        let help = "Whether GitLab refuses the token (401), or everything to it (403)";
+        registry.register("gitlab_token_refused", help, self.refused.clone());
         registry.register(
             "gitlab_limit_remaining",
             "GitLab's RateLimit-Remaining; -1 while it never sent one",

@@ -16,6 +16,7 @@ mod breaker;
 mod caller;
 mod condition;
 mod config;
+mod confirm;
 mod deleted;
 mod doubt;
 mod endpoint;
@@ -33,6 +34,7 @@ mod permits;
 mod pinned;
 mod question;
 mod redirect;
+mod refusals;
 #[cfg(test)]
 mod tests;
 mod transport;
@@ -120,8 +122,8 @@ impl Gitlab {
         self.0.renew_hooks_token(token).map_err(|kind| Error { question: "renew the token of hooks".to_owned(), kind })
     }
 
-    /// Registers `gitlab_requests`, `gitlab_seconds`, `gitlab_in_flight`, `gitlab_window`, `gitlab_circuit_open` and
-    /// `gitlab_limit_remaining`.
+    /// Registers `gitlab_requests`, `gitlab_seconds`, `gitlab_in_flight`, `gitlab_window`, `gitlab_circuit_open`,
+    /// `gitlab_token_refused` and `gitlab_limit_remaining`.
     pub fn register(&self, registry: &mut Registry) {
         self.0.metrics.register(registry);
     }
@@ -287,10 +289,9 @@ impl Gitlab {
         self.0.circuit()
     }
 
-    /// Returns the error that every question would meet while GitLab refuses the token; `None` otherwise.
+    /// Returns the error that every question would meet while GitLab refuses the token, or everything to it; `None` otherwise.
     pub fn token_refused(&self) -> Option<Error> {
-        let reason = self.0.refusal()?;
-        Some(Error { question: "go on".to_owned(), kind: Kind::TokenRefused(reason) })
+        Some(Error { question: "go on".to_owned(), kind: self.0.refusal()? })
     }
 
     /// Returns until when nothing may be sent, and why, if GitLab said so.

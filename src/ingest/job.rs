@@ -4,7 +4,7 @@ use super::log::Look;
 use super::{Found, Ingest, Task, Trouble, Unit, UnitOutcome};
 use crate::domain::{
     ArchiveRecord, Eagerness, Job, JobKey, Junit, LogRecord, Needs, Piece, PipelineKey, PipelinePhase, Reason, Subject,
-    Timestamp, needs, next_look,
+    Timestamp, needs, next_look, refused,
 };
 use crate::gitlab::Kind;
 use crate::store::{Change, JobRow};
@@ -51,6 +51,7 @@ impl Ingest {
             self.offer_report(task, &job, row.as_ref(), found);
         }
         tracing::Span::current().record("pipeline.id", job.pipeline_key().pipeline.0);
+        let again = row.as_ref().is_some_and(|row| self.asks_again(task, row));
         let held = row.as_ref().map_or_else(LogRecord::missing, |row| row.log.clone());
         if !job.ended() {
             found.trouble = (task.cause == Cause::Ended).then_some(Trouble::NotYet);
@@ -76,7 +77,7 @@ impl Ingest {
             }
             return Ok(());
         }
-        self.pieces(task, &job, &held, &archive, found).await
+        self.pieces(task, &job, (&held, &archive), again, found).await
     }
 
     /// Returns whether the job ended and nothing of it is missing or unsettled, its part of the report included: then an event
@@ -89,6 +90,9 @@ impl Ingest {
         if !job.ended() || needs(&job, &row.log, &row.archive, Eagerness::Unsettled).any() {
             return Ok(false);
         }
+        if self.asks_again(task, row) && refused(&job, &row.log, &row.archive).any() {
+            return Ok(false);
+        }
         if row.junit == Junit::None {
             return Ok(true);
         }
@@ -96,11 +100,19 @@ impl Ingest {
         Ok(held.is_some_and(|pipeline| pipeline.report.build_ids.contains(&job.key.job)))
     }
 
+    /// Returns whether GitLab is asked again for what it refused to the token: by a full pass or a person, or because an event
+    /// tells of it; events come in twos and threes.
+    fn asks_again(&self, task: &Task<'_>, row: &JobRow) -> bool {
+        let long_ago = |at: Timestamp| Timestamp::now().since(at) >= self.config.schedule.refused_again;
+        task.cause == Cause::Recheck || (task.cause == Cause::Ended && row.refused_at.is_none_or(long_ago))
+    }
+
     /// Returns the job's facts and whether GitLab had to be asked: the stored document of an ended job is good for a first
-    /// look at its log; a later look needs one that is newer than the look before.
+    /// look at its log, and for its archive; a later look needs one that is newer than the look before.
     async fn job_facts(&self, task: &Task<'_>, key: JobKey, row: Option<&JobRow>) -> Result<(Job, bool), Trouble> {
+        let settled = |row: &JobRow| task.cause == Cause::Recheck && row.log.piece.is_final();
         if let Some(row) = row
-            && row.log.may_be_looked_at(row.document.as_of)
+            && (settled(row) || row.log.may_be_looked_at(row.document.as_of))
             && let Ok(job) = Job::from_document(key.project, row.document.clone())
             && job.ended()
         {
@@ -123,8 +135,8 @@ impl Ingest {
         &self,
         task: &Task<'_>,
         job: &Job,
-        log: &LogRecord,
-        archive: &ArchiveRecord,
+        (log, archive): (&LogRecord, &ArchiveRecord),
+        again: bool,
         found: &mut Found,
     ) -> Result<(), Trouble> {
         let eagerness = match task.eagerness() {
@@ -133,6 +145,9 @@ impl Ingest {
             eagerness => eagerness,
         };
         let mut needs = needs(job, log, archive, eagerness);
+        if again {
+            needs = needs.and(refused(job, log, archive));
+        }
         self.leave_old_ones(job, &mut needs, found);
         let listed = job.archive.as_ref().filter(|_| needs.archive);
         let slow = listed.is_some_and(|archive| archive.size.is_none_or(|size| size > SLOW_ARCHIVE_BYTES));
@@ -192,6 +207,10 @@ impl Ingest {
                 found.units.push(self.unit(task.target, "archive", job, UnitOutcome::Failed(trouble.to_string())));
                 found.trouble = Some(trouble.or(found.trouble.take()));
             }
+        }
+        let is_refused = |unit: &Unit| matches!(unit.outcome, UnitOutcome::Absent(Reason::Forbidden));
+        if found.units.iter().any(is_refused) {
+            found.facts.push(Change::Refused(Target::Job(job.key), Timestamp::now()));
         }
         Ok(())
     }

@@ -132,6 +132,9 @@ impl Ingest {
         };
         found.units.push(self.pipeline_unit(key, "report", outcome));
         found.follow.extend(self.next_report_look(key, &record, trouble.is_some()));
+        if record.is_refused() {
+            found.facts.push(Change::Refused(Target::Report(key), Timestamp::now()));
+        }
         found.facts.push(Change::Report { key, record, bytes });
         found.trouble = trouble;
         Ok(())
@@ -198,7 +201,10 @@ impl<'a> Case<'a> {
         let jobs = jobs.into_iter().flatten().collect();
         let over = row.status.pipeline_phase() != PipelinePhase::Active;
         let plan = ReportPlan::of(over, &row.report, &attempts)?;
-        let needs = plan.needs(&row.report, task.eagerness());
+        let mut needs = plan.needs(&row.report, task.eagerness());
+        if task.cause == Cause::Recheck {
+            needs = needs.and(plan.refused(&row.report));
+        }
         needs.any().then_some((Self { row, plan, jobs }, needs))
     }
 

@@ -84,7 +84,9 @@ impl Trouble {
             Self::Gitlab(error) => match &error.kind {
                 gitlab::Kind::NotFound => Remedy::Gone,
                 gitlab::Kind::Unavailable(_) => Remedy::Later,
-                gitlab::Kind::TokenRefused(_) | gitlab::Kind::HooksTokenRefused(_) => Remedy::Person,
+                gitlab::Kind::TokenRefused(_) | gitlab::Kind::HooksTokenRefused(_) | gitlab::Kind::Withheld { .. } => {
+                    Remedy::Person
+                }
                 gitlab::Kind::Throttled { until, everything } => {
                     Remedy::NotBefore { until: *until, everyone: *everything }
                 }

@@ -30,7 +30,7 @@ impl Reconciler {
         }
         match patiently!(self, self.gitlab.project(Class::Backfill, project)) {
             Ok(shown) => Ok(Some(shown)),
-            Err(error) if matches!(error.kind, Kind::TokenRefused(_)) => Err(error.into()),
+            Err(error) if error.kind.is_of_the_token() => Err(error.into()),
             Err(_) => Ok(None),
         }
     }

@@ -67,7 +67,10 @@ impl Reconciler {
                 }
                 let prospect = Prospect::new(self, project, &policy).await?;
                 match prospect.count(policy.now.minus(since), &mut forecast).await {
-                    Ok(()) => forecast.projects += 1,
+                    Ok(()) => {
+                        forecast.projects += 1;
+                        self.forecast_refused(project.id, &mut forecast).await?;
+                    }
                     Err(PassError::Gitlab(error)) if self.is_without_ci(project.id, &error).await?.is_some() => {
                         forecast.without_ci += 1;
                     }

@@ -19,6 +19,7 @@ mod pass;
 mod plan;
 mod projects;
 mod prospect;
+mod refused;
 mod report;
 mod sample;
 mod skipped;

@@ -170,7 +170,7 @@ impl Reconciler {
                     self.store.apply(vec![Change::Unmark(project.id, *seen)]).await?;
                 }
             }
-            Err(PassError::Gitlab(error)) if !matches!(error.kind, Kind::TokenRefused(_)) => {
+            Err(PassError::Gitlab(error)) if !error.kind.is_of_the_token() => {
                 if let Some(shown) = self.is_without_ci(project.id, &error).await? {
                     self.store_projects(std::slice::from_ref(&shown)).await?;
                     return self.leave_alone(round, &shown, now).await;

@@ -157,7 +157,7 @@ impl<'a> Roll<'a> {
                         group.projects.push(project);
                     }
                 }
-                Err(error) if matches!(error.kind, Kind::TokenRefused(_)) => return Err(error.into()),
+                Err(error) if error.kind.is_of_the_token() => return Err(error.into()),
                 Err(error) => {
                     tracing::warn!(project = %name, %error, "projects.include names a project that cannot be read");
                     let problem = match error.kind {

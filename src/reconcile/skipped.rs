@@ -101,7 +101,7 @@ impl Reconciler {
 
     fn concerns_all(&self, kind: &Kind) -> bool {
         match kind {
-            Kind::TokenRefused(_) => true,
+            kind if kind.is_of_the_token() => true,
             Kind::Unavailable(_) => self.gitlab.circuit() != Circuit::Closed,
             _ => false,
         }

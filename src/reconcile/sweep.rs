@@ -44,6 +44,7 @@ pub(super) struct Sweep<'a> {
 impl Sweep<'_> {
     /// Sweeps the project and, if everything was read and ended, moves its watermark.
     pub(super) async fn run(&self, stored: Option<Progress>, lease: &Lease) -> Result<(), PassError> {
+        let began = Timestamp::now();
         let store = &self.reconciler.store;
         let failed = if self.policy.full { store.failures(Some(self.project)).await? } else { Vec::new() };
         let (plain, child) = (self.listing(PipelineSource::Plain), self.listing(PipelineSource::Child));
@@ -53,6 +54,9 @@ impl Sweep<'_> {
         };
         self.stored().await?;
         self.failed(failed).await?;
+        if self.policy.full {
+            self.refused(began).await?;
+        }
         // Only a next pass from the same start finds them again.
         let unrecorded = self.unrecorded.load(Ordering::Relaxed);
         if unrecorded > 0 {
@@ -125,7 +129,7 @@ impl Sweep<'_> {
     }
 
     /// Runs planned pipelines, `limits.pipelines` at once, each with its jobs.
-    async fn work(&self, works: Vec<Work>) -> Result<(), PassError> {
+    pub(super) async fn work(&self, works: Vec<Work>) -> Result<(), PassError> {
         stream::iter(works)
             .map(Ok)
             .try_for_each_concurrent(self.reconciler.config.pipelines, |work| async {

@@ -131,6 +131,9 @@ pub enum Change {
         /// The compressed report.
         bytes: Option<Bytes>,
     },
+    /// Notes when GitLab refused a piece of a job, or a pipeline's report, to the token, or was last asked for it: the one that was
+    /// asked for least recently is asked for first. Never goes back; nothing happens when it is not stored.
+    Refused(Target, Timestamp),
     /// Inserts or replaces a pipeline's trigger jobs, a JSON array of GitLab's documents, if these are not older.
     Bridges(PipelineKey, Document),
     /// Notes what a look at a list showed, unless a later one is noted.
@@ -175,6 +178,7 @@ impl Change {
             | Self::Sketch(_)
             | Self::JobsListed(..)
             | Self::Gone(_)
+            | Self::Refused(..)
             | Self::Job(_) => false,
             Self::Log { .. } | Self::Archive { .. } | Self::Report { .. } | Self::Bridges(..) => false,
         }

@@ -15,6 +15,7 @@ use super::{
 };
 use super::{Config, Place, mongo, sqlite};
 use crate::domain::{BlobId, Document, Finding, JobKey, PipelineId, PipelineKey, ProjectFacts, ProjectId, Timestamp};
+use crate::work::Target;
 
 /// An open store. Clones share it.
 ///
@@ -231,6 +232,10 @@ contract! {
 
     /// Returns a stored job.
     fn job(key: JobKey) -> Result<Option<JobRow>, Error>;
+
+    /// Jobs and reports of a project of which a piece is `forbidden` and was not asked for since `before`; the ones that wait
+    /// longest first, at most `limit`.
+    fn refused(project: ProjectId, before: Timestamp, limit: u64) -> Result<Vec<Target>, Error>;
 
     /// Every gap of a project or of all: missing pieces of ended jobs, missing reports and job lists, failed things. Sorted
     /// by project, pipeline and job; at most `limit`.

@@ -29,6 +29,8 @@ pub struct JobRow {
     pub archive: ArchiveRecord,
     /// GitLab deleted its pipeline: what is not held will never be.
     pub gone: bool,
+    /// When GitLab last refused a piece of it to the token, if it ever did.
+    pub refused_at: Option<Timestamp>,
 }
 
 /// A stored pipeline.

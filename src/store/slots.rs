@@ -1,7 +1,7 @@
 //! The order within a slot (design, section 4.5): which of two publications stays, whichever comes first.
 //!
-//! Pure, and the same for every store. What a person or GitLab removed wins over everything; what is held wins over what is not, except that
-//! what our token may not read is not kept while it is unsettled (design, sections 3.6 and 4.6).
+//! Pure, and the same for every store. What a person or GitLab removed wins over everything; what is held wins over what is not. That GitLab
+//! refused something to the token is no verdict on it: whatever is learned of it wins over that.
 
 mod report;
 
@@ -70,7 +70,7 @@ pub(super) fn document(known: Option<Known>, job: &Job) -> Documented {
             expected = known.expected;
         }
     }
-    let lacks = |piece: Piece| !piece.is_final() && piece != Piece::Live;
+    let lacks = |piece: Piece| piece.is_refused() || (!piece.is_final() && piece != Piece::Live);
     if job.erased {
         // Nobody can take an erasure back, so that an older document may tell it too.
         (log, archive) = (Piece::Absent(Reason::Erased), Piece::Absent(Reason::Erased));
@@ -184,12 +184,13 @@ fn log_rank(record: &LogRecord) -> (u8, u64) {
         Piece::Absent(Reason::Failed) => 2,
         // Every verdict on the ended job's log goes before it, so that it does not stay missing.
         Piece::Partial => 3,
-        Piece::Live if record.size == 0 => 4,
-        Piece::Absent(Reason::NoLog) => 5,
-        Piece::Absent(Reason::Expired) => 6,
-        Piece::Absent(Reason::TooLarge) => 7,
-        Piece::Live => 8,
-        Piece::Absent(Reason::Forbidden) => 9,
+        // No verdict on the log: whatever is learned of it goes before, and what is held stays.
+        Piece::Absent(Reason::Forbidden) => 4,
+        Piece::Live if record.size == 0 => 5,
+        Piece::Absent(Reason::NoLog) => 6,
+        Piece::Absent(Reason::Expired) => 7,
+        Piece::Absent(Reason::TooLarge) => 8,
+        Piece::Live => 9,
         Piece::Whole => 10,
         Piece::Absent(Reason::Pruned) => 11,
         Piece::Absent(Reason::Erased) => 12,
@@ -205,10 +206,10 @@ fn archive_rank(piece: Piece) -> u8 {
         Piece::Absent(Reason::NotFinished) => 1,
         Piece::Absent(Reason::Failed) => 2,
         Piece::Partial | Piece::Live => 3,
-        Piece::Absent(Reason::NoLog) => 4,
-        Piece::Absent(Reason::Expired) => 5,
-        Piece::Absent(Reason::TooLarge) => 6,
-        Piece::Absent(Reason::Forbidden) => 7,
+        Piece::Absent(Reason::Forbidden) => 4,
+        Piece::Absent(Reason::NoLog) => 5,
+        Piece::Absent(Reason::Expired) => 6,
+        Piece::Absent(Reason::TooLarge) => 7,
         Piece::Whole => 8,
         Piece::Absent(Reason::Pruned) => 9,
         Piece::Absent(Reason::Erased) => 10,

@@ -201,7 +201,7 @@ async fn a_log_that_our_token_may_not_read_is_forbidden_and_its_archive_is_cache
     let archive = cistern::demo::fake::Archive::zip([("out.txt", &b"out"[..])]).expect("a zip");
     let (rig, project, job) = one_job(text("debug\n").archive(archive));
     rig.fake.with(|world| world.forbid_log(job));
-    assert_eq!(settled(&rig, project, job).await.piece, Piece::Absent(Reason::Forbidden));
+    assert_eq!(look(&rig, project, job).await.0.piece, Piece::Absent(Reason::Forbidden));
     let view = rig.view(STORE).await;
     assert_eq!(view.archive(project, job).await, rig.fake.with(|world| world.archive(job)).map(Vec::from));
     view.close().await;

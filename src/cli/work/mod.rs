@@ -3,6 +3,7 @@
 //! An entry of the journal is its owner's alone (design, section 4.1): `retry` adds an entry of its own beside it, as an event
 //! would, and `drop` leaves entries of a process that lives untouched and says so.
 
+mod refused;
 mod which;
 
 use std::collections::HashSet;
@@ -73,6 +74,8 @@ struct Listing {
     running: u64,
     /// How many failed.
     failed: u64,
+    /// How many GitLab refuses to the token, where that was asked.
+    forbidden: u64,
     /// The first of them.
     items: Vec<Item>,
 }
@@ -157,6 +160,7 @@ impl Item {
             State::Waiting => "… waiting".to_owned(),
             State::Running => "▶ running".to_owned(),
             State::Failed => "✗ failed ".to_owned(),
+            State::Forbidden => "⊘ forbidden".to_owned(),
         };
         let _ = write!(text, "  {}", self.target.in_words());
         if let (Some(cause), Some(due)) = (self.cause, self.due) {
@@ -181,6 +185,7 @@ fn because(cause: Cause) -> &'static str {
         Cause::Changed => "an event said that it changed",
         Cause::Planned => "a pass planned it: it was missing",
         Cause::Look => "it takes another look: it may not be final",
+        Cause::Recheck => "GitLab refused it to the token, and is asked again",
         Cause::Full => "a full pass or a person asked for it",
         Cause::Fetch => "a reader had it fetched",
         Cause::Read => "a reader wanted to read it",
@@ -192,7 +197,15 @@ pub(super) async fn run(config: &Config, work: Work) -> Exit {
     if let Work::Retry(args) | Work::Drop(args) = &work
         && args.which.is_all() != args.all
     {
-        tell("cistern: say which work by --project, --kind, --state or --cause, or --all for all of it");
+        tell("cistern: say which work by --project, --job, --kind, --state or --cause, or --all for all of it");
+        return Exit::Usage;
+    }
+    if let Work::Drop(args) = &work
+        && args.which.state == Some(State::Forbidden)
+    {
+        tell(
+            "cistern: what GitLab refuses is no work that could be dropped: `cistern forget` it, or leave it to the passes",
+        );
         return Exit::Usage;
     }
     let journal = config.limits.journal as u64;
@@ -212,6 +225,7 @@ async fn list(store: &Store, args: List) -> Result<Exit, Trouble> {
                 State::Waiting => listing.waiting += 1,
                 State::Running => listing.running += 1,
                 State::Failed => listing.failed += 1,
+                State::Forbidden => listing.forbidden += 1,
             }
             if listing.items.len() < args.limit {
                 listing.items.push(item);
@@ -222,8 +236,9 @@ async fn list(store: &Store, args: List) -> Result<Exit, Trouble> {
     .await?;
     answer(args.output, &listing, || {
         let lines: String = listing.items.iter().map(Item::in_words).collect();
-        let Listing { waiting, running, failed, .. } = &listing;
-        format!("{lines}{waiting} waiting, {running} running, {failed} failed\n")
+        let Listing { waiting, running, failed, forbidden, .. } = &listing;
+        let refused = if *forbidden > 0 { format!(", {forbidden} forbidden") } else { String::new() };
+        format!("{lines}{waiting} waiting, {running} running, {failed} failed{refused}\n")
     });
     Ok(Exit::Done)
 }
@@ -272,7 +287,7 @@ async fn give_up(store: &Store, args: Select) -> Result<Exit, Trouble> {
         }
         let (free, owned): (Vec<Item>, Vec<Item>) = items
             .into_iter()
-            .filter(|item| item.state != State::Failed)
+            .filter(|item| !matches!(item.state, State::Failed | State::Forbidden))
             .partition(|item| item.owner == Some(WorkOwner::Nobody));
         let free: Vec<EntryId> = free.iter().filter_map(|item| item.entry).map(EntryId).collect();
         if !free.is_empty() {
@@ -307,15 +322,19 @@ async fn each(
 ) -> Result<(), Trouble> {
     let projects = resolve(store, &which.projects).await?;
     let kind = which.kind.map(Kind::as_str);
+    if which.takes_refused() {
+        take(refused::items(store, &projects, which).await?).await?;
+    }
     if which.state.is_none_or(|state| state == State::Failed) && which.cause.is_none() {
         let mut failures = store.failures(None).await?;
         failures.retain(|failure| {
             (projects.is_empty() || projects.contains(&failure.target.project()))
                 && kind.is_none_or(|kind| failure.target.kind() == kind)
+                && which.takes(&failure.target)
         });
         take(failures.into_iter().map(Item::failed).collect()).await?;
     }
-    if which.state == Some(State::Failed) {
+    if matches!(which.state, Some(State::Failed | State::Forbidden)) {
         return Ok(());
     }
     let mut filter = WorkFilter { projects, kind, cause: which.cause.map(Why::cause), after: None };
@@ -325,7 +344,8 @@ async fn each(
         let page = store.work(filter.clone(), PAGE).await?;
         let Some(end) = page.last() else { return Ok(()) };
         filter.after = Some(end.entry.id);
-        let items = page.iter().filter(|found| found.entry.id < last).map(Item::waiting);
+        let meant = |found: &&Waiting| found.entry.id < last && which.takes(&found.entry.target);
+        let items = page.iter().filter(meant).map(Item::waiting);
         take(items.filter(|item| which.state.is_none_or(|state| state == item.state)).collect()).await?;
         if filter.after >= Some(last) {
             return Ok(());

@@ -4,7 +4,7 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use crate::config::ProjectRef;
-use crate::work::Cause;
+use crate::work::{Cause, Target};
 
 /// Which work.
 #[derive(Debug, Clone, Default, PartialEq, Args)]
@@ -18,6 +18,9 @@ pub(in crate::cli) struct Which {
     /// Only in this state
     #[arg(long, value_enum)]
     pub(super) state: Option<State>,
+    /// Only of this job, also what GitLab refuses of it
+    #[arg(long, value_name = "ID")]
+    pub(super) job: Option<u64>,
     /// Only with this cause; what failed has none
     #[arg(long, value_enum)]
     pub(super) cause: Option<Why>,
@@ -48,6 +51,8 @@ pub(in crate::cli) enum State {
     Running,
     /// It failed for good and is set aside
     Failed,
+    /// GitLab refuses a piece of it to the token; each full pass asks again for one of a project
+    Forbidden,
 }
 
 /// Why it is done.
@@ -63,6 +68,8 @@ pub(in crate::cli) enum Why {
     Look,
     /// A full pass, or `work retry`, asked for it
     Full,
+    /// GitLab refused it to the token, and is asked again
+    Recheck,
 }
 
 impl Kind {
@@ -85,6 +92,7 @@ impl Why {
             Self::Planned => Cause::Planned,
             Self::Look => Cause::Look,
             Self::Full => Cause::Full,
+            Self::Recheck => Cause::Recheck,
         }
     }
 }
@@ -92,5 +100,16 @@ impl Why {
 impl Which {
     pub(super) fn is_all(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// Returns whether it may be about a target.
+    pub(super) fn takes(&self, target: &Target) -> bool {
+        self.job.is_none_or(|job| matches!(target, Target::Job(key) if key.job.0 == job))
+    }
+
+    /// Returns whether what GitLab refuses is meant: there may be much of it, so that it has to be said.
+    pub(super) fn takes_refused(&self) -> bool {
+        let meant = self.state == Some(State::Forbidden) || (self.state.is_none() && self.job.is_some());
+        meant && self.cause.is_none()
     }
 }

@@ -19,6 +19,9 @@ pub enum FaultKind {
     NotFound,
     /// 403 with GitLab's JSON body.
     Forbidden,
+    /// 403 with what GitLab's API says to a user who may do nothing (its class `Gitlab::Auth::UserAccessDeniedReason`), whatever
+    /// was asked: [`TERMS`] or [`BLOCKED`].
+    UserRefused(&'static str),
     /// 401 with GitLab's JSON body.
     Unauthorized,
     /// Rack::Attack's plain-text 429 with `Retry-After` in seconds.
@@ -58,6 +61,13 @@ pub enum FaultKind {
     /// 200 with JSON that breaks off.
     BrokenJson,
 }
+
+/// What GitLab says to a user who has terms to accept.
+pub const TERMS: &str = "You (@ci-cache) must accept the Terms of Service in order to perform this action. To accept these \
+                         terms, please access GitLab from a web browser at https://gitlab.example.com.";
+
+/// What it says to a user who is blocked.
+pub const BLOCKED: &str = "Your account has been blocked.";
 
 /// A fault: everything that is not set matches every request.
 #[derive(Debug, Clone)]

@@ -30,7 +30,7 @@ use actix_web::{App, HttpServer, web};
 pub use content::{Archive, Case, Junit, Log};
 pub use counters::Requests;
 pub use documents::DateStyle;
-pub use faults::{Fault, FaultKind};
+pub use faults::{BLOCKED, Fault, FaultKind, TERMS};
 pub use hooks::Delivery;
 pub use http::Endpoint;
 pub use options::{ArtifactDelivery, Boundary, Links, Options, RateLimit};

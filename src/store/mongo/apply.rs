@@ -261,7 +261,7 @@ fn weight(change: &Change) -> usize {
         Change::Start(ids) | Change::Postpone(ids, ..) | Change::Finish(_, ids) => ids.len() * 16,
         Change::Fail { entries, .. } => entries.len() * 16,
         Change::Listed(..) | Change::WithoutCi(..) | Change::Mark(_) | Change::Unmark(..) => 0,
-        Change::JobsListed(..) | Change::Gone(_) | Change::FoundAt { .. } => 0,
+        Change::JobsListed(..) | Change::Gone(_) | Change::FoundAt { .. } | Change::Refused(..) => 0,
     };
     payload + CHANGE_BYTES
 }

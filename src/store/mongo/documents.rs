@@ -49,6 +49,9 @@ pub(super) struct JobDocument {
     pub(super) as_of: DateTime,
     pub(super) log: LogPart,
     pub(super) archive: ArchivePart,
+    /// When GitLab last refused a piece of it to the token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) refused_at: Option<DateTime>,
     pub(super) doc: Box<str>,
     #[serde(rename = "rev")]
     pub(super) revision: i64,
@@ -82,6 +85,9 @@ pub(super) struct PipelineDocument {
     #[serde(default)]
     pub(super) gone: bool,
     pub(super) report: ReportPart,
+    /// When GitLab last refused its report to the token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) refused_at: Option<DateTime>,
     doc: Box<str>,
     #[serde(rename = "rev")]
     revision: i64,
@@ -142,6 +148,7 @@ impl JobDocument {
             as_of: date(job.document.as_of),
             log: LogPart::new(&LogRecord::missing()),
             archive: ArchivePart::new(&ArchiveRecord::missing()),
+            refused_at: None,
             doc: job.document.text.clone(),
             revision: 0,
         }
@@ -152,6 +159,7 @@ impl JobDocument {
         *self = Self {
             log: self.log.clone(),
             archive: self.archive.clone(),
+            refused_at: self.refused_at,
             started: self.started,
             archived: self.archived,
             junit: self.junit,
@@ -215,6 +223,7 @@ impl JobDocument {
             status: Status(self.status),
             document: Document { text: self.doc, as_of: time(self.as_of) },
             gone,
+            refused_at: self.refused_at.map(time),
         }
     }
 }
@@ -239,6 +248,7 @@ impl PipelineDocument {
             junit: false,
             gone: false,
             report: ReportPart::new(&ReportRecord::missing()),
+            refused_at: None,
             doc: pipeline.document.text.clone(),
             revision: 0,
         }
@@ -260,6 +270,7 @@ impl PipelineDocument {
             jobs_listed_at: self.jobs_listed_at,
             junit: self.junit,
             report: self.report.clone(),
+            refused_at: self.refused_at,
             revision: self.revision,
             ..new
         };

@@ -138,6 +138,24 @@ pub(super) fn archive(
     Ok(())
 }
 
+/// Notes when GitLab refused a piece of a job to the token, or was last asked for it; never goes back.
+pub(super) fn job_refused(desk: &mut Desk<JobDocument>, key: JobKey, at: Timestamp) {
+    let sheet = desk.sheet(integer(key.job.0));
+    if let Some(document) = &mut sheet.now {
+        document.refused_at = document.refused_at.max(Some(date(at)));
+        sheet.changed = true;
+    }
+}
+
+/// As [`job_refused`], of a pipeline's report.
+pub(super) fn report_refused(desk: &mut Desk<PipelineDocument>, key: PipelineKey, at: Timestamp) {
+    let sheet = desk.sheet(integer(key.pipeline.0));
+    if let Some(document) = &mut sheet.now {
+        document.refused_at = document.refused_at.max(Some(date(at)));
+        sheet.changed = true;
+    }
+}
+
 /// Marks what is expected of an ended job and still missing as failed. Nothing happens when the job is not stored.
 pub(super) fn fail(desk: &mut Desk<JobDocument>, key: JobKey) {
     let sheet = desk.sheet(integer(key.job.0));

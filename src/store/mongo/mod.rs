@@ -33,6 +33,7 @@ mod processes;
 mod projects;
 mod query;
 mod reach;
+mod refused;
 mod removal;
 mod round;
 mod schema;

@@ -169,6 +169,7 @@ impl Order {
                     usable(record.blob.map(|blob| blob.0), held, in_hand)?;
                     facts::archive(jobs, *key, record.clone(), fates)?;
                 }
+                Change::Refused(Target::Job(key), at) => facts::job_refused(jobs, *key, *at),
                 Change::Fail { target: Target::Job(key), .. } => facts::fail(jobs, *key),
                 _ => {}
             }
@@ -194,6 +195,7 @@ impl Order {
         for (number, change) in self.changes.iter().enumerate() {
             match change {
                 Change::Gone(key) => facts::gone(pipelines, *key),
+                Change::Refused(Target::Report(key), at) => facts::report_refused(pipelines, *key, *at),
                 Change::JobsListed(key, at) => facts::jobs_listed(pipelines, *key, *at)?,
                 Change::Job(job) if may_have_junit(job) => {
                     facts::has_junit(pipelines, integer(job.pipeline_key().pipeline.0));
@@ -233,6 +235,7 @@ fn job_of(change: &Change) -> Option<i64> {
     match change {
         Change::Job(job) => Some(integer(job.key.job.0)),
         Change::Log { key, .. } | Change::Archive { key, .. } => Some(integer(key.job.0)),
+        Change::Refused(Target::Job(key), _) => Some(integer(key.job.0)),
         Change::Fail { target: Target::Job(key), .. } => Some(integer(key.job.0)),
         _ => None,
     }
@@ -244,6 +247,7 @@ fn pipeline_of(change: &Change) -> Option<i64> {
         Change::Pipeline(pipeline) | Change::Sketch(pipeline) => Some(integer(pipeline.key.pipeline.0)),
         Change::JobsListed(key, _) | Change::Gone(key) | Change::Report { key, .. } => Some(integer(key.pipeline.0)),
         Change::Job(job) if may_have_junit(job) => Some(integer(job.pipeline_key().pipeline.0)),
+        Change::Refused(Target::Report(key), _) => Some(integer(key.pipeline.0)),
         _ => None,
     }
 }

@@ -74,6 +74,15 @@ pub(super) const JOBS_BY_STATE: &str = "jobs_by_state";
 /// Jobs that need something.
 pub(super) const JOBS_OPEN: &str = "jobs_open";
 
+/// Jobs whose log GitLab refused to the token, the one that was asked for least recently first.
+pub(super) const LOGS_REFUSED: &str = "logs_refused";
+/// As [`LOGS_REFUSED`], by their archive.
+pub(super) const ARCHIVES_REFUSED: &str = "archives_refused";
+/// Pipelines whose report GitLab refused to the token.
+pub(super) const REPORTS_REFUSED: &str = "reports_refused";
+/// Pipelines whose summary of the report GitLab refused to the token.
+pub(super) const SUMMARIES_REFUSED: &str = "summaries_refused";
+
 /// Blobs by what they are of: the oldest first, and all of one job or pipeline.
 pub(super) const BLOBS_OF: &str = "blobs_of";
 
@@ -215,6 +224,8 @@ const INDEXES: [Declared; 8] = [
             ),
             index(PIPELINES_BY_NAME, doc! { "project": 1, "name": 1, "_id": 1 }),
             index(PIPELINES_BY_REPORT, doc! { "project": 1, "status": 1, "report.piece": 1 }),
+            partial(REPORTS_REFUSED, refused(), doc! { "report.piece": "forbidden" }),
+            partial(SUMMARIES_REFUSED, refused(), doc! { "report.summary_piece": "forbidden" }),
             partial(PIPELINES_OPEN, doc! { "project": 1, "_id": 1 }, doc! { "open": { "$gt": 0 } }),
         ]
     }),
@@ -231,6 +242,8 @@ const INDEXES: [Declared; 8] = [
             index(JOBS_BY_ID, doc! { "project": 1, "_id": -1 }),
             index(JOBS_BY_STATUS, by_status),
             index(JOBS_BY_STATE, by_state),
+            partial(LOGS_REFUSED, refused(), doc! { "log.piece": "forbidden" }),
+            partial(ARCHIVES_REFUSED, refused(), doc! { "archive.piece": "forbidden" }),
             partial(JOBS_OPEN, doc! { "project": 1, "pipeline": 1, "_id": 1 }, doc! { "open": { "$gt": 0 } }),
         ]
     }),
@@ -260,6 +273,10 @@ const INDEXES: [Declared; 8] = [
         vec![index("verdicts_of_token", doc! { "token": 1 }), expired]
     }),
 ];
+
+fn refused() -> Document {
+    doc! { "project": 1, "refused_at": 1, "_id": 1 }
+}
 
 fn index(name: &str, keys: Document) -> IndexModel {
     IndexModel::builder().keys(keys).options(IndexOptions::builder().name(name.to_owned()).build()).build()

@@ -6,7 +6,7 @@ use deadpool_sqlite::rusqlite::Connection;
 
 use super::trouble::Trouble;
 use super::writer::{COMMAND_BYTES, Urgency};
-use super::{Owner, Sqlite, facts, forgotten, journal, listings, publish, reports, states};
+use super::{Owner, Sqlite, facts, forgotten, journal, listings, publish, refused, reports, states};
 use crate::domain::{JobKey, PipelineId, PipelineKey};
 use crate::store::metrics::Operation;
 use crate::store::{Change, Error};
@@ -54,6 +54,7 @@ fn apply(connection: &Connection, owner: Owner, mut changes: Vec<Change>) -> Res
             Change::Sketch(pipeline) => facts::sketch(connection, &pipeline, &mut touched)?,
             Change::JobsListed(key, at) => facts::jobs_listed(connection, key, at, &mut touched)?,
             Change::Gone(key) => facts::gone(connection, key, &mut touched)?,
+            Change::Refused(target, at) => refused::note(connection, &target, at)?,
             Change::Job(job) => facts::job(connection, &job, &mut touched)?,
             Change::Log { key, record, bytes } => publish::log(connection, key, record, bytes, &mut touched)?,
             Change::Archive { key, record, bytes } => publish::archive(connection, key, record, bytes, &mut touched)?,
@@ -98,7 +99,7 @@ fn weight(change: &Change) -> usize {
         Change::Append(entries) => entries.len().saturating_sub(1) * COMMAND_BYTES,
         Change::Start(ids) | Change::Postpone(ids, ..) | Change::Finish(_, ids) => ids.len() * 64,
         Change::Fail { entries, .. } => entries.len() * 64,
-        Change::JobsListed(..) | Change::Gone(_) => 0,
+        Change::JobsListed(..) | Change::Gone(_) | Change::Refused(..) => 0,
         Change::Listed(..) | Change::WithoutCi(..) | Change::Mark(_) | Change::Unmark(..) => 0,
     };
     payload + 64

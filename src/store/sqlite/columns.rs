@@ -177,6 +177,7 @@ pub(super) fn cause(cause: Cause) -> i64 {
         Cause::Planned | Cause::Fetch | Cause::Read => 2,
         Cause::Look => 3,
         Cause::Full => 4,
+        Cause::Recheck => 5,
     }
 }
 
@@ -187,6 +188,7 @@ pub(super) fn read_cause(number: i64) -> Cause {
         1 => Cause::Changed,
         3 => Cause::Look,
         4 => Cause::Full,
+        5 => Cause::Recheck,
         _ => Cause::Planned,
     }
 }

@@ -41,7 +41,8 @@ macro_rules! job_columns {
             archive_columns!(),
             ", project, id, pipeline, name, status, doc, as_of, junit, junit_hidden,
              EXISTS (SELECT 1 FROM pipelines
-                     WHERE pipelines.project = jobs.project AND pipelines.id = jobs.pipeline AND pipelines.gone = 1)"
+                     WHERE pipelines.project = jobs.project AND pipelines.id = jobs.pipeline AND pipelines.gone = 1),
+             refused_at"
         )
     };
 }
@@ -236,5 +237,6 @@ fn read_job(row: &Row<'_>) -> rusqlite::Result<JobRow> {
         document: columns::document(row, 21, 22)?,
         junit: columns::junit(row, 23)?,
         gone: row.get(25)?,
+        refused_at: columns::time(row, 26)?,
     })
 }

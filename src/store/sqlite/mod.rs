@@ -25,6 +25,7 @@ mod progress;
 mod projects;
 mod publish;
 mod readers;
+mod refused;
 mod removal;
 mod reports;
 mod schema;

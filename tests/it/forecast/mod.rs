@@ -178,6 +178,7 @@ async fn foretold(rig: &Rig, setting: &Setting) -> TestCaseResult {
         ("archives", forecast.archives, done.of(Endpoint::Artifacts)),
         ("bytes of archives", forecast.archive_bytes, bytes),
         ("reports", forecast.reports, done.of(Endpoint::TestReport)),
+        ("summaries", forecast.summaries, done.of(Endpoint::TestReportSummary)),
         ("GitLab calls", forecast.gitlab_calls, done.total),
         ("GitLab calls, as counted", forecast.gitlab_calls, report.gitlab_calls),
         ("storage calls", if setting.redirect { forecast.storage_calls } else { 0 }, done.storage),

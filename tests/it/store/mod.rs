@@ -13,6 +13,7 @@ mod lists;
 mod log_parts;
 mod opening;
 mod processes;
+mod refused;
 mod slots;
 mod verdicts;
 mod writer;

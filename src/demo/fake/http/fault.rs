@@ -29,6 +29,7 @@ pub(super) async fn apply(
         FaultKind::ServerError => Answer::server_error(),
         FaultKind::NotFound => Answer::not_found(),
         FaultKind::Forbidden => Answer::forbidden(),
+        FaultKind::UserRefused(words) => Answer::message(403, &format!("403 Forbidden - {words}")),
         FaultKind::Unauthorized => Answer::unauthorized(),
         FaultKind::Throttled { retry_after_secs } => Answer::throttled(retry_after_secs),
         FaultKind::ApplicationThrottled => Answer::application_throttled(),

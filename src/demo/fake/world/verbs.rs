@@ -160,6 +160,11 @@ impl World {
         self.change_quietly(job, |job| job.log_forbidden = true);
     }
 
+    /// The log may be read again.
+    pub fn allow_log(&mut self, job: JobId) {
+        self.change_quietly(job, |job| job.log_forbidden = false);
+    }
+
     /// The artifacts are refused with 403 from now on.
     pub fn forbid_artifacts(&mut self, job: JobId) {
         self.change_quietly(job, |job| job.artifacts_forbidden = true);
