@@ -30,7 +30,8 @@ impl Behind {
     /// Makes the store one of the version before listed pieces were believed.
     pub(crate) async fn make_older(&self) {
         match self {
-            Self::File(_) => self.sql("PRAGMA user_version = 10"),
+            // Without what came later, which is made once.
+            Self::File(_) => self.sql("DROP TABLE paths; DROP INDEX jobs_by_log_index; PRAGMA user_version = 10"),
             Self::Database(database) => {
                 let meta = database.collection::<Document>("meta");
                 meta.update_many(doc! {}, doc! { "$unset": { "mended": "" } }).await.expect("changed");
