@@ -14,6 +14,7 @@ pub mod archive;
 pub mod cli;
 pub mod config;
 pub mod demo;
+pub mod derive;
 pub mod domain;
 pub mod gitlab;
 pub mod hooks;

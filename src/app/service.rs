@@ -24,6 +24,7 @@ use crate::admin::probes::{Reach, Readiness};
 use crate::admin::{self, Status, probes};
 use crate::api::{self, Api, Cors, ReadThrough};
 use crate::config::{self, Config};
+use crate::derive::Derive;
 use crate::domain::Timestamp;
 use crate::telemetry::Registry;
 use crate::webhook::{self, Webhook};
@@ -75,6 +76,7 @@ pub struct Service {
     reconciler: JoinHandle<()>,
     secrets: JoinHandle<()>,
     retention: JoinHandle<()>,
+    derive: JoinHandle<()>,
     probe: JoinHandle<()>,
     /// Ends answers that go on for as long as a job runs.
     closing: CancellationToken,
@@ -147,6 +149,10 @@ impl Service {
             let (retention, stop) = (engine.retention.clone(), stop.clone());
             tokio::spawn(async move { retention.run(stop).await })
         };
+        let derive = {
+            let (derive, stop) = (Derive::new(engine.store.clone()), stop.clone());
+            tokio::spawn(async move { derive.run(stop).await })
+        };
         let probe = tokio::spawn(keep_readiness(engine, Arc::clone(&readiness), stop.clone()));
         let (drain_delay, drain_timeout) = (config.server.drain_delay, timeout);
         Ok(Self {
@@ -160,6 +166,7 @@ impl Service {
             reconciler,
             secrets,
             retention,
+            derive,
             probe,
             closing,
             watch,
@@ -197,6 +204,7 @@ impl Service {
         joined("secrets", self.secrets.await.map(Ok));
         joined("watch", self.watch.await.map(Ok));
         joined("retention", self.retention.await.map(Ok));
+        joined("derived facts", self.derive.await.map(Ok));
         joined("readiness probe", self.probe.await.map(Ok));
         let cut_off = self.running.stop(left()).await;
         self.admin.0.stop(true).await;

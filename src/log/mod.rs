@@ -17,6 +17,7 @@ mod grep;
 mod index;
 mod json;
 mod lines;
+mod live;
 mod part;
 mod render;
 mod request;
@@ -31,6 +32,7 @@ pub use grep::{BadPattern, Found, Grep, GrepOptions, MAX_CONTEXT, MAX_PATTERN_BY
 pub use index::{INDEX_VERSION, Index, Indexer, MAX_INDEX_BYTES};
 pub use json::JsonLines;
 pub use lines::{LineIndex, line_breaks};
+pub use live::LiveLines;
 pub use part::Part;
 pub use render::{Ansi, Renderer};
 pub use request::{BadRequest, Format, Request};

@@ -10,6 +10,7 @@
 mod change;
 #[macro_use]
 mod contract;
+mod deriving;
 mod error;
 mod forgetting;
 mod keeping;
@@ -32,6 +33,7 @@ use serde::Serialize;
 
 pub use change::{Change, Entry, EntryId};
 pub use contract::Store;
+pub use deriving::{Outdated, OutdatedPlace};
 pub use error::{Error, Kind};
 use kept::chunk_sum;
 pub use kept::{

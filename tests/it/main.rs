@@ -10,6 +10,7 @@ mod clients;
 mod condition;
 mod converge;
 mod deploy;
+mod derived;
 mod fake;
 mod forecast;
 mod freshness;

@@ -18,7 +18,7 @@ use crate::api::openapi::{Answer, Kind, Operation, parameter};
 use crate::api::reply;
 use crate::api::view::View;
 use crate::domain::{JobPhase, Piece};
-use crate::log::{Part, Request};
+use crate::log::{Part, Request, line_breaks};
 use crate::parts;
 use crate::store::JobRow;
 
@@ -114,10 +114,11 @@ impl Follower {
         Ok(event("end", self.offset, &json!({ "status": row.status, "log": log })))
     }
 
-    /// Makes an event of the next bytes, cut after a whole line where there is one, so that no character is torn.
+    /// Makes an event of the next bytes, cut after a whole line where there is one, so that no character is torn, and none is cut
+    /// from what is known to go on with it.
     fn tell(&mut self, bytes: &[u8], row: &JobRow) -> Bytes {
         let more = row.status.job_phase() != JobPhase::Ended || self.offset + (bytes.len() as u64) < row.log.size;
-        let line = bytes.iter().rposition(|byte| *byte == b'\n').map(|at| at + 1);
+        let line = line_breaks(bytes, b"").last().map(|at| at + 1);
         let length = line.filter(|_| more).unwrap_or(bytes.len());
         let begin = self.offset;
         self.offset += length as u64;

@@ -24,7 +24,8 @@ pub(in crate::api) const PART: Operation = Operation {
     tag: "logs",
     summary: "Part of a job's log",
     about: "At most one of `head`, `tail`, `lines`, `bytes`, `section` and `errors` says which part; `grep` searches in it. Only \
-            what is asked for is read. Lines and bytes are those that the job wrote. HTML is a fragment for a `<pre>`: escaped, \
+            what is asked for is read. Bytes are those of `trace`. Lines are joined as on GitLab's page: an entry with `+` in its \
+            stamp goes on with its stream's last line. What a `\\r` took back is not searched. HTML is a fragment for a `<pre>`: escaped, \
             with colours as classes.",
     parameters: &[&[
         parameter("tail", Kind::Number(0, u64::MAX), "So many of the last lines."),

@@ -8,6 +8,7 @@ use url::Url;
 use crate::archive::shown;
 use crate::config::ProjectRef;
 use crate::domain::JobId;
+use crate::log::{LiveLines, Timestamps};
 
 /// Which job, and where it is read.
 #[derive(Debug, Clone, PartialEq, Args)]
@@ -112,6 +113,12 @@ pub struct ArtifactsArgs {
 }
 
 impl LogArgs {
+    /// Returns what puts a log together while it grows.
+    pub(super) fn live_lines(&self) -> LiveLines {
+        let timestamps = if self.no_timestamps { Timestamps::Strip } else { Timestamps::Keep };
+        LiveLines::new(timestamps, self.ansi != Some(Ansi::Strip))
+    }
+
     /// Returns what is asked, in the words of the API.
     pub fn parameters(&self, terminal: bool) -> Vec<(&'static str, String)> {
         let number = |value: Option<u64>| value.map(|value| value.to_string());

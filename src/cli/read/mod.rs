@@ -61,7 +61,7 @@ pub(super) async fn log(config: &Config, args: LogArgs) -> Exit {
     let parameters = args.parameters(io::stdout().is_terminal());
     ended(async {
         match &args.place.url {
-            Some(url) if args.follow => remote::follow(url, &args.place).await,
+            Some(url) if args.follow => remote::follow(url, &args.place, args.live_lines()).await,
             Some(url) => remote::log(url, &args.place, &parameters).await,
             None => local::log(config, &args.place, &parameters).await,
         }

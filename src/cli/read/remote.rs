@@ -14,6 +14,7 @@ use super::args::Where;
 use super::{Problem, line, show, tell_left_out};
 use crate::archive::{LeftOutCounts, encoded};
 use crate::config::ProjectRef;
+use crate::log::LiveLines;
 
 /// How long a Cistern that is there takes to accept a connection.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -27,7 +28,7 @@ pub(super) async fn log(url: &Url, place: &Where, parameters: &[(&'static str, S
 }
 
 /// Shows a log for as long as its job runs.
-pub(super) async fn follow(url: &Url, place: &Where) -> Result<(), Problem> {
+pub(super) async fn follow(url: &Url, place: &Where, lines: LiveLines) -> Result<(), Problem> {
     #[derive(Deserialize)]
     struct Event {
         text: Option<String>,
@@ -36,19 +37,26 @@ pub(super) async fn follow(url: &Url, place: &Where) -> Result<(), Problem> {
     let events = ask(url, place, &path, place.log_in_words()).await?.bytes_stream();
     let events = events.map_err(|error| broken(url, error));
     // Events are one line of JSON each; a line may come in pieces.
-    let texts = stream::try_unfold((Box::pin(events), Vec::new()), |(mut events, mut held)| async move {
+    let begin = (Box::pin(events), Vec::new(), Some(lines));
+    let texts = stream::try_unfold(begin, |(mut events, mut held, mut lines)| async move {
+        let mut shown = Vec::new();
         loop {
+            let Some(live) = &mut lines else { return Ok::<_, Problem>(None) };
             if let Some(end) = held.iter().position(|byte| *byte == b'\n') {
                 let line: Vec<u8> = held.drain(..=end).collect();
                 let event = line.strip_prefix(b"data: ").and_then(|data| serde_json::from_slice::<Event>(data).ok());
-                match event.and_then(|event| event.text) {
-                    Some(text) => return Ok(Some((Bytes::from(text), (events, held)))),
-                    None => continue,
+                if let Some(text) = event.and_then(|event| event.text) {
+                    live.push(text.as_bytes(), &mut shown);
+                    return Ok(Some((Bytes::from(shown), (events, held, lines))));
                 }
+                continue;
             }
             match events.next().await {
                 Some(piece) => held.extend_from_slice(&piece?),
-                None => return Ok::<_, Problem>(None),
+                None => {
+                    lines.take().into_iter().for_each(|lines| lines.finish(&mut shown));
+                    return Ok(Some((Bytes::from(shown), (events, held, lines))));
+                }
             }
         }
     });

@@ -12,6 +12,7 @@ mod apply;
 mod blobs;
 mod calls;
 mod counts;
+mod deriving;
 mod diagnose;
 mod documents;
 mod facts;

@@ -9,6 +9,7 @@ mod apply;
 mod blobs;
 mod calls;
 mod columns;
+mod deriving;
 mod facts;
 mod forgotten;
 mod gaps;

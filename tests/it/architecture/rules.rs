@@ -28,6 +28,8 @@ pub(super) const MODULES: &[Module] = &[
     module("gitlab", &["domain"]),
     // Joins what is where with who has the bytes; readers of every kind use it.
     module("parts", &["archive", "domain", "log", "store"]),
+    // Makes derived facts again from the store alone (law 13): without GitLab, and without those that fetch.
+    module("derive", &["domain", "log", "parts", "store"]),
     // Manages GitLab's webhooks: the only module that gives GitLab orders.
     module("hooks", &["domain", "gitlab"]),
     // Text in, text out.
@@ -71,6 +73,7 @@ pub(super) const MODULES: &[Module] = &[
             "admin",
             "api",
             "config",
+            "derive",
             "domain",
             "gitlab",
             "hooks",
