@@ -87,6 +87,10 @@ impl Http {
     /// Returns what came instead of an answer to a question that was refused at this time.
     async fn confirm(&self, class: Class, question: &Question, refused: Instant) -> Kind {
         let Some(place) = Place::of(question) else { return Kind::Forbidden };
+        if matches!(question, Question::Pipelines { .. }) {
+            // Whoever lists asks for the project next, to learn whether its CI is off: that tells.
+            return Kind::Forbidden;
+        }
         let _turn = self.confirming.lock().await;
         let belief = {
             let refusals = &mut self.limits().refusals;

@@ -196,9 +196,8 @@ impl Ingest {
 impl<'a> Case<'a> {
     /// Returns the case and what has to be asked; `None` when that is nothing.
     fn of(row: &'a PipelineRow, rows: &[JobRow], task: &Task<'_>) -> Option<(Self, ReportNeeds)> {
-        let jobs: Vec<Option<Job>> = rows.iter().map(JobRow::read_document).collect();
-        let attempts: Vec<Attempt> = rows.iter().zip(&jobs).map(|(row, job)| row.attempt(job.as_ref())).collect();
-        let jobs = jobs.into_iter().flatten().collect();
+        let jobs: Vec<Job> = rows.iter().filter_map(JobRow::read_document).collect();
+        let attempts: Vec<Attempt> = rows.iter().map(JobRow::attempt).collect();
         let over = row.status.pipeline_phase() != PipelinePhase::Active;
         let plan = ReportPlan::of(over, &row.report, &attempts)?;
         let mut needs = plan.needs(&row.report, task.eagerness());

@@ -4,7 +4,7 @@
 //! each state of a progress bar at once. A line that another one has come behind cannot be gone on with: what does begins anew.
 
 use super::entries::{Entries, EntryPart, Source};
-use super::escape::without_sequences;
+use super::escape::{Escapes, Token};
 use super::timestamps::{STAMP_BYTES, Timestamps};
 
 /// Puts the entries of a growing log together.
@@ -19,6 +19,8 @@ struct Shape {
     timestamps: Timestamps,
     /// Whether control sequences stay.
     coloured: bool,
+    /// Finds those that have to go, wherever what came is cut.
+    escapes: Escapes,
     /// Whose the last line is.
     last: Option<Source>,
     /// It has ended, unless something goes on with it.
@@ -28,7 +30,7 @@ struct Shape {
 impl LiveLines {
     /// Begins at the beginning of a log; with `coloured` control sequences stay.
     pub fn new(timestamps: Timestamps, coloured: bool) -> Self {
-        let shape = Shape { timestamps, coloured, last: None, ended: false };
+        let shape = Shape { timestamps, coloured, escapes: Escapes::default(), last: None, ended: false };
         Self { entries: Entries::new(0, false), shape }
     }
 
@@ -62,7 +64,11 @@ impl Shape {
         if self.coloured {
             out.extend_from_slice(text);
         } else {
-            out.extend_from_slice(&without_sequences(text));
+            self.escapes.push(text, &mut |token| match token {
+                Token::Text(text) => out.extend_from_slice(text),
+                Token::Control(byte) => out.push(byte),
+                Token::Csi(..) => {}
+            });
         }
         self.ended = part.ends;
     }
@@ -71,6 +77,8 @@ impl Shape {
         if std::mem::take(&mut self.ended) {
             out.push(b'\n');
         }
+        // No sequence goes beyond its line.
+        self.escapes = Escapes::default();
     }
 }
 

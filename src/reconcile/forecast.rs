@@ -33,7 +33,7 @@ pub struct Forecast {
     pub storage_calls: u64,
     /// Pipelines it would find deleted.
     pub gone: u64,
-    /// Calls for other things: documents of jobs that are read again, and confirmations of deletions.
+    /// Calls for other things: documents of jobs that are read again, and confirmations of deletions and refusals.
     #[serde(skip)]
     pub(super) other_calls: u64,
     /// Calls made to find this out: the listings.
@@ -69,7 +69,7 @@ impl Reconciler {
                 match prospect.count(policy.now.minus(since), &mut forecast).await {
                     Ok(()) => {
                         forecast.projects += 1;
-                        self.forecast_refused(project.id, &mut forecast).await?;
+                        self.forecast_refused(project, &mut forecast).await?;
                     }
                     Err(PassError::Gitlab(error)) if self.is_without_ci(project.id, &error).await?.is_some() => {
                         forecast.without_ci += 1;

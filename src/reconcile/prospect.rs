@@ -221,7 +221,7 @@ impl<'a> Prospect<'a> {
             Target::Report(key) => {
                 if let Some(row) = store.pipeline(key).await? {
                     let rows = store.jobs_of(key).await?;
-                    let jobs: Vec<Attempt> = rows.iter().map(|row| row.attempt(row.read_document().as_ref())).collect();
+                    let jobs: Vec<Attempt> = rows.iter().map(JobRow::attempt).collect();
                     let plan = ReportPlan::of(row.status.pipeline_phase() != PipelinePhase::Active, &row.report, &jobs);
                     self.report(key, &row.report, plan, row.updated_at, &mut forecast);
                 }

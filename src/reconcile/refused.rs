@@ -6,8 +6,8 @@
 
 use super::sweep::{STORED_PAGE, Sweep};
 use super::{Forecast, Only, PassError, Reconciler};
-use crate::domain::{Project, ProjectId, Timestamp};
-use crate::store::{Change, Slice, Store};
+use crate::domain::{Ages, Attempt, Job, PipelinePhase, Project, ReportPlan, Timestamp, refused};
+use crate::store::{Change, JobRow, Slice, Store};
 use crate::work::{Cause, Lane, Target, Work};
 
 /// The question that finds out that a thing is refused for good, and not everything (see `gitlab::refusals`).
@@ -16,49 +16,14 @@ const CONFIRMING_CALLS: u64 = 1;
 /// Projects looked through at a time.
 const PROJECTS: u64 = 1000;
 
-/// The pieces of one thing that GitLab refused.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Refused {
-    logs: u64,
-    archives: u64,
-    reports: u64,
-    summaries: u64,
-}
-
-impl Refused {
-    async fn of(store: &Store, target: Target) -> Result<Self, PassError> {
-        Ok(match target {
-            Target::Job(key) => store.job(key).await?.map_or_else(Self::default, |row| Self {
-                logs: row.log.piece.is_refused().into(),
-                archives: row.archive.piece.is_refused().into(),
-                ..Self::default()
-            }),
-            Target::Report(key) => {
-                let report = store.pipeline(key).await?.map(|row| row.report);
-                report.map_or_else(Self::default, |report| Self {
-                    reports: report.piece.is_refused().into(),
-                    summaries: report.summary_piece.is_refused().into(),
-                    ..Self::default()
-                })
-            }
-            _ => Self::default(),
-        })
-    }
-
-    fn count(self) -> u64 {
-        self.logs + self.archives + self.reports + self.summaries
-    }
-}
-
 impl Sweep<'_> {
     /// Asks again for what was asked for least recently, and, when GitLab gives it, for all the rest; not for what was refused
     /// since the pass `began`.
     pub(super) async fn refused(&self, began: Timestamp) -> Result<(), PassError> {
         let store = &self.reconciler.store;
         let Some(first) = store.refused(self.project, began, 1).await?.pop() else { return Ok(()) };
-        let before = Refused::of(store, first).await?.count();
         self.ask_again(vec![first], began).await?;
-        if Refused::of(store, first).await?.count() >= before {
+        if !is_given(store, first).await? {
             return Ok(());
         }
         loop {
@@ -81,16 +46,38 @@ impl Sweep<'_> {
 
 impl Reconciler {
     /// Counts what asking again would cost if GitLab still refused it.
-    pub(super) async fn forecast_refused(&self, project: ProjectId, forecast: &mut Forecast) -> Result<(), PassError> {
-        let first = self.store.refused(project, Timestamp::now(), 1).await?;
-        for target in first {
-            let Refused { logs, archives, reports, summaries } = Refused::of(&self.store, target).await?;
-            forecast.logs += logs;
-            forecast.archives += archives;
-            forecast.reports += reports;
-            forecast.summaries += summaries;
-            forecast.other_calls += CONFIRMING_CALLS;
+    pub(super) async fn forecast_refused(&self, project: &Project, forecast: &mut Forecast) -> Result<(), PassError> {
+        let now = Timestamp::now();
+        let ages = (self.ages)(project.id, &project.path);
+        let mut asked = 0;
+        match self.store.refused(project.id, now, 1).await?.pop() {
+            Some(Target::Job(key)) => {
+                let Some(row) = self.store.job(key).await? else { return Ok(()) };
+                let Ok(job) = Job::from_document(key.project, row.document) else { return Ok(()) };
+                let refused = refused(&job, &row.log, &row.archive);
+                let refused = refused.without(refused.too_old(&job, &ages, now));
+                let refused = refused.without(refused.too_large(&job, self.config.sizes));
+                let archive = job.archive.as_ref().filter(|_| refused.archive);
+                forecast.archive_bytes += archive.and_then(|archive| archive.size).unwrap_or(0);
+                forecast.logs += u64::from(refused.log);
+                forecast.archives += u64::from(refused.archive);
+                asked = u64::from(refused.any());
+            }
+            Some(Target::Report(key)) => {
+                let Some(row) = self.store.pipeline(key).await? else { return Ok(()) };
+                let attempts: Vec<Attempt> = self.store.jobs_of(key).await?.iter().map(JobRow::attempt).collect();
+                let over = row.status.pipeline_phase() != PipelinePhase::Active;
+                let plan = ReportPlan::of(over, &row.report, &attempts);
+                if let Some(plan) = plan.filter(|_| !Ages::is_over(ages.reports, row.updated_at, now)) {
+                    let refused = plan.refused(&row.report);
+                    forecast.reports += u64::from(refused.report);
+                    forecast.summaries += u64::from(refused.summary);
+                    asked = u64::from(refused.any());
+                }
+            }
+            _ => {}
         }
+        forecast.other_calls += CONFIRMING_CALLS * asked;
         Ok(())
     }
 
@@ -118,4 +105,20 @@ impl Reconciler {
             }
         }
     }
+}
+
+/// Returns whether GitLab gave something that it had refused.
+async fn is_given(store: &Store, target: Target) -> Result<bool, PassError> {
+    let job = |row: JobRow| {
+        let pieces = [row.log.piece, row.archive.piece];
+        pieces.iter().any(|piece| piece.is_held()) && !pieces.iter().any(|piece| piece.is_refused())
+    };
+    Ok(match target {
+        Target::Job(key) => store.job(key).await?.is_some_and(job),
+        Target::Report(key) => store.pipeline(key).await?.is_some_and(|row| {
+            let report = row.report;
+            !report.is_refused() && (report.piece.is_held() || report.summary_piece.is_held())
+        }),
+        _ => false,
+    })
 }

@@ -9,14 +9,14 @@ impl JobRow {
         (self.status.job_phase() == JobPhase::Ended, self.junit)
     }
 
-    /// Returns what its pipeline's report depends on of it; `job` is its document, where that can be read.
-    pub fn attempt(&self, job: Option<&Job>) -> Attempt {
+    /// Returns what its pipeline's report depends on of it.
+    pub fn attempt(&self) -> Attempt {
         Attempt {
             id: self.key.job,
             name: self.name.clone(),
             phase: self.status.job_phase(),
             junit: self.junit,
-            listed: job.is_some_and(|job| job.junit),
+            listed: self.read_document().is_some_and(|job| job.junit),
         }
     }
 
