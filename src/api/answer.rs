@@ -10,7 +10,7 @@ use tracing::{debug, error};
 
 use crate::access::Denied;
 use crate::archive::Refused;
-use crate::domain::Piece;
+use crate::domain::{Piece, Reason};
 use crate::{parts, store};
 
 /// Tells why something is not cached: a [`crate::domain::Reason`], or `missing` (law 12).
@@ -88,7 +88,10 @@ impl fmt::Display for Problem {
             Self::EarlierAttempt => f.write_str(
                 "404 Not found: GitLab's test report holds the latest attempt of each job only, and this job was retried.",
             ),
-            Self::NotFound => f.write_str("404 Not found"),
+            // GitLab's own answer is this one, too; the header says why.
+            Self::NotFound | Self::NotHeld(Piece::Absent(Reason::NoArchive | Reason::Erased | Reason::Expired)) => {
+                f.write_str("404 Not found")
+            }
             Self::NotHeld(why) => write!(f, "404 Not found: Cistern does not hold it ({})", why.as_str()),
             Self::NoKeyset => f.write_str("Keyset pagination is not yet available for this type of request"),
             Self::TooDeep(kind) => write!(

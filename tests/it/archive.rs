@@ -180,7 +180,8 @@ async fn archives_that_are_too_large_or_forbidden_have_their_reasons() {
     assert_eq!(piece(&rig, project, job).await, (Piece::Absent(Reason::Forbidden), None));
     rig.fake.reset_counters();
     rig.backfill(STORE).await;
-    assert_eq!(rig.fake.requests().of(Endpoint::Artifacts), 0, "a reason is final");
+    assert_eq!(rig.fake.requests().of(Endpoint::Artifacts), 1, "a full pass asks once more for what was refused");
+    assert_eq!(piece(&rig, project, job).await, (Piece::Absent(Reason::Forbidden), None));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -92,7 +92,7 @@ async fn what_is_pruned_is_not_read_through(engine: Engine) {
     server.until_swept().await;
     let of = format!("/api/v4/projects/{project}");
     let own = format!("/api/cistern/v1/projects/{project}/jobs/{job}");
-    assert_eq!(reason(server.address(), &format!("{of}/jobs/{job}/trace")), told(200, "pruned"));
+    assert_eq!(reason(server.address(), &format!("{of}/jobs/{job}/trace")), told(404, "pruned"));
     for path in ["/artifacts", "/artifacts/tree", "/artifacts/a.txt"] {
         assert_eq!(reason(server.address(), &format!("{of}/jobs/{job}{path}")), told(404, "pruned"), "{path}");
     }
