@@ -292,11 +292,6 @@ impl ReportRecord {
         Self { piece, summary_piece: piece, build_ids, ..Self::missing() }
     }
 
-    /// Returns whether GitLab refused it, or its summary, to the token.
-    pub fn is_refused(&self) -> bool {
-        self.piece.is_refused() || self.summary_piece.is_refused()
-    }
-
     /// Returns the record of a report that nobody fetched yet.
     pub fn missing() -> Self {
         Self {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::{Found, Ingest, Task, Trouble, UnitOutcome};
 use crate::domain::{
     ArchiveRecord, Attempt, Job, JobId, LogRecord, Piece, Pipeline, PipelineKey, PipelinePhase, ReportPlan,
-    ReportRecord, Subject, is_worth_a_write, needs,
+    ReportRecord, is_worth_a_write, needs,
 };
 use crate::gitlab::{self, Kind, Listing};
 use crate::store::{Change, JobRow};
@@ -36,7 +36,7 @@ impl Ingest {
             malformed += page.malformed;
             let next = page.next.take();
             let as_of = page.as_of;
-            self.leave_forgotten_out(&survey, &mut page).await?;
+            self.store.leave_forgotten_out(&mut page.rows, |job| survey.held.contains_key(&job)).await?;
             page.rows.iter_mut().for_each(|job| self.mask_job(job));
             survey.take(page, found);
             match next {
@@ -95,19 +95,6 @@ impl Ingest {
         if !yet_to_come && held.is_some_and(|row| !row.gone) && self.gitlab.has_deleted(task.class(), key).await? {
             tracing::debug!(project.id = %key.project, pipeline.id = %key.pipeline, "GitLab deleted a pipeline");
             found.facts.push(Change::Gone(key));
-        }
-        Ok(())
-    }
-}
-
-impl Ingest {
-    /// Takes jobs out of a page that a person told us to forget; none of them is stored.
-    async fn leave_forgotten_out(&self, survey: &Survey<'_>, page: &mut Listing<Job>) -> Result<(), Trouble> {
-        let new = page.rows.iter().filter(|job| !survey.held.contains_key(&job.key.job));
-        let new: Vec<Subject> = new.map(|job| Subject::Job(job.key)).collect();
-        if !new.is_empty() {
-            let forgotten = self.store.forgotten(new).await?;
-            page.rows.retain(|job| !forgotten.contains(&Subject::Job(job.key)));
         }
         Ok(())
     }

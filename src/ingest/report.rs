@@ -78,6 +78,8 @@ impl Ingest {
         let mut record = case.begun();
         let mut trouble = None;
         let mut at = None;
+        let refused =
+            matches!(summary, Answer::Absent(Reason::Forbidden)) || matches!(report, Answer::Absent(Reason::Forbidden));
         let summarized = match summary {
             Answer::Got(text, counts, asked_at) => {
                 at = Some(asked_at);
@@ -132,7 +134,7 @@ impl Ingest {
         };
         found.units.push(self.pipeline_unit(key, "report", outcome));
         found.follow.extend(self.next_report_look(key, &record, trouble.is_some()));
-        if record.is_refused() {
+        if refused {
             found.facts.push(Change::Refused(Target::Report(key), Timestamp::now()));
         }
         found.facts.push(Change::Report { key, record, bytes });

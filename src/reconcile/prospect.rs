@@ -145,7 +145,7 @@ impl<'a> Prospect<'a> {
                 return Ok(forecast);
             }
             malformed += page.malformed;
-            self.leave_forgotten_out(&held, &mut page.rows).await?;
+            reconciler.store.leave_forgotten_out(&mut page.rows, |job| held.contains_key(&job)).await?;
             for job in &page.rows {
                 self.job(job, held.get(&job.key.job), &mut forecast);
                 jobs.push(Attempt::of(job, held.get(&job.key.job).map(JobRow::told_of_junit)));
@@ -275,17 +275,6 @@ impl<'a> Prospect<'a> {
             forecast.other_calls += forecast.archives;
         }
         Ok(forecast)
-    }
-
-    /// Takes jobs out that a person told us to forget; none of them is stored.
-    async fn leave_forgotten_out(&self, held: &HashMap<JobId, JobRow>, jobs: &mut Vec<Job>) -> Result<(), PassError> {
-        let new = jobs.iter().filter(|job| !held.contains_key(&job.key.job));
-        let new: Vec<Subject> = new.map(|job| Subject::Job(job.key)).collect();
-        if !new.is_empty() {
-            let forgotten = self.reconciler.store.forgotten(new).await?;
-            jobs.retain(|job| !forgotten.contains(&Subject::Job(job.key)));
-        }
-        Ok(())
     }
 
     /// Notes that something is worked on, so that it need not be for itself; returns whether it had failed before.

@@ -6,7 +6,7 @@
 
 use super::sweep::{STORED_PAGE, Sweep};
 use super::{Forecast, Only, PassError, Reconciler};
-use crate::domain::{Ages, Attempt, Job, PipelinePhase, Project, ReportPlan, Timestamp, refused};
+use crate::domain::{Ages, Attempt, Job, Piece, PipelinePhase, Project, ReportPlan, Timestamp, refused};
 use crate::store::{Change, JobRow, Slice, Store};
 use crate::work::{Cause, Lane, Target, Work};
 
@@ -22,8 +22,10 @@ impl Sweep<'_> {
     pub(super) async fn refused(&self, began: Timestamp) -> Result<(), PassError> {
         let store = &self.reconciler.store;
         let Some(first) = store.refused(self.project, began, 1).await?.pop() else { return Ok(()) };
+        let before = pieces(store, first).await?;
         self.ask_again(vec![first], began).await?;
-        if !is_given(store, first).await? {
+        let after = pieces(store, first).await?;
+        if !before.iter().zip(after).any(|(before, after)| before.is_refused() && after.is_held()) {
             return Ok(());
         }
         loop {
@@ -107,18 +109,12 @@ impl Reconciler {
     }
 }
 
-/// Returns whether GitLab gave something that it had refused.
-async fn is_given(store: &Store, target: Target) -> Result<bool, PassError> {
-    let job = |row: JobRow| {
-        let pieces = [row.log.piece, row.archive.piece];
-        pieces.iter().any(|piece| piece.is_held()) && !pieces.iter().any(|piece| piece.is_refused())
+/// Returns the states of what may have been refused of one thing: a job's log and archive, or a report and its summary.
+async fn pieces(store: &Store, target: Target) -> Result<[Piece; 2], PassError> {
+    let found = match target {
+        Target::Job(key) => store.job(key).await?.map(|row| [row.log.piece, row.archive.piece]),
+        Target::Report(key) => store.pipeline(key).await?.map(|row| [row.report.piece, row.report.summary_piece]),
+        _ => None,
     };
-    Ok(match target {
-        Target::Job(key) => store.job(key).await?.is_some_and(job),
-        Target::Report(key) => store.pipeline(key).await?.is_some_and(|row| {
-            let report = row.report;
-            !report.is_refused() && (report.piece.is_held() || report.summary_piece.is_held())
-        }),
-        _ => false,
-    })
+    Ok(found.unwrap_or([Piece::Missing; 2]))
 }

@@ -1,11 +1,28 @@
 //! Tombstones against lists of changes: what is about a forgotten subject is taken out before anything is written, so that no
-//! event, pass or late fetch brings it back. Pure, and the same for every store.
+//! event, pass or late fetch brings it back. The same for every store.
 
 use std::collections::HashSet;
 
-use super::{Change, ListOf};
-use crate::domain::{BlobId, JobKey, PipelineKey, Subject};
+use super::{Change, Error, ListOf, Store};
+use crate::domain::{BlobId, Job, JobId, JobKey, PipelineKey, Subject};
 use crate::work::Target;
+
+impl Store {
+    /// Takes jobs out of those that GitLab lists which a person told us to forget; of what is stored none is.
+    pub async fn leave_forgotten_out(
+        &self,
+        jobs: &mut Vec<Job>,
+        is_stored: impl Fn(JobId) -> bool,
+    ) -> Result<(), Error> {
+        let new = jobs.iter().filter(|job| !is_stored(job.key.job));
+        let new: Vec<Subject> = new.map(|job| Subject::Job(job.key)).collect();
+        if !new.is_empty() {
+            let forgotten = self.forgotten(new).await?;
+            jobs.retain(|job| !forgotten.contains(&Subject::Job(job.key)));
+        }
+        Ok(())
+    }
+}
 
 /// Returns every subject that a list is about.
 pub(super) fn subjects(changes: &[Change]) -> HashSet<Subject> {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cistern::demo::fake::{Archive, Endpoint, Fault, FaultKind, JobSpec, Junit, Log, PipelineSpec, World};
+use cistern::demo::fake::{Archive, Endpoint, Fault, FaultKind, HiddenLog, JobSpec, Junit, Log, PipelineSpec, World};
 use cistern::domain::{JobId, JobKey, PipelineId, PipelineKey, ProjectId, Subject};
 use proptest::prelude::*;
 
@@ -38,6 +38,11 @@ pub(super) enum Verb {
     Archive,
     Erase,
     Expire,
+    /// Past their expiry GitLab keeps the artifacts, and lists them elsewhere.
+    Keep,
+    /// GitLab lists the log and does not deliver it, or delivers it again.
+    Hide,
+    Show,
     DeletePipeline,
     Touch,
     Wait,
@@ -76,6 +81,9 @@ pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
         (6, Archive),
         (1, Erase),
         (2, Expire),
+        (1, Keep),
+        (1, Hide),
+        (1, Show),
         (1, DeletePipeline),
         (1, Touch),
         (3, Wait),
@@ -164,7 +172,9 @@ impl Life {
             Verb::Cancel => matches!(status, "created" | "pending" | "running"),
             Verb::Skip => status == "created",
             Verb::Retry => ended && !self.retried.contains(&job),
-            Verb::Archive | Verb::Erase | Verb::Expire => ended && !self.erased.contains(&job),
+            Verb::Archive | Verb::Erase | Verb::Expire | Verb::Keep | Verb::Hide | Verb::Show => {
+                ended && !self.erased.contains(&job)
+            }
             _ => false,
         }
     }
@@ -178,6 +188,11 @@ impl Life {
             Verb::Skip => world.set_job_status(job, "skipped"),
             Verb::Archive => world.archive_trace(job),
             Verb::Expire => world.expire_artifacts(job),
+            Verb::Keep => world.keep_artifacts_past_expiry(job),
+            Verb::Hide => {
+                world.hide_log(job, if job.0.is_multiple_of(2) { HiddenLog::Empty } else { HiddenLog::NotFound })
+            }
+            Verb::Show => world.show_log(job),
             Verb::Erase => {
                 self.erased.push(job);
                 world.erase_job(job);

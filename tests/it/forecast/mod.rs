@@ -5,8 +5,8 @@ mod life;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use cistern::demo::fake::{ArtifactDelivery, Endpoint, Options, World};
-use cistern::domain::{JobKey, Piece, Subject, Timestamp};
+use cistern::demo::fake::{Archive, ArtifactDelivery, Endpoint, JobSpec, Junit, Options, PipelineSpec, World};
+use cistern::domain::{JobKey, Piece, PipelineKey, Subject, Timestamp};
 use cistern::reconcile::Extent;
 use proptest::prelude::*;
 use proptest::test_runner::{FileFailurePersistence, TestCaseResult};
@@ -64,7 +64,7 @@ fn config(few: u32) -> ProptestConfig {
 }
 
 proptest! {
-    #![proptest_config(config(24))]
+    #![proptest_config(config(16))]
 
     #[test]
     fn the_dry_run_counts_what_the_backfill_then_does(setting in setting(), steps in life::steps()) {
@@ -79,6 +79,50 @@ proptest! {
     fn the_dry_run_counts_what_the_backfill_then_does_on_mongodb(setting in setting(), steps in life::steps()) {
         run(foretells(Engine::Mongo, setting, steps))?;
     }
+}
+
+/// What is left out of the count, one kind after the other.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_forgotten_too_old_or_too_large_is_not_counted() {
+    let ended = |hours: u32| Timestamp::from_millis(Timestamp::now().minus(HOUR * hours).as_millis() / 1000 * 1000);
+    let mut world = World::at(ended(100));
+    let project = world.add_project("group/app");
+    let (start, end) = (*b"PK\x03\x04", *b"PK\x05\x06");
+    let archive = |size: usize| Archive::bytes([&start[..], &vec![0; size - 26][..], &end[..], &[0; 18][..]].concat());
+    let pipeline = |world: &mut World, size: usize| {
+        let pipeline = world.add_pipeline(project, PipelineSpec::default());
+        let spec = JobSpec::new("unit").archive(archive(size)).junit(Junit::generated(3, 0, 1));
+        let job = world.add_job(pipeline, spec);
+        world.start_job(job);
+        world.finish_job(job, "success");
+        world.archive_trace(job);
+        (PipelineKey { project, pipeline }, JobKey { project, job })
+    };
+    // Documents are too old, then reports, logs and archives one after the other; the last one is too large.
+    let old = [10, 10, 10, 10, 3].map(|hours| {
+        let made = pipeline(&mut world, 1_000);
+        world.advance(HOUR * hours);
+        made
+    });
+    let [large, forgotten, of_forgotten] = [9_000, 1_000, 1_000].map(|size| pipeline(&mut world, size));
+    let rig = Rig::new(world).set("reconcile.since", "1h").set("limits.artifact_size", "8000");
+    let ages = [("documents", "95h"), ("reports", "85h"), ("logs", "75h"), ("artifacts", "65h")];
+    let count = async |rig: &Rig| {
+        let forecast = rig.forecast(STORE).await;
+        (forecast.pipelines, forecast.logs, forecast.archives, forecast.archive_bytes, forecast.reports)
+    };
+    assert_eq!(count(&rig).await, (8, 8, 7, 7_000, 8), "the large one is not fetched");
+    let rig = ages.into_iter().fold(rig, |rig, (kind, age)| rig.set(&format!("retention.{kind}"), age));
+    assert_eq!(count(&rig).await, (8, 5, 3, 3_000, 6), "too old: {old:?}");
+    forget(&rig, Subject::Job(forgotten.1), true).await;
+    assert_eq!(count(&rig).await, (8, 4, 2, 2_000, 5), "its report has no other job");
+    forget(&rig, Subject::Pipeline(of_forgotten.0), true).await;
+    assert_eq!(count(&rig).await, (7, 3, 1, 1_000, 4), "only {large:?} and one that is young enough are left");
+    let report = rig.backfill(STORE).await;
+    assert!(report.is_clean(), "{:?}", report.failures);
+    let done = rig.fake.requests();
+    let asked = [Endpoint::Trace, Endpoint::Artifacts, Endpoint::TestReport].map(|endpoint| done.of(endpoint));
+    assert_eq!(asked, [3, 1, 4]);
 }
 
 fn run(test: impl Future<Output = TestCaseResult>) -> TestCaseResult {

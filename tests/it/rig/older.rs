@@ -52,11 +52,16 @@ impl Behind {
             Self::File(_) => {
                 const MENDING: &str = include_str!("../../../src/store/sqlite/migrations/0011_pieces.sql");
                 self.sql(
-                    "UPDATE jobs SET junit = 0 WHERE junit_hidden = 1; ALTER TABLE jobs DROP COLUMN junit_hidden;
+                    "DROP INDEX pipelines_refused;
+                     UPDATE jobs SET junit = 0 WHERE junit_hidden = 1; ALTER TABLE jobs DROP COLUMN junit_hidden;
                      ALTER TABLE pipelines DROP COLUMN summary_piece",
                 );
                 // As the next start does it, whatever migrations came later.
                 self.sql(MENDING);
+                self.sql(
+                    "CREATE INDEX pipelines_refused ON pipelines (project, refused_at, id)
+                     WHERE report_piece = 'forbidden' OR summary_piece = 'forbidden'",
+                );
             }
             Self::Database(database) => {
                 for (name, change) in [
