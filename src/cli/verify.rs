@@ -7,7 +7,7 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use super::Exit;
-use super::args::Verify;
+use super::args::{Output, Verify};
 use super::named::Named;
 use super::run::{answer, could_not_open, could_not_pass, could_not_run, log, look_elsewhere};
 use super::signals::unless_interrupted;
@@ -75,6 +75,9 @@ pub(super) async fn run(mut config: Config, args: Verify) -> Exit {
                 answer(args.output, &verified, || verified.in_words());
             } else {
                 answer(args.output, &verified.gaps, || verified.in_words());
+                // The list of gaps has no room for it.
+                let untold = verified.refused().filter(|_| args.output == Output::Json);
+                untold.into_iter().for_each(|refused| tell(format_args!("cistern: {refused}")));
             }
             named.judge(if verified.is_clean() { Exit::Done } else { Exit::Incomplete })
         }
@@ -116,6 +119,17 @@ impl Verified {
         self.gaps.is_empty() && whole && same
     }
 
+    /// Says what GitLab refuses to the token, if it refuses anything: no gap, and still not here.
+    fn refused(&self) -> Option<String> {
+        (self.forbidden > 0).then(|| {
+            format!(
+                "{} logs, archives and reports are forbidden: GitLab refuses them to the token; each full pass asks again, and \
+                 `cistern work retry --state forbidden` now",
+                self.forbidden
+            )
+        })
+    }
+
     fn in_words(&self) -> String {
         let mut text = String::new();
         let mut unknown = 0;
@@ -135,13 +149,8 @@ impl Verified {
         if self.without_ci > 0 {
             let _ = writeln!(text, "{} projects have no CI, or none for this token", self.without_ci);
         }
-        if self.forbidden > 0 {
-            let _ = writeln!(
-                text,
-                "{} logs, archives and reports are forbidden: GitLab refuses them to the token; each full pass asks again, and \
-                 `cistern work retry --state forbidden` now",
-                self.forbidden
-            );
+        if let Some(refused) = self.refused() {
+            let _ = writeln!(text, "{refused}");
         }
         if let Some(Deep { checked, unchecked, bytes, damaged }) = &self.deep {
             for damage in damaged {

@@ -129,12 +129,14 @@ pub(super) fn steps(quiet: bool) -> impl Strategy<Value = Vec<Step>> {
     proptest::collection::vec(step, 10..70)
 }
 
-/// Faults that are no verdicts: a 403 is one and is believed, as are a missing log and one that looks like a log.
+/// Faults that are no verdicts for good: a missing log is one, as is an answer that looks like a log. A refusal is believed, and asked
+/// again by each full pass.
 fn fault() -> impl Strategy<Value = Fault> {
     let kind = prop_oneof![
         Just(FaultKind::HtmlStatus(502)),
         Just(FaultKind::ServerError),
         Just(FaultKind::NotFound),
+        Just(FaultKind::Forbidden),
         Just(FaultKind::CloseBeforeHead),
         (0..100_u8).prop_map(|percent| FaultKind::Truncated { percent }),
         Just(FaultKind::LoginPage),

@@ -14,6 +14,8 @@ pub(crate) struct Balancer {
     pub(crate) address: SocketAddr,
     list: Arc<Mutex<Vec<SocketAddr>>>,
     lag: Duration,
+    /// The connections that no answer came back on, and why.
+    broken: Arc<Mutex<Vec<String>>>,
     task: JoinHandle<()>,
 }
 
@@ -23,22 +25,36 @@ impl Balancer {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("its address");
         let list = Arc::new(Mutex::new(replicas));
-        let (seen, turn) = (Arc::clone(&list), AtomicUsize::new(0));
+        let broken = Arc::new(Mutex::new(Vec::new()));
+        let (seen, turn, all_broken) = (Arc::clone(&list), AtomicUsize::new(0), Arc::clone(&broken));
         let task = tokio::spawn(async move {
             while let Ok((mut client, _)) = listener.accept().await {
                 let to = {
                     let list = seen.lock().unwrap_or_else(PoisonError::into_inner);
                     list[turn.fetch_add(1, Ordering::Relaxed) % list.len()]
                 };
+                let (list, broken) = (Arc::clone(&seen), Arc::clone(&all_broken));
                 tokio::spawn(async move {
                     // A replica that refuses is a connection that breaks, as with a balancer that only rewrites addresses.
-                    if let Ok(mut replica) = TcpStream::connect(to).await {
-                        let _ = copy_bidirectional(&mut client, &mut replica).await;
+                    let ended = match TcpStream::connect(to).await {
+                        Ok(mut replica) => copy_bidirectional(&mut client, &mut replica).await,
+                        Err(error) => Err(error),
+                    };
+                    if !matches!(ended, Ok((_, 1..))) {
+                        let listed = list.lock().unwrap_or_else(PoisonError::into_inner).contains(&to);
+                        let why = format!("{to}, {}: {ended:?}", if listed { "listed" } else { "not listed any more" });
+                        broken.lock().unwrap_or_else(PoisonError::into_inner).push(why);
                     }
                 });
             }
         });
-        Self { address, list, lag, task }
+        Self { address, list, lag, broken, task }
+    }
+
+    /// Returns of each connection that no answer came back on to whom it was handed, whether that one is still in the list, and
+    /// how it ended.
+    pub(crate) fn broken(&self) -> Vec<String> {
+        self.broken.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Changes the list as soon as the news has got around.

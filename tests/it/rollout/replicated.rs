@@ -61,7 +61,7 @@ async fn replace(rig: &Rig, balancer: &Balancer, old: Server, end: End) -> Serve
 }
 
 /// Replaces so many of three under load; what was told of is then cached, and by no pass.
-async fn roll_out(end: End, count: usize) -> Sent {
+async fn roll_out(end: End, count: usize) -> (Sent, Vec<String>) {
     let settings = [("server.drain_delay", DRAIN_DELAY), ("store.lease", "3s"), ("schedule.scale", "0.01")];
     let (rig, project, mut servers) = replicas_that_only_listen(3, &settings).await;
     // The share of a killed one rests for its lease and a minute: each has to have permits of its own, and fetches a job with them.
@@ -85,20 +85,20 @@ async fn roll_out(end: End, count: usize) -> Sent {
     until_all_cached(&rig, &replaced[0], &sent.jobs, deadline).await;
     assert_eq!(rig.fake.requests().of(Endpoint::PipelineJobs), 0, "the jobs were found by a pass");
     assert!(sent.webhooks > 300 && sent.reads > 300, "{} and {}", sent.webhooks, sent.reads);
-    sent
+    (sent, balancer.broken())
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn replicas_that_are_told_to_end_are_replaced_without_a_failed_request_or_a_lost_event() {
     let _machine = alone().await;
-    let sent = roll_out(End::Told, 3).await;
-    assert_eq!(sent.failed(), Vec::<&String>::new(), "of {} and {}", sent.webhooks, sent.reads);
+    let (sent, broken) = roll_out(End::Told, 3).await;
+    assert_eq!(sent.failed(), Vec::<&String>::new(), "of {} and {}: {broken:?}", sent.webhooks, sent.reads);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn replicas_that_are_killed_fail_only_what_they_were_handed_and_lose_no_event_that_they_had_accepted() {
     let _machine = alone().await;
-    let sent = roll_out(End::Killed, KILLED).await;
+    let (sent, _) = roll_out(End::Killed, KILLED).await;
     let failed = [sent.failed_webhooks.len(), sent.failed_reads.len()];
     assert!(failed.iter().all(|failed| (1..=FAILED_AT_MOST).contains(failed)), "{failed:?}");
 }
