@@ -115,3 +115,48 @@ async fn the_summary_of_what_expired_is_asked_for() {
     ];
     converges(steps, A_DAY_LATER).await.expect("converges");
 }
+
+/// Of three jobs of one name the first had the results, the last had none and expired: the made-up GitLab once counted the first,
+/// as if it were not an older attempt.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_is_added_takes_the_place_of_one_of_its_name() {
+    let steps = vec![
+        world(NewPipeline, 68, Lost),
+        world(NewJob, 241, Delivered),
+        world(NewPipeline, 110, Lost),
+        world(Cancel, 224, Delivered),
+        world(Retry, 106, Lost),
+        world(NewJob, 136, Lost),
+        world(NewChild, 128, Late),
+        world(Start, 240, Late),
+        world(NewPipeline, 114, Delivered),
+        world(DeletePipeline, 94, Delivered),
+        world(Start, 94, Lost),
+        world(NewPipeline, 64, Delivered),
+        world(Succeed, 197, Lost),
+        world(Retry, 245, Late),
+        world(NewManualJob, 150, Delivered),
+        world(HideLog, 179, Delivered),
+        world(Fail, 77, Lost),
+        world(NewPipeline, 241, Delivered),
+        world(Start, 206, Lost),
+        world(Succeed, 109, Delivered),
+        world(Start, 216, Delivered),
+        world(Play, 250, Delivered),
+        world(NewPipeline, 255, Lost),
+        world(Archive, 40, Doubled),
+        Step::Pass,
+        world(NewJob, 86, Delivered),
+        world(NewJob, 32, Late),
+        world(Wait, 146, Delivered),
+        world(KeepPastExpiry, 15, Delivered),
+        Step::Settle,
+        world(HideLog, 214, Delivered),
+        world(NewJob, 58, Doubled),
+        world(NewPipeline, 195, Delivered),
+        world(Move, 179, Delivered),
+        world(Archive, 112, Lost),
+        world(Wait, 213, Lost),
+    ];
+    converges(steps, A_DAY_LATER).await.expect("converges");
+}

@@ -212,8 +212,10 @@ impl World {
         id
     }
 
-    /// Adds a job to a pipeline, created now.
+    /// Adds a job to a pipeline, created now. One of the same name becomes an older attempt, as whenever GitLab adds a job
+    /// (`Ci::Pipelines::AddJobService` in its source).
     pub fn add_job(&mut self, pipeline: PipelineId, spec: JobSpec) -> JobId {
+        self.supersede(pipeline, &spec.name);
         let id = self.next_job_id();
         let now = self.clock.tick();
         let project = self.pipelines.get(&pipeline).map_or(ProjectId(0), |pipeline| pipeline.project);
@@ -254,6 +256,16 @@ impl World {
         }
         self.status_changed(pipeline);
         id
+    }
+
+    /// Makes older attempts of the jobs of a name.
+    pub(super) fn supersede(&mut self, pipeline: PipelineId, name: &str) {
+        let Some(pipeline) = self.pipelines.get(&pipeline) else { return };
+        for id in &pipeline.jobs {
+            if let Some(job) = self.jobs.get_mut(id).filter(|job| job.name == name) {
+                job.retried = true;
+            }
+        }
     }
 
     pub(crate) fn next_job_id(&mut self) -> JobId {

@@ -46,14 +46,15 @@ impl World {
     pub fn retry_job(&mut self, job: JobId) -> JobId {
         let id = self.next_job_id();
         let now = self.clock.tick();
-        let Some(old) = self.jobs.get_mut(&job) else { return id };
-        old.retried = true;
-        let (pipeline, retries_count) = (old.pipeline, old.retries_count + 1);
+        let Some((pipeline, name)) = self.jobs.get(&job).map(|old| (old.pipeline, old.name.clone())) else { return id };
+        self.supersede(pipeline, &name);
+        let Some(old) = self.jobs.get(&job) else { return id };
+        let retries_count = old.retries_count + 1;
         let again = Job {
             id,
             project: old.project,
             pipeline,
-            name: old.name.clone(),
+            name,
             stage: old.stage.clone(),
             status: "pending".to_owned(),
             tags: old.tags.clone(),
