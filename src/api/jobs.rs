@@ -170,9 +170,11 @@ pub(super) async fn trace(
                 absence => return Err(Problem::NotHeld(absence)),
             },
         };
+        // As GitLab writes it.
+        let disposition = format!("infile; filename=\"{}.log\"", row.key.job);
         let head = |response: &mut HttpResponseBuilder| {
             as_text(response);
-            response.insert_header(state);
+            response.insert_header(state).insert_header((CONTENT_DISPOSITION, disposition.clone()));
         };
         let Some(blob) = row.log.blob else { return Ok(reply::empty(provenance, head)) };
         let file = File::Zstd { blob, size: row.log.size, frames: std::mem::take(&mut row.log.frames) };

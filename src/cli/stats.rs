@@ -1,4 +1,4 @@
-//! `stats`: what is stored, by kind and by project, how well it is compressed, and how much came on each of the last days.
+//! `stats`: what is stored, by kind and by project, how well it is compressed, and how much was stored on each of the last days.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write;
@@ -22,7 +22,7 @@ pub struct Stats {
     /// Only this project; may be given several times
     #[arg(long = "project", value_name = "ID|PATH")]
     projects: Vec<ProjectRef>,
-    /// For how many days the growth is shown, today included
+    /// For how many days, today included, to show how much was stored on them: when Cistern fetched it, not when the jobs ran
     #[arg(long, value_name = "NUMBER", default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=366))]
     days: u32,
     /// How many projects are shown as text, the largest first; JSON has all
@@ -44,7 +44,7 @@ struct Answer {
     kinds: BTreeMap<&'static str, Sum>,
     /// By project, the largest first.
     projects: Vec<OfProject>,
-    /// By day (UTC), oldest first; a day on which nothing came is there, too.
+    /// By day (UTC) on which it was stored, oldest first; a day on which nothing came is there, too.
     days: Vec<OfDay>,
 }
 
@@ -158,7 +158,7 @@ impl Answer {
             row(kind, sum);
         }
         row("total", &self.total);
-        let _ = writeln!(text, "\n{:<24} {:>10} {:>14} {:>14}", "day", "stored", "bytes", "on disk");
+        let _ = writeln!(text, "\n{:<24} {:>10} {:>14} {:>14}", "stored on", "things", "bytes", "on disk");
         for OfDay { day, total } in &self.days {
             let (bytes, stored) = (size(total.bytes), size(total.stored_bytes));
             let _ = writeln!(text, "{day:<24} {:>10} {bytes:>14} {stored:>14}", total.count);

@@ -9,6 +9,7 @@ use prometheus_client::registry::Registry;
 
 use super::answer::{Outcome, Refused};
 use super::event::Kind;
+use super::refusal::Refusal;
 
 /// Counters of the webhook route. Clones share their values.
 #[derive(Debug, Clone)]
@@ -58,6 +59,10 @@ impl Metrics {
     /// Registers everything under its name without the registry's prefix.
     pub fn register(&self, registry: &mut Registry) {
         registry.register("webhook_requests", "Deliveries by event and outcome", self.requests.clone());
+        // There from the start: a rate sees the first one only if a zero was before it.
+        for refusal in Refusal::ALL {
+            drop(self.refusals.get_or_create(&[("reason", refusal.as_str())]));
+        }
         registry.register("webhook_refusals", "Deliveries that were not believed, by reason", self.refusals.clone());
         registry.register("webhook_seconds", "Time from a delivery's arrival to its answer", self.seconds.clone());
         registry.register(

@@ -26,6 +26,19 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// All of them.
+    pub(super) const ALL: [Self; 9] = [
+        Self::NotConfigured,
+        Self::TokenMissing,
+        Self::TokenWrong,
+        Self::SignatureMissing,
+        Self::SignatureMalformed,
+        Self::SignatureWrong,
+        Self::IdMissing,
+        Self::TimestampMissing,
+        Self::TimestampStale,
+    ];
+
     /// Returns the word that metrics and logs use.
     pub fn as_str(self) -> &'static str {
         match self {

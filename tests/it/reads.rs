@@ -68,6 +68,8 @@ async fn every_answer_is_gitlab_s_own() {
                 let base = format!("/api/v4/projects/{project}/jobs/{job}");
                 same(base.clone()).await;
                 same(format!("{base}/trace")).await;
+                let trace = view.ask(&format!("{base}/trace")).await;
+                assert_eq!(trace.header("content-disposition"), format!("infile; filename=\"{job}.log\""));
                 let archive = rig.get_gitlab(&format!("{base}/artifacts")).await;
                 let held = view.get(&format!("{base}/artifacts")).await;
                 assert_eq!(held.status, archive.status, "{base}");

@@ -278,6 +278,9 @@ impl History {
                 world.show_log(job);
             }
             Verb::Erase => {
+                // What was held before it was hidden is the last that was served; an erased one is not hidden.
+                self.hidden.remove(&job);
+                world.show_log(job);
                 self.erased.insert(job, world.trace(job).map(Vec::from).unwrap_or_default());
                 world.erase_job(job);
             }
