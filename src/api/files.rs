@@ -92,11 +92,20 @@ pub(super) async fn file(
     let (project, job, _) = path.into_inner();
     let name = request.uri().path().splitn(SEGMENTS_BEFORE + 1, '/').nth(SEGMENTS_BEFORE);
     let name: Vec<u8> = percent_decode_str(name.unwrap_or_default()).collect();
-    let path = (project, job);
+    named(&request, &(project, job), &name, &view).await
+}
+
+/// Answers with the file of a job's archive that has this path.
+pub(super) async fn named(
+    request: &HttpRequest,
+    path: &(String, String),
+    name: &[u8],
+    view: &View,
+) -> Result<HttpResponse, Problem> {
     // An archive that is replaced between the row and its first byte is looked up once more.
     for _ in 0..2 {
-        let (right, Held { row, provenance }) = held_archive(&view, &path).await?;
-        let file = match view.archive_file(right, &row, &name).await {
+        let (right, Held { row, provenance }) = held_archive(view, path).await?;
+        let file = match view.archive_file(right, &row, name).await {
             Err(Problem::Away) => continue,
             found => found?,
         };
@@ -105,7 +114,7 @@ pub(super) async fn file(
             response.insert_header((CONTENT_TYPE, media)).insert_header((CONTENT_SECURITY_POLICY, HARMLESS));
         };
         let version = (row.archive.blob, file.tag());
-        return reply::sized(&request, provenance, version, (file.size(), file.reach()), head, |bytes| {
+        return reply::sized(request, provenance, version, (file.size(), file.reach()), head, |bytes| {
             let length = bytes.end - bytes.start;
             Ok::<BoxBody, parts::Error>(SizedStream::new(length, file.stream(bytes)?).boxed())
         });

@@ -14,6 +14,7 @@ mod about;
 mod answer;
 mod blob;
 mod bodies;
+mod by_ref;
 mod choice;
 mod coding;
 mod compress;
@@ -115,6 +116,8 @@ fn v4(table: &mut impl Table) {
     table.read("/projects/{project}/pipelines/{pipeline}/test_report", &pipelines::REPORT, pipelines::report);
     table.read("/projects/{project}/pipelines/{pipeline}/test_report_summary", &pipelines::SUMMARY, pipelines::summary);
     table.read("/projects/{project}/jobs", &jobs::LIST, jobs::list);
+    table.read("/projects/{project}/jobs/artifacts/{ref:.*}/download", &by_ref::ARCHIVE, by_ref::archive);
+    table.read("/projects/{project}/jobs/artifacts/{ref:.*}/raw/{path:.*}", &by_ref::FILE, by_ref::file);
     table.read("/projects/{project}/jobs/{job}", &jobs::SHOW, jobs::show);
     table.read("/projects/{project}/jobs/{job}/trace", &jobs::TRACE, jobs::trace);
     table.read("/projects/{project}/jobs/{job}/artifacts", &jobs::ARTIFACTS, jobs::artifacts);

@@ -4,6 +4,7 @@ mod access;
 mod architecture;
 mod archive;
 mod bomb;
+mod by_ref;
 mod chaos;
 mod check;
 mod clients;

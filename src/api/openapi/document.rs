@@ -82,6 +82,7 @@ fn path_parameters(path: &str) -> impl Iterator<Item = Value> {
                 (json!({ "type": "string" }), "A group's id, or its path with `/` written `%2F`.", json!("harbour"))
             }
             "job" => (id(), "A job's id.", json!(810_291)),
+            "ref" => (json!({ "type": "string" }), "A branch or tag; it may have slashes.", json!("main")),
             "path" => (json!({ "type": "string" }), "A file's path in the archive.", json!("coverage/index.html")),
             _ => (id(), "A pipeline's id.", json!(90_000)),
         };
@@ -97,7 +98,7 @@ fn id() -> Value {
 
 fn query_parameter(parameter: &Parameter) -> Value {
     let (name, schema) = match parameter.kind {
-        Kind::Text => (parameter.name.to_owned(), json!({ "type": "string" })),
+        Kind::Text | Kind::Needed => (parameter.name.to_owned(), json!({ "type": "string" })),
         Kind::Number(least, most) => {
             (parameter.name.to_owned(), json!({ "type": "integer", "minimum": least, "maximum": most }))
         }
@@ -109,7 +110,11 @@ fn query_parameter(parameter: &Parameter) -> Value {
             (format!("{}[]", parameter.name), json!({ "type": "array", "items": items }))
         }
     };
-    json!({ "name": name, "in": "query", "description": parameter.about, "schema": schema })
+    let mut described = json!({ "name": name, "in": "query", "description": parameter.about, "schema": schema });
+    if matches!(parameter.kind, Kind::Needed) {
+        described["required"] = true.into();
+    }
+    described
 }
 
 fn good(answer: Answer, head: bool) -> Value {

@@ -35,6 +35,8 @@ pub(in crate::api) struct Parameter {
 pub(in crate::api) enum Kind {
     /// Any text.
     Text,
+    /// As it is, and it has to be there.
+    Needed,
     /// A whole number from the first to the second.
     Number(u64, u64),
     /// `true` or `false`.

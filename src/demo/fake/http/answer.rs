@@ -72,6 +72,11 @@ impl Answer {
         Self::error(400, &json!({"error": format!("{name} does not have a valid value")}))
     }
 
+    /// 400 for a parameter that has to be there.
+    pub(crate) fn missing_parameter(name: &str) -> Self {
+        Self::error(400, &json!({"error": format!("{name} is missing")}))
+    }
+
     pub(crate) fn server_error() -> Self {
         Self::message(500, "500 Internal Server Error")
     }

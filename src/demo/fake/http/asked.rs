@@ -112,7 +112,14 @@ impl Asked<'_> {
     /// Finds the job, which must belong to the project; trigger jobs are not found.
     pub(super) fn job_of_project(&self) -> Result<&Job, Answer> {
         let project = self.ci_project_id()?;
-        let job = self.route.subject.and_then(|id| self.world.jobs.get(&JobId(id)));
+        let job = match &self.route.ref_name {
+            None => self.route.subject.and_then(|id| self.world.jobs.get(&JobId(id))),
+            Some(ref_name) => {
+                let name = self.query.text("job").ok_or_else(|| Answer::missing_parameter("job"))?;
+                let recent = self.query.flag("search_recent_successful_pipelines")?.unwrap_or(false);
+                self.world.job_by_ref(project, ref_name, name, if recent { 100 } else { 1 })
+            }
+        };
         job.filter(|job| job.project == project).ok_or_else(Answer::not_found)
     }
 }

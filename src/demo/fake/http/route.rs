@@ -84,6 +84,8 @@ pub(crate) struct Route {
     pub(crate) project: Option<String>,
     /// Number of the job or pipeline.
     pub(crate) subject: Option<u64>,
+    /// In place of a job's number the branch or tag that it is looked for in, decoded.
+    pub(crate) ref_name: Option<String>,
     /// What follows the project, with a slash before it: kept when a moved project is redirected.
     pub(crate) rest: String,
     /// Path inside the archive, decoded; of a hook its trigger or event.
@@ -94,7 +96,8 @@ pub(crate) struct Route {
 
 impl Route {
     fn bare(endpoint: Endpoint) -> Self {
-        Self { endpoint, project: None, subject: None, rest: String::new(), file: None, group: false }
+        let (project, subject, ref_name, rest, file, group) = (None, None, None, String::new(), None, false);
+        Self { endpoint, project, subject, ref_name, rest, file, group }
     }
 
     /// Takes a path on GitLab's host apart.
@@ -116,6 +119,11 @@ impl Route {
     }
 
     fn in_project(project: &str, rest: &[&str]) -> Self {
+        if let ["jobs", "artifacts", by_ref @ ..] = rest
+            && let Some(route) = Self::by_ref(project, rest, by_ref)
+        {
+            return route;
+        }
         let (endpoint, subject, file) = match rest {
             [] => (Endpoint::Project, None, None),
             ["pipelines"] => (Endpoint::Pipelines, None, None),
@@ -133,7 +141,22 @@ impl Route {
         // A number that is none is a parameter GitLab refuses; here it is an unknown address, which is enough.
         let endpoint = if subject.is_some() && number.is_none() { Endpoint::Unknown } else { endpoint };
         let rest = rest.iter().flat_map(|segment| ["/", segment]).collect();
-        Self { endpoint, project: Some(decode(project)), subject: number, rest, file, group: false }
+        Self { project: Some(decode(project)), subject: number, rest, file, ..Self::bare(endpoint) }
+    }
+
+    /// `:ref_name/download`, `:ref_name/raw/*artifact_path`: the name of a ref may have slashes.
+    fn by_ref(project: &str, rest: &[&str], by_ref: &[&str]) -> Option<Self> {
+        let raw = by_ref.iter().rposition(|segment| *segment == "raw").filter(|at| at + 1 < by_ref.len());
+        let (endpoint, ref_name, file) = match (by_ref, raw) {
+            ([ref_name @ .., "download"], _) => (Endpoint::Artifacts, ref_name, None),
+            (_, Some(at)) => {
+                (Endpoint::ArtifactFile, by_ref.get(..at)?, Some(decode(&by_ref.get(at + 1..)?.join("/"))))
+            }
+            _ => return None,
+        };
+        let ref_name = Some(decode(&ref_name.join("/"))).filter(|name| !name.is_empty())?;
+        let rest = rest.iter().flat_map(|segment| ["/", segment]).collect();
+        Some(Self { project: Some(decode(project)), ref_name: Some(ref_name), rest, file, ..Self::bare(endpoint) })
     }
 
     fn at_hooks(owner: &str, rest: &[&str]) -> Self {

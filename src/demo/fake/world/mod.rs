@@ -4,6 +4,7 @@
 //! Every status change raises the pipeline's `updated_at` by the world's own clock, which never shows one millisecond
 //! twice. Erasing, expiring and archiving do not raise it, as in GitLab. Verbs on unknown ids do nothing.
 
+mod by_ref;
 mod clock;
 mod hook;
 mod model;
