@@ -1,7 +1,8 @@
 //! Where a request carries its token, as GitLab's own API takes it (contract, section 5.1).
 //!
 //! GitLab looks at `private_token`, then at `PRIVATE-TOKEN`, then at `Authorization: Bearer` and `access_token`; an empty one
-//! counts as none. Job tokens read nothing here: GitLab takes them at few endpoints, and not for logs.
+//! counts as none. Job tokens read nothing of GitLab's here: GitLab takes them at few endpoints, and not for logs. A static token
+//! may come in their place, too, because that is what scripts of jobs send.
 
 use actix_web::http::header::{AUTHORIZATION, HeaderMap};
 use secrecy::SecretString;
@@ -16,30 +17,53 @@ const LONGEST: usize = 4096;
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Unusable;
 
-/// Returns the credential of a request; `query` is everything behind its `?`.
+/// What a request carries, by the first place that has something.
+enum Carried {
+    Private(SecretString),
+    Bearer(SecretString),
+    Job(SecretString),
+    Nothing,
+}
+
+/// Returns the credential of a request for GitLab; `query` is everything behind its `?`.
 pub(super) fn of_request(headers: &HeaderMap, query: &str) -> Result<Credential, Unusable> {
+    match carried(headers, query)? {
+        Carried::Private(token) => Ok(Credential::PrivateToken(token)),
+        Carried::Bearer(token) => Ok(Credential::Bearer(token)),
+        Carried::Job(_) => Err(Unusable),
+        Carried::Nothing => Ok(Credential::Anonymous),
+    }
+}
+
+/// Returns the static token of a request, for which all places are equal; `None` without one.
+pub(super) fn static_token(headers: &HeaderMap, query: &str) -> Result<Option<SecretString>, Unusable> {
+    match carried(headers, query)? {
+        Carried::Private(token) | Carried::Bearer(token) | Carried::Job(token) => Ok(Some(token)),
+        Carried::Nothing => Ok(None),
+    }
+}
+
+fn carried(headers: &HeaderMap, query: &str) -> Result<Carried, Unusable> {
     let parameter = |name: &str| {
         let mut pairs = form_urlencoded::parse(query.as_bytes());
         pairs.find(|(key, value)| key == name && !value.is_empty()).map(|(_, value)| value.into_owned())
     };
-    let private = match parameter("private_token") {
-        Some(token) => Some(token),
-        None => header(headers, "private-token")?,
-    };
-    if let Some(token) = private {
-        return usable(token).map(Credential::PrivateToken);
+    let in_either =
+        |parameter: Option<String>, name| parameter.map_or_else(|| header(headers, name), |it| Ok(Some(it)));
+    if let Some(token) = in_either(parameter("private_token"), "private-token")? {
+        return usable(token).map(Carried::Private);
     }
     let bearer = header(headers, AUTHORIZATION.as_str())?.and_then(|value| {
         let (scheme, token) = value.split_once(' ')?;
         scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned()).filter(|token| !token.is_empty())
     });
     if let Some(token) = bearer.or_else(|| parameter("access_token")) {
-        return usable(token).map(Credential::Bearer);
+        return usable(token).map(Carried::Bearer);
     }
-    if header(headers, "job-token")?.is_some() || parameter("job_token").is_some() {
-        return Err(Unusable);
+    match in_either(parameter("job_token"), "job-token")? {
+        Some(token) => usable(token).map(Carried::Job),
+        None => Ok(Carried::Nothing),
     }
-    Ok(Credential::Anonymous)
 }
 
 /// Returns a header's value; sent twice, it leaves open which one was meant.

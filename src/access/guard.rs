@@ -1,7 +1,7 @@
 //! The middleware in front of every reading route: who asks?
 //!
-//! It refuses what needs no look at a project: no or a wrong token in mode `token`, a job token, another machine in mode
-//! `open`. In mode `gitlab` it asks nobody yet; [`Reader`] does, once it is known about what.
+//! It refuses what needs no look at a project: no or a wrong token in mode `token`, a job token in mode `gitlab`, another machine
+//! in mode `open`. In mode `gitlab` it asks nobody yet; [`Reader`] does, once it is known about what.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -17,7 +17,6 @@ use serde_json::json;
 
 use super::reader::Reader;
 use super::{Access, Rule, credential, open};
-use crate::gitlab::Credential;
 
 /// Why a request does not get past the guard.
 enum Refusal {
@@ -48,7 +47,6 @@ async fn guard(
 impl Access {
     fn reader(&self, request: &ServiceRequest) -> Result<Reader, Refusal> {
         let store = self.store.clone();
-        let credential = || credential::of_request(request.headers(), request.query_string());
         let peer = || request.peer_addr().map(|address| address.ip());
         match &self.rule {
             Rule::Open { allow_open_network: true } => Ok(Reader::everything(store)),
@@ -58,17 +56,15 @@ impl Access {
                 Ok(Reader::everything(store))
             }
             Rule::Token(tokens, flood) => {
-                let token = match credential() {
-                    Ok(Credential::PrivateToken(token) | Credential::Bearer(token)) => token,
-                    Ok(Credential::Anonymous) | Err(credential::Unusable) => return Err(Refusal::Unauthorized),
-                };
+                let token = credential::static_token(request.headers(), request.query_string());
+                let Ok(Some(token)) = token else { return Err(Refusal::Unauthorized) };
                 match tokens.find(&token) {
                     Some(None) => Ok(Reader::everything(store)),
                     Some(Some(chosen)) => Ok(Reader::of(store, chosen)),
                     None => Err(unknown(flood.admits(peer(), Instant::now()), peer())),
                 }
             }
-            Rule::Gitlab(verdicts) => match credential() {
+            Rule::Gitlab(verdicts) => match credential::of_request(request.headers(), request.query_string()) {
                 Ok(credential) => Ok(Reader::judged_by(store, Arc::clone(verdicts), credential, peer())),
                 Err(credential::Unusable) => Err(Refusal::Unauthorized),
             },

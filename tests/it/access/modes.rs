@@ -46,8 +46,10 @@ async fn static_tokens_read_what_they_are_for(engine: Engine) {
         (query(&format!("private_token={ALL}")), &[], 200),
         (query(&format!("access_token={ALL}")), &[], 200),
         (query("private_token=wrong"), &[("PRIVATE-TOKEN", ALL)], 401),
-        (path.clone(), &[("JOB-TOKEN", ALL)], 401),
-        (query(&format!("job_token={ALL}")), &[], 401),
+        (path.clone(), &[("JOB-TOKEN", ALL)], 200),
+        (query(&format!("job_token={ALL}")), &[], 200),
+        (path.clone(), &[("JOB-TOKEN", "wrong")], 401),
+        (path.clone(), &[("JOB-TOKEN", ALL), ("PRIVATE-TOKEN", "wrong")], 401),
         (path.clone(), &[("PRIVATE-TOKEN", ALL), ("PRIVATE-TOKEN", ALL)], 401),
         (path.clone(), &[("PRIVATE-TOKEN", ALL), ("X-Forwarded-For", "10.0.0.1"), ("Via", "1.1 proxy")], 200),
     ] {
