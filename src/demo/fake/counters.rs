@@ -5,6 +5,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::http::Endpoint;
 
+/// How many heads are kept.
+const MOST_HEADS: usize = 10_000;
+
 /// Calls counted since the start or the last reset.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Requests {
@@ -35,6 +38,7 @@ struct Seen {
     max_in_flight: u64,
     leaked: Vec<String>,
     refused: u64,
+    heads: Vec<String>,
 }
 
 /// Shared by all worker threads.
@@ -59,6 +63,18 @@ impl Counters {
     /// Notes a header that must not have left GitLab's own host.
     pub(super) fn leaked(&self, header: &str) {
         self.seen().leaked.push(header.to_owned());
+    }
+
+    /// Keeps the head of a request for those who look at what was sent.
+    pub(super) fn keep_head(&self, head: String) {
+        let mut seen = self.seen();
+        if seen.heads.len() < MOST_HEADS {
+            seen.heads.push(head);
+        }
+    }
+
+    pub(super) fn heads(&self) -> Vec<String> {
+        self.seen().heads.clone()
     }
 
     /// Returns how many requests are under way now.
@@ -93,6 +109,7 @@ impl Counters {
         seen.requests = Requests::default();
         seen.max_in_flight = seen.in_flight;
         seen.leaked.clear();
+        seen.heads.clear();
         seen.refused = 0;
     }
 

@@ -60,6 +60,8 @@ pub enum FaultKind {
     Bomb(&'static str),
     /// 200 with JSON that breaks off.
     BrokenJson,
+    /// 200 with blanks that never end, without a length.
+    Endless,
 }
 
 /// What GitLab says to a user who has terms to accept.

@@ -167,6 +167,12 @@ impl FakeGitlab {
         self.shared.counters.leaked_headers()
     }
 
+    /// Returns the heads of the requests for what is not CI, or not known, since the start or the last reset: the line of the
+    /// request, then a line for each header, names in small letters.
+    pub fn heads(&self) -> Vec<String> {
+        self.shared.counters.heads()
+    }
+
     /// Builds the Job Hook delivery of a job as it is now; `None` for an unknown job and for trigger jobs.
     pub fn job_event(&self, job: JobId) -> Option<Delivery> {
         let delivery = self.with(|world| Delivery::job(world, job, DateStyle::Current))?;

@@ -54,7 +54,7 @@ impl World {
             "created_at": project.created_at,
             "default_branch": "main",
             "tag_list": [],
-            "topics": [],
+            "topics": project.topics,
             "ssh_url_to_repo": self.ssh_url(path),
             "http_url_to_repo": format!("{web_url}.git"),
             "web_url": web_url,
@@ -94,6 +94,8 @@ impl World {
             "marked_for_deletion_at": null,
             "updated_at": project.last_activity_at,
             "creator_id": 412,
+            "issues_enabled": true,
+            "merge_requests_enabled": true,
             "jobs_enabled": project.ci_enabled,
             "builds_access_level": shown_to(project.ci_enabled),
             "repository_access_level": shown_to(project.repository_enabled),
@@ -121,6 +123,16 @@ impl World {
         };
         document.insert("permissions".to_owned(), json!({"project_access": access, "group_access": null}));
         Value::Object(document)
+    }
+
+    /// What `statistics=true` adds to the full entity, for reporters and above.
+    pub(crate) fn with_statistics(&self, project: &Project, caller: Caller) -> Value {
+        let mut document = self.full_project(project, caller);
+        if self.level(caller, project.id) >= REPORTER {
+            document["statistics"] =
+                json!({"commit_count": 37, "storage_size": 1_038_090, "repository_size": 1_038_090});
+        }
+        document
     }
 
     /// The project as webhooks show it.

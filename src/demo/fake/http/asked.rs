@@ -50,6 +50,7 @@ impl Asked<'_> {
             Endpoint::Artifacts => self.artifacts(),
             Endpoint::ArtifactsTree => self.artifacts_tree(),
             Endpoint::ArtifactFile => self.artifact_file(),
+            Endpoint::Beside => self.beside(),
             Endpoint::Hooks
             | Endpoint::HookTest
             | Endpoint::HookEvents

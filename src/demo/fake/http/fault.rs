@@ -53,9 +53,18 @@ pub(super) async fn apply(
         }
         FaultKind::Stall => std::future::pending().await,
         FaultKind::Truncated { percent } => return truncated(&healthy(), percent, connection, in_flight),
+        FaultKind::Endless => return endless(in_flight),
         FaultKind::Drip { piece_bytes, pause } => return drip(&healthy(), piece_bytes, pause, in_flight),
     };
     respond(answer, in_flight)
+}
+
+fn endless(in_flight: InFlight) -> HttpResponse {
+    let blanks = Bytes::from(vec![b' '; 64 * 1024]);
+    let pieces = stream::unfold((blanks, in_flight), |(blanks, in_flight)| async move {
+        Some((Ok::<Bytes, std::io::Error>(blanks.clone()), (blanks, in_flight)))
+    });
+    head(&Answer::json("")).streaming(pieces)
 }
 
 /// Puts a row without a usable id or status before the others.

@@ -12,6 +12,9 @@ use crate::domain::{JobId, PipelineId, ProjectId};
 
 const PROJECT_ORDERS: [&str; 7] = ["id", "name", "path", "created_at", "updated_at", "star_count", "last_activity_at"];
 const PIPELINE_ORDERS: [&str; 5] = ["id", "status", "ref", "updated_at", "user_id"];
+/// The access level of who owns a project.
+const OWNER: u64 = 50;
+
 const SCOPES: [&str; 5] = ["running", "pending", "finished", "branches", "tags"];
 const SOURCES: [&str; 18] = [
     "push",
@@ -43,11 +46,14 @@ impl Asked<'_> {
         let (since, until) = (query.date("last_activity_after")?, query.date("last_activity_before")?);
         let search = query.text("search");
         let membership = query.flag("membership")?.unwrap_or(false);
+        let owned = query.flag("owned")?.unwrap_or(false);
+        let least = query.number("min_access_level")?.unwrap_or(0).max(if owned { OWNER } else { 0 });
         let subgroups = query.flag("include_subgroups")?.unwrap_or(false);
         let (world, caller) = (&*self.world, self.caller);
         let wanted = |project: &&Project| {
             let shown = if membership { world.level(caller, project.id) > 0 } else { world.sees(caller, project.id) };
             shown
+                && u64::from(world.level(caller, project.id)) >= least
                 && group.is_none_or(|group| {
                     project.path.strip_prefix(group).is_some_and(|rest| subgroups || !rest.contains('/'))
                 })
@@ -95,10 +101,12 @@ impl Asked<'_> {
 
     fn project_page(&self, rows: &[&Project]) -> Result<Answer, Answer> {
         let simple = self.query.flag("simple")?.unwrap_or(false);
+        let statistics = self.query.flag("statistics")?.unwrap_or(false);
         let texts: Vec<Vec<u8>> = rows
             .iter()
             .map(|project| match simple {
                 true => self.world.simple_project(project).to_string().into_bytes(),
+                false if statistics => self.world.with_statistics(project, self.caller).to_string().into_bytes(),
                 false => self.world.full_project(project, self.caller).to_string().into_bytes(),
             })
             .collect();

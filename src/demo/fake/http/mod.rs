@@ -5,6 +5,7 @@
 
 mod answer;
 mod asked;
+mod beside;
 mod bomb;
 mod fault;
 mod files;
@@ -98,6 +99,9 @@ pub(super) async fn serve(request: HttpRequest, body: web::Bytes, shared: web::D
     let path = request.uri().path();
     let route = if at_storage { Route::parse_storage(path) } else { Route::parse(path) };
     let in_flight = shared.counters.begin(route.endpoint);
+    if matches!(route.endpoint, Endpoint::Beside | Endpoint::Unknown) {
+        shared.counters.keep_head(beside::written(&request));
+    }
     if at_storage {
         for header in CREDENTIALS.iter().filter(|name| request.headers().contains_key(**name)) {
             shared.counters.leaked(header);
@@ -175,6 +179,7 @@ fn answer(request: &HttpRequest, body: &[u8], shared: &Shared, route: &Route, at
                 .answer()
         }
     };
+    let answer = if route.endpoint == Endpoint::Beside { beside::dress(answer, request) } else { answer };
     let answer = shared.options.links.pass(answer).header("Date", date);
     Done::Answer(match verdict {
         Some(verdict) => verdict.headers(answer),

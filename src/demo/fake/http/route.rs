@@ -2,6 +2,8 @@
 
 use percent_encoding::percent_decode_str;
 
+use super::beside;
+
 /// What a request asks, the key of counters and faults.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
@@ -42,6 +44,8 @@ pub enum Endpoint {
     ArtifactsTree,
     /// `/projects/:id/jobs/:id/artifacts/*path`
     ArtifactFile,
+    /// What GitLab has beside CI: repositories, merge requests, releases, variables, schedules, groups.
+    Beside,
     /// `/projects/:id/hooks`, `/groups/:id/hooks`, and one of them
     Hooks,
     /// `…/hooks/:id/test/:trigger`
@@ -111,6 +115,7 @@ impl Route {
             ["groups", group, "projects"] => {
                 Self { project: Some(decode(group)), ..Self::bare(Endpoint::GroupProjects) }
             }
+            ["groups", group] => Self { project: Some(decode(group)), group: true, ..Self::bare(Endpoint::Beside) },
             ["groups", group, "hooks", rest @ ..] => Self { group: true, ..Self::at_hooks(group, rest) },
             ["projects", project, "hooks", rest @ ..] => Self::at_hooks(project, rest),
             ["projects", project, rest @ ..] => Self::in_project(project, rest),
@@ -135,6 +140,7 @@ impl Route {
             ["jobs", id, "artifacts"] => (Endpoint::Artifacts, Some(*id), None),
             ["jobs", id, "artifacts", "tree"] => (Endpoint::ArtifactsTree, Some(*id), None),
             ["jobs", id, "artifacts", file @ ..] => (Endpoint::ArtifactFile, Some(*id), Some(decode(&file.join("/")))),
+            [first, ..] if beside::KNOWN.contains(first) => (Endpoint::Beside, None, None),
             _ => (Endpoint::Unknown, None, None),
         };
         let number = subject.and_then(|id| id.parse().ok());
@@ -189,6 +195,6 @@ fn pipeline_endpoint(what: &[&str]) -> Endpoint {
     }
 }
 
-fn decode(segment: &str) -> String {
+pub(super) fn decode(segment: &str) -> String {
     percent_decode_str(segment).decode_utf8_lossy().into_owned()
 }

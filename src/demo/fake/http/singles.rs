@@ -9,7 +9,11 @@ impl Asked<'_> {
     pub(super) fn project(&self) -> Result<Answer, Answer> {
         let id = self.project_id()?;
         let project = self.world.projects.get(&id).ok_or_else(Answer::project_not_found)?;
-        Ok(Answer::json(self.world.full_project(project, self.caller).to_string()))
+        let document = match self.query.flag("statistics")? {
+            Some(true) => self.world.with_statistics(project, self.caller),
+            _ => self.world.full_project(project, self.caller),
+        };
+        Ok(Answer::json(document.to_string()))
     }
 
     pub(super) fn pipeline(&self) -> Result<Answer, Answer> {

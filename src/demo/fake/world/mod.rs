@@ -142,6 +142,7 @@ impl World {
             created_at: now,
             last_activity_at: now,
             archived: false,
+            topics: Vec::new(),
             member: true,
             ci_enabled: true,
             repository_enabled: true,

@@ -13,6 +13,7 @@ pub(crate) struct Project {
     pub(crate) created_at: Timestamp,
     pub(crate) last_activity_at: Timestamp,
     pub(crate) archived: bool,
+    pub(crate) topics: Vec<String>,
     /// Whether the token is a member: a public project is shown to everybody, but not listed among memberships.
     pub(crate) member: bool,
     /// False when CI/CD is switched off in the project's settings.

@@ -230,6 +230,12 @@ impl World {
         self.change_project(project, |project| project.member = member);
     }
 
+    /// Gives a project topics.
+    pub fn set_topics(&mut self, project: ProjectId, topics: &[&str]) {
+        let topics: Vec<String> = topics.iter().map(|topic| (*topic).to_owned()).collect();
+        self.change_project(project, |project| project.topics = topics);
+    }
+
     /// Archives a project or brings it back.
     pub fn set_archived(&mut self, project: ProjectId, archived: bool) {
         self.change_project(project, |project| project.archived = archived);
