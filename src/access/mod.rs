@@ -7,6 +7,7 @@
 //!
 //! It deliberately does not remember readers beyond what GitLab said about them: a token is kept as a keyed hash only.
 
+mod caller;
 mod credential;
 mod flights;
 mod flood;
@@ -21,6 +22,7 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
+pub use caller::Caller;
 pub use guard::reads;
 pub use reader::{FileRight, Part, Reader, Seen, Visible};
 

@@ -33,11 +33,11 @@ pub enum Part {
 #[derive(Clone)]
 pub struct Reader {
     store: Store,
-    scope: Scope,
+    pub(super) scope: Scope,
 }
 
 #[derive(Clone)]
-enum Scope {
+pub(super) enum Scope {
     Everything,
     Some(Chosen),
     Judged(Arc<Verdicts>, Arc<Asker>),

@@ -138,6 +138,17 @@ impl Verdicts {
         {
             return Some(kept);
         }
+        self.ask_anew(asker, (token, about)).await
+    }
+
+    /// Asks GitLab whether a token that it refused somewhere is one still, whatever it said before.
+    pub(super) async fn doubt(&self, asker: &Asker) {
+        let Ok(token) = self.hash(&asker.credential).await else { return };
+        let key = (token, About::Token);
+        self.flights.join(&key, || async { Ok(self.ask_anew(asker, (&key.0, &key.1)).await) }).await.ok();
+    }
+
+    async fn ask_anew(&self, asker: &Asker, (token, about): (&TokenHash, &About)) -> Option<Verdict> {
         if self.is_paused(*token) {
             return None;
         }

@@ -33,8 +33,10 @@ pub(super) enum Problem {
     TooMany,
     /// GitLab cannot be asked whether the reader may see it.
     NotJudged,
-    /// The project is not cached, or not to be seen.
+    /// The project is not to be seen, or there is none.
     ProjectNotFound,
+    /// The project is to be seen and not cached.
+    NotCached,
     /// No cached project is of this group.
     GroupNotFound,
     /// The report holds only the latest attempt of each job.
@@ -68,6 +70,8 @@ pub(super) enum Problem {
     OnlyReads,
     /// It is not cached, and GitLab cannot be asked for it now.
     Unreachable,
+    /// GitLab's answer to a question that was passed on cannot be; the sentence says why.
+    NotPassed(&'static str),
     /// The store is away for now, or what was to be read is being replaced.
     Away,
     /// The store cannot be used.
@@ -83,7 +87,7 @@ impl fmt::Display for Problem {
             Self::NotJudged => f.write_str(
                 "503 Service Unavailable: GitLab cannot be asked right now whether you may read this. Ask again soon.",
             ),
-            Self::ProjectNotFound => f.write_str("404 Project Not Found"),
+            Self::ProjectNotFound | Self::NotCached => f.write_str("404 Project Not Found"),
             Self::GroupNotFound => f.write_str("404 Group Not Found"),
             Self::EarlierAttempt => f.write_str(
                 "404 Not found: GitLab's test report holds the latest attempt of each job only, and this job was retried.",
@@ -114,11 +118,15 @@ impl fmt::Display for Problem {
                  /openapi.json lists all of it.",
             ),
             Self::OnlyReads => {
-                f.write_str("405 Method Not Allowed: Cistern is a cache and can only be read. Use GET or HEAD.")
+                f.write_str(
+                    "405 Method Not Allowed: Cistern is a cache and can only be read, by GET or HEAD. Send writes, uploads and \
+                     GraphQL to GitLab itself.",
+                )
             }
             Self::Unreachable => f.write_str(
                 "503 Service Unavailable: this is not cached, and GitLab did not answer in time. Ask again soon.",
             ),
+            Self::NotPassed(why) => write!(f, "502 Bad Gateway: {why}."),
             Self::Away => f.write_str("503 Service Unavailable: the cache cannot be read right now. Ask again soon."),
             Self::Unusable => f.write_str("500 Internal Server Error: the cache cannot be read. See Cistern's log."),
         }
@@ -127,10 +135,19 @@ impl fmt::Display for Problem {
 
 impl std::error::Error for Problem {}
 
+impl Problem {
+    /// Returns whether Cistern has no such answer and GitLab may have one.
+    pub(super) fn is_gitlab_s_to_answer(&self) -> bool {
+        matches!(self, Self::UnknownPath | Self::Unsupported(_) | Self::NotCached)
+    }
+}
+
 impl ResponseError for Problem {
     fn status_code(&self) -> StatusCode {
         match self {
-            Self::ProjectNotFound | Self::NotFound | Self::NotHeld(_) | Self::UnknownPath => StatusCode::NOT_FOUND,
+            Self::ProjectNotFound | Self::NotCached | Self::NotFound | Self::NotHeld(_) | Self::UnknownPath => {
+                StatusCode::NOT_FOUND
+            }
             Self::GroupNotFound | Self::EarlierAttempt | Self::NoPart(_) => StatusCode::NOT_FOUND,
             Self::Parameter(_) => StatusCode::BAD_REQUEST,
             Self::Refused(why) if why.is_unsupported() => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -141,6 +158,7 @@ impl ResponseError for Problem {
             Self::Forbidden => StatusCode::FORBIDDEN,
             Self::TooMany => StatusCode::TOO_MANY_REQUESTS,
             Self::NotJudged | Self::Away | Self::Unreachable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NotPassed(_) => StatusCode::BAD_GATEWAY,
             Self::Unusable => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }

@@ -2,6 +2,8 @@
 
 use std::cmp::Ordering;
 
+use serde_json::Value;
+
 use crate::domain::{ProjectFacts, ProjectId};
 use crate::store::Span;
 
@@ -10,6 +12,12 @@ use crate::store::Span;
 pub(super) struct Choice {
     /// Words that are all part of the name, of the path or of the description, in any case of their letters.
     pub(super) search: Option<String>,
+    /// The words may be part of the path of its group, too.
+    pub(super) search_namespaces: bool,
+    /// Only with all of these topics.
+    pub(super) topics: Vec<String>,
+    /// Only where these keys of the document are `true`.
+    pub(super) enabled: Vec<&'static str>,
     /// Only with this visibility.
     pub(super) visibility: Option<String>,
     /// Only archived ones, or only others.
@@ -86,7 +94,7 @@ impl Choice {
     pub(super) fn of(&self, mut facts: Vec<(ProjectId, ProjectFacts)>) -> Vec<ProjectId> {
         let words = self.search.as_deref().unwrap_or_default().to_lowercase();
         let words: Vec<&str> = words.split_whitespace().collect();
-        facts.retain(|(id, facts)| self.wants(*id, facts) && is_found(&words, facts));
+        facts.retain(|(id, facts)| self.wants(*id, facts) && self.is_found(&words, facts));
         facts.sort_by(|left, right| {
             let order = self.compare(&left.1, &right.1).then(left.0.cmp(&right.0));
             if self.ascending { order } else { order.reverse() }
@@ -106,6 +114,31 @@ impl Choice {
             && self.group.as_ref().is_none_or(|group| group.has(facts))
     }
 
+    /// Returns whether a project is chosen by its document, which not everything that is chosen by stands in the facts of.
+    pub(super) fn looks_at_documents(&self) -> bool {
+        !self.topics.is_empty() || !self.enabled.is_empty()
+    }
+
+    /// Returns whether a project is chosen by what its document tells.
+    pub(super) fn wants_document(&self, document: &str) -> bool {
+        let document: Value = serde_json::from_str(document).unwrap_or_default();
+        let topics = document["topics"].as_array().map(Vec::as_slice).unwrap_or_default();
+        self.topics.iter().all(|topic| topics.iter().any(|known| known == topic))
+            && self.enabled.iter().all(|key| document[*key] == true)
+    }
+
+    fn is_found(&self, words: &[&str], facts: &ProjectFacts) -> bool {
+        let all_in = |text: &str| {
+            let text = text.to_lowercase();
+            words.iter().all(|word| text.contains(word))
+        };
+        words.is_empty()
+            || all_in(&facts.name)
+            || all_in(facts.path_segment())
+            || facts.description.as_deref().is_some_and(all_in)
+            || self.search_namespaces && all_in(&facts.path)
+    }
+
     fn compare(&self, left: &ProjectFacts, right: &ProjectFacts) -> Ordering {
         match self.order {
             Order::Id => Ordering::Equal,
@@ -116,17 +149,6 @@ impl Choice {
             Order::LastActivityAt => left.last_activity_at.cmp(&right.last_activity_at),
         }
     }
-}
-
-fn is_found(words: &[&str], facts: &ProjectFacts) -> bool {
-    let all_in = |text: &str| {
-        let text = text.to_lowercase();
-        words.iter().all(|word| text.contains(word))
-    };
-    words.is_empty()
-        || all_in(&facts.name)
-        || all_in(facts.path_segment())
-        || facts.description.as_deref().is_some_and(all_in)
 }
 
 fn within(span: Span, time: Option<crate::domain::Timestamp>) -> bool {
@@ -183,6 +205,8 @@ mod tests {
         let any = Choice::default;
         assert_eq!(ids(&Choice { search: Some("TIDE led".into()), ..any() }), [2]);
         assert_eq!(ids(&Choice { search: Some("harbour".into()), ..any() }), [] as [u64; 0], "not the namespace");
+        let wider = Choice { search: Some("harbour".into()), search_namespaces: true, ..any() };
+        assert_eq!(ids(&wider), [1, 2, 3], "unless it is asked for");
         assert_eq!(ids(&Choice { archived: Some(true), ..any() }), [2]);
         assert_eq!(ids(&Choice { active: Some(true), ..any() }), [1, 3]);
         assert_eq!(ids(&Choice { visibility: Some("public".into()), ..any() }), [2]);

@@ -36,7 +36,7 @@ pub(super) async fn projects(
     view: View,
 ) -> Result<HttpResponse, Problem> {
     let query = Query::of(&request);
-    query.refuse(&projects::UNSUPPORTED)?;
+    projects::judge(&query, &view)?;
     if query.is_keyset() {
         return Err(Problem::NoKeyset);
     }
@@ -56,7 +56,7 @@ pub(super) async fn projects(
     if first.page.rows.is_empty() {
         return Err(Problem::GroupNotFound);
     }
-    let chosen = Choice { group: Some(group), ..choice }.of(facts);
+    let chosen = view.chosen(&Choice { group: Some(group), ..choice }, facts).await?;
     let listed = projects::page(&query, &view, roster, chosen, paging.slice()).await?;
     Ok(listing::respond(&request, &query, paging, &listed))
 }

@@ -1,14 +1,15 @@
 //! `GET /api/v4/…`: what is cached, in GitLab's own shapes, for GitLab's existing clients (contract, section 5).
 //!
 //! What it guarantees: documents are GitLab's text, byte for byte; lists page as GitLab's do; a filter or order that
-//! GitLab has and Cistern has not is 400, never silently ignored; what is not cached says why in `X-Cistern-Reason`
+//! GitLab has and Cistern has not is passed on or 400, never silently ignored; what is not cached says why in `X-Cistern-Reason`
 //! (law 12); logs, reports and archives stream in bounded memory.
 //!
 //! What is not cached, not settled or too old is asked for before it is answered ([`ReadThrough`]); every answer says where it
 //! came from and how old it is.
 //!
-//! What it deliberately does not do: it never asks GitLab itself, never writes, and does not decide who may read: each route
-//! queries through a `view::View`, which asks [`crate::access`] first.
+//! What it deliberately does not do: it never asks GitLab a question of its own (what it has no answer to may be passed on as it
+//! is asked, see `pass`), never writes, and does not decide who may read: each route queries through a `view::View`, which asks
+//! [`crate::access`] first.
 
 mod about;
 mod answer;
@@ -27,6 +28,7 @@ mod link;
 mod listing;
 pub mod openapi;
 mod own;
+mod pass;
 mod pipelines;
 mod projects;
 mod provenance;
@@ -41,6 +43,7 @@ mod view;
 
 use std::sync::Arc;
 
+use actix_web::middleware::from_fn;
 use actix_web::{HttpRequest, HttpResponse, web};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -49,6 +52,7 @@ use self::answer::Problem;
 use self::bodies::Bodies;
 pub use self::cors::{Cors, headers};
 pub use self::link::PublicUrl;
+pub use self::pass::PassThrough;
 use self::table::{Serving, Table};
 pub use self::through::ReadThrough;
 use crate::store::Store;
@@ -63,6 +67,7 @@ const DIRECTORIES: u32 = 2;
 pub struct Api {
     store: Store,
     through: ReadThrough,
+    passing: PassThrough,
     bodies: Bodies,
     /// Places for those who read the directory of an archive.
     archives: Arc<Semaphore>,
@@ -75,8 +80,14 @@ impl Api {
     /// Answers from a store, and reads through as told; of archives those of at most `archive_entries`.
     pub fn new(store: Store, through: ReadThrough, archive_entries: u64) -> Self {
         let archives = Arc::new(Semaphore::new(DIRECTORIES as usize));
-        let (bodies, closing) = (Bodies::default(), CancellationToken::new());
-        Self { store, through, bodies, archives, archive_entries, closing }
+        let (passing, bodies, closing) = Default::default();
+        Self { store, through, passing, bodies, archives, archive_entries, closing }
+    }
+
+    /// Passes on what it has no answer to.
+    #[must_use]
+    pub fn passing(self, passing: PassThrough) -> Self {
+        Self { passing, ..self }
     }
 
     /// Returns what ends the answers that would go on for as long as a job runs.
@@ -91,14 +102,14 @@ const V4: &str = "/api/v4";
 /// Paths for what GitLab has no shape for.
 const V1: &str = "/api/cistern/v1";
 
-/// Adds the routes; wrap them with [`crate::access::reads`]. Every other path below them is 404.
+/// Adds the routes; wrap them with [`crate::access::reads`]. Every other path below them is passed on or 404.
 pub fn routes(config: &mut web::ServiceConfig, api: Api) {
     let api = web::Data::new(api);
     let scope = |base| Serving(web::scope(base).app_data(api.clone()).default_service(web::to(unknown_path)));
     let (mut gitlabs, mut own) = (scope(V4), scope(V1));
     v4(&mut gitlabs);
     v1(&mut own);
-    config.service(gitlabs.0).service(own.0);
+    config.service(gitlabs.0.wrap(from_fn(pass::or_pass))).service(own.0);
 }
 
 /// GitLab's routes. A fixed word goes before the id that stands in the same place.
@@ -141,10 +152,10 @@ fn v1(table: &mut impl Table) {
 }
 
 /// Answers for a path that Cistern does not have; meant as the main listener's default service.
-pub async fn unknown_path(request: HttpRequest) -> HttpResponse {
+pub async fn unknown_path(request: HttpRequest) -> actix_web::Result<HttpResponse> {
     let reads = [actix_web::http::Method::GET, actix_web::http::Method::HEAD];
     let problem = if reads.contains(request.method()) { Problem::UnknownPath } else { Problem::OnlyReads };
-    actix_web::ResponseError::error_response(&problem)
+    Err(problem.into())
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! Projects (contract, section 5.3).
 
+mod parameters;
+
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::answer::Problem;
@@ -13,6 +15,8 @@ use super::{listing, reply};
 use crate::domain::ProjectId;
 use crate::store::Slice;
 
+pub(super) use self::parameters::judge;
+
 /// What lists of projects can be chosen and sorted by, those of groups included.
 pub(super) const CHOSEN_BY: &[Parameter] = &[
     parameter("search", Kind::Text, "Words that are all in the name, the path or the description."),
@@ -21,21 +25,36 @@ pub(super) const CHOSEN_BY: &[Parameter] = &[
     parameter("order_by", Kind::Word(ORDERS), "What they are sorted by; `created_at` if left out."),
     parameter("sort", Kind::Word(&["asc", "desc"]), "The smallest first, or the largest (if left out)."),
     parameter("simple", Kind::Switch, "Only the keys of GitLab's simple entity."),
+    parameter("search_namespaces", Kind::Switch, "`search` looks at the groups' path, too."),
+    parameter("topic", Kind::Text, "Topics that all are the project's, with commas between them."),
+    parameter("with_issues_enabled", Kind::Switch, "Only with issues."),
+    parameter("with_merge_requests_enabled", Kind::Switch, "Only with merge requests."),
+    parameter(
+        "min_access_level",
+        Kind::Word(&["5", "10", "15", "20"]),
+        "Only where the role of whoever asks is as high. Higher ones are GitLab's to answer.",
+    ),
 ];
 
+/// What lists of projects are sorted by here; GitLab knows more.
 const ORDERS: &[&str] = &["id", "name", "path", "created_at", "updated_at", "last_activity_at"];
 
 pub(super) const LIST: Operation = Operation {
     id: "listProjects",
     tag: "projects",
     summary: "The cached projects",
-    about: "`membership` is accepted: what is cached is what Cistern's token is a member of. By key with `order_by=id` only. GitLab \
-            is asked for the newest hundred when the list is older than `api.max_age`: where there are more, it is not complete \
+    about: "What GitLab has to decide itself (`owned`, `starred` and the like; with `access.mode = gitlab` also `membership` and \
+            `min_access_level`) is passed on, or 400 where it cannot be. By key with `order_by=id` only. GitLab is asked for the newest \
+            hundred when the list is older than `api.max_age`: where there are more, it is not complete \
             until the next pass.",
     parameters: &[
         CHOSEN_BY,
         &[
-            parameter("membership", Kind::Switch, "Left alone: only those of its token are cached."),
+            parameter(
+                "membership",
+                Kind::Switch,
+                "Only those of whoever asks; of who needs no token of GitLab, all are.",
+            ),
             parameter("active", Kind::Switch, "Only those neither archived nor about to be deleted, or only others."),
             parameter("id_after", Kind::Number(0, i64::MAX as u64), "Only with an id above this one."),
             parameter("id_before", Kind::Number(0, i64::MAX as u64), "Only with an id below this one."),
@@ -61,36 +80,10 @@ pub(super) const SHOW: Operation = Operation {
     problems: &[],
 };
 
-/// What GitLab can filter projects by and Cistern cannot. `membership` is left alone: what is cached is what the service
-/// token is a member of.
-pub(super) const UNSUPPORTED: [&str; 21] = [
-    "custom_attributes",
-    "imported",
-    "include_hidden",
-    "include_pending_delete",
-    "marked_for_deletion_on",
-    "min_access_level",
-    "owned",
-    "repository_checksum_failed",
-    "repository_storage",
-    "search_namespaces",
-    "shared",
-    "starred",
-    "statistics",
-    "topic",
-    "topic_id",
-    "wiki_checksum_failed",
-    "with_custom_attributes",
-    "with_issues_enabled",
-    "with_merge_requests_enabled",
-    "with_programming_language",
-    "with_security_reports",
-];
-
 /// Answers with a page of the cached projects that the reader may see.
 pub(super) async fn list(request: HttpRequest, view: View) -> Result<HttpResponse, Problem> {
     let query = Query::of(&request);
-    query.refuse(&UNSUPPORTED)?;
+    parameters::judge(&query, &view)?;
     let choice = Choice {
         active: query.switch("active")?,
         id_after: query.id("id_after")?,
@@ -104,7 +97,7 @@ pub(super) async fn list(request: HttpRequest, view: View) -> Result<HttpRespons
     }
     let paging = query.shallow_paging("Project")?;
     let (facts, roster) = view.project_facts().await?;
-    let chosen = choice.of(facts);
+    let chosen = view.chosen(&choice, facts).await?;
     let listed = page(&query, &view, roster, chosen, paging.slice()).await?;
     Ok(listing::respond(&request, &query, paging, &listed))
 }
@@ -116,7 +109,7 @@ async fn by_key(request: &HttpRequest, query: &Query, view: &View, choice: Choic
     let per_page = query.paging()?.per_page;
     let key = if choice.ascending { "id_after" } else { "id_before" };
     let (facts, roster) = view.project_facts().await?;
-    let chosen = choice.of(facts);
+    let chosen = view.chosen(&choice, facts).await?;
     let (listed, last) = view.projects_of(roster, chosen, Slice { offset: 0, limit: per_page }).await?;
     let next = last.filter(|_| listed.page.total > per_page).map(|last| (key, last.to_string()));
     Ok(listing::respond_keyset(request, query, per_page, &shown(query, listed)?, next))
@@ -143,9 +136,6 @@ fn shown(query: &Query, mut listed: Listed) -> Result<Listed, Problem> {
 
 /// Reads what all lists of projects are chosen by.
 pub(super) fn chosen_by(query: &Query) -> Result<Choice, Problem> {
-    if query.text("order_by").is_some_and(|order| matches!(order, "star_count" | "similarity")) {
-        return Err(Problem::Unsupported("order_by"));
-    }
     let orders = [
         ("id", Order::Id),
         ("name", Order::Name),
@@ -157,6 +147,9 @@ pub(super) fn chosen_by(query: &Query) -> Result<Choice, Problem> {
     let visibilities = ["private", "internal", "public"].map(|word| (word, word));
     Ok(Choice {
         search: query.owned("search"),
+        search_namespaces: query.flag("search_namespaces")?,
+        topics: parameters::topics(query),
+        enabled: parameters::enabled(query)?,
         visibility: query.word("visibility", &visibilities)?.map(str::to_owned),
         archived: query.switch("archived")?,
         order: query.word("order_by", &orders)?.unwrap_or_default(),
@@ -171,6 +164,7 @@ pub(super) async fn show(
     project: web::Path<String>,
     view: View,
 ) -> Result<HttpResponse, Problem> {
+    parameters::judge_one(&Query::of(&request), &view)?;
     let held = view.document(&project).await?;
     Ok(reply::json(&request, held.provenance, held.row.text))
 }

@@ -28,14 +28,14 @@ use super::view::View;
 use crate::access::FileRight;
 use crate::domain::Timestamp;
 
-/// `hit`, `refreshed`, `stale` or `miss`.
-const X_CISTERN_CACHE: HeaderName = HeaderName::from_static("x-cistern-cache");
+/// `hit`, `refreshed`, `stale`, `miss` or `passed`.
+pub(super) const X_CISTERN_CACHE: HeaderName = HeaderName::from_static("x-cistern-cache");
 
 /// GitLab's clock when GitLab said so.
 const X_CISTERN_AS_OF: HeaderName = HeaderName::from_static("x-cistern-as-of");
 
 /// Answers depend on who asks: they are for nobody else, and asked for again each time.
-const PRIVATE: HeaderValue = HeaderValue::from_static("private, no-cache");
+pub(super) const PRIVATE: HeaderValue = HeaderValue::from_static("private, no-cache");
 
 /// Answers with a JSON text.
 pub(super) fn json(request: &HttpRequest, provenance: Provenance, text: impl Into<String>) -> HttpResponse {

@@ -13,13 +13,13 @@ pub(super) use self::lists::Roster;
 use std::future::{Ready, ready};
 use std::time::Duration;
 
-use super::Api;
 use super::answer::Problem;
 use super::blob::{Bytes, File};
 use super::freshness::{self, JobPart, PipelinePart, Standing};
 use super::provenance::{Held, Provenance, Source};
 use super::simple;
 use super::through::{Asked, Verdict};
+use super::{Api, PassThrough};
 use crate::access::{Denied, FileRight, Reader, Seen, Visible};
 use crate::domain::{
     Document, JobKey, Piece, PipelineKey, PipelinePhase, ProjectId, Reason, ReportRecord, Subject, Timestamp,
@@ -69,6 +69,23 @@ impl View {
                 found => (found?, false),
             },
         })
+    }
+
+    /// Finds a project that is cached, by id or by path.
+    pub(super) async fn cached(&self, text: &str) -> Result<ProjectId, Problem> {
+        let (project, _) = self.visible(text).await?;
+        let id = project.project();
+        self.api.store.project(id).await?.map(|_| id).ok_or(Problem::ProjectNotFound)
+    }
+
+    /// Returns whether GitLab says what this reader may see.
+    pub(super) fn is_judged(&self) -> bool {
+        self.reader.is_judged()
+    }
+
+    /// Returns whether GitLab answers to this reader itself what Cistern cannot.
+    pub(super) fn is_passed_on(&self) -> bool {
+        self.is_judged() && matches!(self.api.passing, PassThrough::Caller(_))
     }
 
     /// Has GitLab asked what project is at a path that leads nowhere, and finds it if it belongs to us.
@@ -125,7 +142,7 @@ impl View {
                 Ok(Held { provenance: Provenance { source: Source::Miss, ..held.provenance }, ..held })
             }
             Some(held) => Ok(held),
-            None => Err(self.forgotten(Subject::Project { project: id }).await.unwrap_or(Problem::ProjectNotFound)),
+            None => Err(self.forgotten(Subject::Project { project: id }).await.unwrap_or(Problem::NotCached)),
         }
     }
 
@@ -281,7 +298,7 @@ impl View {
             Ok(Some(_)) => None,
             Ok(None) => {
                 let subject = Subject::Project { project: project.project() };
-                Some(self.forgotten(subject).await.unwrap_or(Problem::ProjectNotFound))
+                Some(self.forgotten(subject).await.unwrap_or(Problem::NotCached))
             }
             Err(problem) => Some(problem.into()),
         }

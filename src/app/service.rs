@@ -22,10 +22,11 @@ use super::{Engine, Running};
 use crate::access::{self, Access};
 use crate::admin::probes::{Reach, Readiness};
 use crate::admin::{self, Status, probes};
-use crate::api::{self, Api, Cors, ReadThrough};
+use crate::api::{self, Api, Cors, PassThrough, ReadThrough};
 use crate::config::{self, Config};
 use crate::derive::Derive;
 use crate::domain::Timestamp;
+use crate::gitlab::Passing;
 use crate::telemetry::Registry;
 use crate::webhook::{self, Webhook};
 
@@ -100,10 +101,16 @@ impl Service {
         let secrets = Secrets::new(rotation, gitlab, access.clone(), Arc::clone(&webhook), route);
         let seen = readiness.subscribe();
         let through = match config.api {
-            config::Api { read_through: true, max_age } => ReadThrough::new(engine.queue.clone(), max_age),
+            config::Api { read_through: true, max_age, .. } => ReadThrough::new(engine.queue.clone(), max_age),
             config::Api { read_through: false, .. } => ReadThrough::off(),
         };
-        let api = Api::new(engine.store.clone(), through, config.limits.archive_entries);
+        let passing = Passing::new(engine.gitlab.clone(), config.limits.sizes.artifact);
+        let passing = match config.api.pass_through {
+            config::PassThrough::Off => PassThrough::Off,
+            config::PassThrough::Caller => PassThrough::Caller(passing),
+            config::PassThrough::Service => PassThrough::Service(passing),
+        };
+        let api = Api::new(engine.store.clone(), through, config.limits.archive_entries).passing(passing);
         let closing = api.closing();
         let cors = Cors::new(&config.server.cors_origins);
         let public_url = web::Data::new(api::PublicUrl::new(config.server.public_url.clone()));
@@ -246,7 +253,7 @@ fn make_webhook(config: &Config, engine: &Engine, registry: &mut Registry) -> st
     Ok(Arc::new(webhook))
 }
 
-/// Keeps what `/readyz` shows up to date until `stop`.
+/// Keeps what `/readyz` shows up to date until `stop`, and frees the permits of readers who stall.
 async fn keep_readiness(engine: Engine, readiness: Arc<watch::Sender<Readiness>>, stop: CancellationToken) {
     loop {
         let reach = |up: bool| if up { Reach::Up } else { Reach::Away };
@@ -254,6 +261,7 @@ async fn keep_readiness(engine: Engine, readiness: Arc<watch::Sender<Readiness>>
             readiness.store = reach(engine.store.is_up());
             readiness.gitlab = engine.gitlab.is_up().map_or(Reach::Unknown, reach);
         });
+        engine.gitlab.end_stalled();
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(READINESS_EVERY) => {}

@@ -226,7 +226,8 @@ keys! {
     LIMITS_REQUESTS_PER_MINUTE "limits.requests_per_minute" Kind::Count, Unset("unset"),
         "GitLab calls a minute; unset: follow GitLab's own headers";
     LIMITS_LOG_SIZE "limits.log_size" Kind::Size, Text("100MiB"), "larger logs are recorded, not fetched";
-    LIMITS_ARTIFACT_SIZE "limits.artifact_size" Kind::Size, Text("1GiB"), "larger archives are recorded, not fetched";
+    LIMITS_ARTIFACT_SIZE "limits.artifact_size" Kind::Size, Text("1GiB"),
+        "larger archives are recorded, not fetched, and larger answers not passed through";
     LIMITS_REPORT_SIZE "limits.report_size" Kind::Size, Text("64MiB"), "larger reports are recorded, not fetched";
     LIMITS_ARCHIVE_ENTRIES "limits.archive_entries" Kind::Count, Text("500000"),
         "archives with more files and directories are served whole only; listing one takes some 180 bytes for each";
@@ -234,6 +235,9 @@ keys! {
     API_READ_THROUGH "api.read_through" Kind::Switch, Text("true"),
         "what a reader asks for and is not cached, not settled or too old is fetched, and awaited for up to 10 s";
     API_MAX_AGE "api.max_age" Kind::Duration, Text("30s"), "how old an answer about something unfinished may be";
+    API_PASS_THROUGH "api.pass_through" Kind::Choice(super::api::PASS_THROUGH), Unset("`caller` in mode `gitlab`, else `off`"),
+        "what Cistern has no answer to: `caller`: GitLab answers it to the reader's own token; `service`: to the service's, below \
+         projects that the reader may read; `off`: 404";
     RETENTION_LOGS "retention.logs" Kind::Duration, Unset("kept for ever"),
         "age at which logs are removed, counted from the end of their job";
     RETENTION_ARTIFACTS "retention.artifacts" Kind::Duration, Unset("kept for ever"),

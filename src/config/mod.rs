@@ -32,7 +32,7 @@ mod units;
 mod webhook;
 
 pub use access::{Access, ReadToken, VerdictTimes};
-pub use api::Api;
+pub use api::{Api, PassThrough};
 pub use gitlab::Gitlab;
 pub use limits::{Limits, Parallel, Sizes};
 pub use log::Log;
@@ -181,10 +181,10 @@ impl Config {
         let projects = Selection::read(reader);
         let reconcile = Reconcile::read(reader);
         let limits = Limits::read(reader);
-        let api = Api::read(reader);
         let retention = Retention::read(reader, reconcile.as_ref().map(|reconcile| reconcile.since));
         let masking = Masking::read(reader);
         let access = Access::read(reader, server.as_ref());
+        let api = Api::read(reader, access.as_ref());
         let scale = reader.required(&keys::SCHEDULE_SCALE, parse_scale);
         let log = Log::read(reader);
         let traces = traces::read(reader);

@@ -303,3 +303,28 @@ fn certificates_are_looked_at() {
     let text = Given { secrets: &[("ca.pem", "text")], ..given }.bad();
     assert!(text.contains("gitlab.ca_file (flag --gitlab-ca-file): the file holds no PEM certificate"), "{text}");
 }
+
+#[test]
+fn what_may_be_passed_through_follows_from_who_may_read() {
+    let tokens = ("access.tokens", "0123456789abcdef");
+    for (flags, expected) in [
+        (&[][..], PassThrough::Off),
+        (&[("access.mode", "gitlab")], PassThrough::Caller),
+        (&[("access.mode", "gitlab"), ("api.pass_through", "off")], PassThrough::Off),
+        (&[("access.mode", "token"), tokens], PassThrough::Off),
+        (&[("access.mode", "token"), tokens, ("api.pass_through", "service")], PassThrough::Service),
+    ] {
+        let config = Given { flags, ..Given::default() }.good();
+        assert_eq!(config.api.pass_through, expected, "{flags:?}");
+        let warned = config.warnings().iter().any(|warning| warning.contains("source code"));
+        assert_eq!(warned, expected == PassThrough::Service, "{flags:?}");
+    }
+    for flags in [
+        &[("access.mode", "gitlab"), ("api.pass_through", "service")][..],
+        &[("api.pass_through", "caller")],
+        &[("api.pass_through", "everything")],
+    ] {
+        let mistakes = Given { flags, ..Given::default() }.bad();
+        assert!(mistakes.contains("api.pass_through"), "{mistakes}");
+    }
+}

@@ -68,7 +68,7 @@ pub(super) struct Caller(pub(super) Option<(HeaderName, HeaderValue)>);
 
 impl Caller {
     /// Fails for a token that no header can carry, which GitLab cannot know.
-    fn of(credential: &Credential) -> Result<Self, Kind> {
+    pub(super) fn of(credential: &Credential) -> Result<Self, Kind> {
         let header = match credential {
             Credential::PrivateToken(token) => (TOKEN, HeaderValue::from_str(token.expose_secret())),
             Credential::Bearer(token) => {

@@ -37,16 +37,20 @@ pub struct Timeouts {
     pub idle: Duration,
     /// For a body to start slowly; what drips after so much waiting is given up.
     pub grace: Duration,
+    /// For an answer that is passed on to its reader, however slow either is.
+    pub passed: Duration,
 }
 
 impl Default for Timeouts {
-    /// Returns 5 s to connect, 30 s for a head, 30 s between pieces, 60 s of waiting before a drip is given up.
+    /// Returns 5 s to connect, 30 s for a head, 30 s between pieces, 60 s of waiting before a drip is given up,
+    /// 10 min for what is passed on.
     fn default() -> Self {
         Self {
             connect: Duration::from_secs(5),
             head: Duration::from_secs(30),
             idle: Duration::from_secs(30),
             grace: Duration::from_secs(60),
+            passed: Duration::from_secs(600),
         }
     }
 }

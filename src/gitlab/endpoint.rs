@@ -21,6 +21,8 @@ pub(super) enum Endpoint {
     Bridges,
     TestReport,
     TestReportSummary,
+    /// What a reader asked and we have no answer to.
+    Passed,
     /// Version and token.
     About,
     Hooks,
@@ -50,6 +52,7 @@ impl Endpoint {
             Self::Bridges => "bridges",
             Self::TestReport => "test_report",
             Self::TestReportSummary => "test_report_summary",
+            Self::Passed => "passed",
             Self::About => "about",
             Self::Hooks => "hooks",
             Self::HookDeliveries => "hook_deliveries",
@@ -59,9 +62,9 @@ impl Endpoint {
         }
     }
 
-    /// Whether its answers are so large that they may use only half of the permits.
+    /// Whether its answers are so large, or their readers may be so slow, that they may use only half of the permits.
     pub(super) fn is_bulk(self) -> bool {
-        self == Self::Archive
+        matches!(self, Self::Archive | Self::Passed)
     }
 
     /// Whether its answer is a file that GitLab may keep elsewhere and redirect to (contract, sections 5.6 and 5.7).

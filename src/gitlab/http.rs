@@ -22,6 +22,7 @@ use super::caller::Caller;
 use super::endpoint::Endpoint;
 use super::limits::{Limits, Verdict};
 use super::metrics::Metrics;
+use super::pass::Flows;
 use super::permits::{Permit, Permits};
 use super::question::Question;
 use super::redirect::{MAX_REDIRECTS, Origin, Rules};
@@ -69,6 +70,8 @@ pub(super) struct Http {
     up: Mutex<Option<bool>>,
     pub(super) timeouts: Timeouts,
     pub(super) slow: Alarm,
+    /// The passed answers on their way.
+    pub(super) flows: Flows,
 }
 
 /// One step of a chain of redirects.
@@ -125,6 +128,7 @@ impl Http {
             up: Mutex::default(),
             timeouts,
             slow: Alarm::new(WARN_EVERY),
+            flows: Flows::default(),
         })
     }
 
@@ -322,8 +326,9 @@ impl Http {
             Ok(Err(error)) => Err(transport::unavailable(error)),
             Err(_) => Err(Kind::Unavailable("no answer in time".to_owned())),
         };
-        if hop.home {
-            let up = status.is_some_and(|status| status < 500);
+        let up = status.is_some_and(|status| status < 500);
+        // That a reader asked for what fails says nothing.
+        if hop.home && (up || hop.endpoint != Endpoint::Passed) {
             let before = self.up.lock().unwrap_or_else(PoisonError::into_inner).replace(up);
             // Later on only an outage is worth a word, which the circuit tells.
             if let (None, Err(problem)) = (before, &outcome) {

@@ -118,7 +118,7 @@ impl Http {
         Kind::TokenRefused(reason)
     }
 
-    fn throttled(&self, now: Instant, endpoint: Option<Endpoint>, wait: Duration) -> Kind {
+    pub(super) fn throttled(&self, now: Instant, endpoint: Option<Endpoint>, wait: Duration) -> Kind {
         let until = wall_clock(now, self.limits().throttled(now, endpoint, wait));
         match endpoint {
             None => tracing::warn!(%until, "GitLab asks to wait: every question waits"),

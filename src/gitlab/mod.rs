@@ -30,6 +30,7 @@ mod metrics;
 mod order;
 mod pace;
 mod pages;
+mod pass;
 mod permits;
 mod pinned;
 mod question;
@@ -57,6 +58,7 @@ pub use config::{Config, Timeouts};
 pub use error::{Error, Kind};
 pub use hook::{Delivered, Hook, HookOwner, HookWish, Trigger};
 pub use pages::Next;
+pub use pass::{NotPassed, Passage, Passed, Passing};
 pub use question::OwnToken;
 
 use crate::domain::{

@@ -93,6 +93,8 @@ pub(super) enum Question {
     },
     TestReport(PipelineKey),
     TestReportSummary(PipelineKey),
+    /// What a reader asks, at its own address.
+    Passed,
     About(AboutQuestion, OwnToken),
     Hook(HookQuestion),
 }
@@ -113,6 +115,7 @@ impl Question {
             Self::Bridges { .. } => Endpoint::Bridges,
             Self::TestReport(_) => Endpoint::TestReport,
             Self::TestReportSummary(_) => Endpoint::TestReportSummary,
+            Self::Passed => Endpoint::Passed,
             Self::About(..) => Endpoint::About,
             Self::Hook(question) => question.endpoint(),
         }
@@ -206,6 +209,7 @@ impl Question {
             Self::TestReportSummary(key) => {
                 write!(url, "/projects/{}/pipelines/{}/test_report_summary", key.project, key.pipeline)
             }
+            Self::Passed => Ok(()),
             Self::About(AboutQuestion::Metadata, _) => url.write_str("/metadata"),
             Self::About(AboutQuestion::Version, _) => url.write_str("/version"),
             Self::About(AboutQuestion::Token, _) => url.write_str("/personal_access_tokens/self"),
@@ -255,6 +259,7 @@ impl fmt::Display for Question {
             Self::Bridges { key, page } => write!(f, "list trigger jobs of pipeline {}, page {page}", key.pipeline),
             Self::TestReport(key) => write!(f, "read test report of pipeline {}", key.pipeline),
             Self::TestReportSummary(key) => write!(f, "read test report summary of pipeline {}", key.pipeline),
+            Self::Passed => f.write_str("pass a question on"),
             Self::About(AboutQuestion::Token, OwnToken::Reading) => f.write_str("read about gitlab.token"),
             Self::About(AboutQuestion::Token, OwnToken::Managing) => f.write_str("read about gitlab.hooks_token"),
             Self::About(..) => f.write_str("read the version"),

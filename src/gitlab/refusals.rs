@@ -100,7 +100,7 @@ impl Place {
             Question::Jobs { key, .. } | Question::Bridges { key, .. } => Some(Self::Project(key.project)),
             Question::Job(key) | Question::Trace(key) | Question::Archive(key) => Some(Self::Project(key.project)),
             Question::About(_, OwnToken::Reading) => Some(Self::User),
-            Question::User | Question::About(_, OwnToken::Managing) | Question::Hook(_) => None,
+            Question::User | Question::Passed | Question::About(_, OwnToken::Managing) | Question::Hook(_) => None,
         }
     }
 

@@ -11,6 +11,7 @@ use url::Url;
 
 mod callers;
 mod machine;
+mod passing;
 
 use super::*;
 use crate::domain::{JobId, PipelineId};

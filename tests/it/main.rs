@@ -24,6 +24,7 @@ mod monitoring;
 mod network;
 mod openapi;
 mod operate;
+mod pass;
 mod passes;
 mod pieces;
 mod plan;

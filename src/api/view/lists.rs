@@ -9,6 +9,7 @@ use serde::Deserialize;
 use super::View;
 use crate::access::{Denied, Part, Seen};
 use crate::api::answer::Problem;
+use crate::api::choice::Choice;
 use crate::api::freshness::{self, Standing};
 use crate::api::provenance::{Held, Listed, Provenance, Source};
 use crate::api::simple;
@@ -21,6 +22,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Projects that are looked at together to find those that a reader may see.
 const CHECKS: usize = 10;
+
+/// Documents that are looked at together.
+const AT_ONCE: usize = 100;
 
 impl View {
     /// Returns a page of a project's pipelines; what was asked for begins at `since`, or at the project's beginning.
@@ -103,6 +107,24 @@ impl View {
         let complete = passed.is_some() && (is_whole || self.api.through.max_age().is_none());
         let as_of = looked.listing.map(|listing| listing.as_of).or(passed);
         Ok((facts, Roster { provenance: Provenance { source: looked.source, as_of }, complete }))
+    }
+
+    /// Returns the chosen ones of our projects, in order.
+    pub(in crate::api) async fn chosen(
+        &self,
+        choice: &Choice,
+        facts: Vec<(ProjectId, ProjectFacts)>,
+    ) -> Result<Vec<ProjectId>, Problem> {
+        let chosen = choice.of(facts);
+        if !choice.looks_at_documents() {
+            return Ok(chosen);
+        }
+        let mut wanted = Vec::new();
+        for ids in chosen.chunks(AT_ONCE) {
+            let documents = self.api.store.project_documents(ids.to_vec()).await?;
+            wanted.extend(documents.iter().filter(|document| choice.wants_document(&document.text)).filter_map(id_of));
+        }
+        Ok(wanted)
     }
 
     /// Returns a page of those of the chosen projects that can be seen, in their order, and the last one's id. How many there

@@ -41,8 +41,24 @@ pub(super) const MODULES: &[Module] = &[
     // Removes what is old; what is new is not its business.
     module("retention", &["domain", "store"]),
     module("worker", &["domain", "ingest", "queue", "store", "telemetry", "work"]),
-    // Readers reach GitLab only by offered work.
-    module("api", &["access", "archive", "domain", "log", "parts", "queue", "store", "work"]),
+    // Readers reach GitLab only by offered work, and by questions that are passed on as they are asked.
+    module(
+        "api",
+        &[
+            "access",
+            "archive",
+            "domain",
+            "gitlab::NotPassed",
+            "gitlab::Passage",
+            "gitlab::Passed",
+            "gitlab::Passing",
+            "log",
+            "parts",
+            "queue",
+            "store",
+            "work",
+        ],
+    ),
     module("access", &["domain", "gitlab", "store"]),
     module("admin", &[]),
     module("loopback", &[]),
