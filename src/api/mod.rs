@@ -26,6 +26,7 @@ mod groups;
 mod jobs;
 mod link;
 mod listing;
+mod merge_requests;
 pub mod openapi;
 mod own;
 mod pass;
@@ -126,6 +127,11 @@ fn v4(table: &mut impl Table) {
     table.read("/projects/{project}/pipelines/{pipeline}/bridges", &pipelines::BRIDGES, pipelines::bridges);
     table.read("/projects/{project}/pipelines/{pipeline}/test_report", &pipelines::REPORT, pipelines::report);
     table.read("/projects/{project}/pipelines/{pipeline}/test_report_summary", &pipelines::SUMMARY, pipelines::summary);
+    table.read(
+        "/projects/{project}/merge_requests/{merge_request}/pipelines",
+        &merge_requests::PIPELINES,
+        merge_requests::pipelines,
+    );
     table.read("/projects/{project}/jobs", &jobs::LIST, jobs::list);
     table.read("/projects/{project}/jobs/artifacts/{ref:.*}/download", &by_ref::ARCHIVE, by_ref::archive);
     table.read("/projects/{project}/jobs/artifacts/{ref:.*}/raw/{path:.*}", &by_ref::FILE, by_ref::file);

@@ -1,4 +1,5 @@
-//! The parts of a project's document: what GitLab calls simple (contract, section 5.3), and what those see who have no role in it.
+//! Parts of documents, above all of a project's: what GitLab calls simple (contract, section 5.3), and what those see who have no role
+//! in it.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -42,7 +43,7 @@ const SIMPLE: [&str; 23] = [
 const INSIDE: [&str; 8] =
     ["shared_with_groups", "service_desk_address", "ci_", "runner", "mirror", "compliance_", "external_", "container_"];
 
-/// The keys of a project, each value exactly as it was written, in the document's order.
+/// The keys of a document, each value exactly as it was written, in the document's order.
 struct Entries<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 
 /// Leaves the simple part of a project's document; one that cannot be read is left as it is.
@@ -57,6 +58,11 @@ pub(super) fn part(document: Document, part: Part) -> Document {
         Part::Outside => only(document, |key| !INSIDE.iter().any(|start| key.starts_with(start))),
         Part::Basic => simple(document),
     }
+}
+
+/// Leaves out one key.
+pub(super) fn without(document: Document, unwanted: &str) -> Document {
+    only(document, |key| key != unwanted)
 }
 
 fn only(document: Document, wanted: impl Fn(&str) -> bool) -> Document {

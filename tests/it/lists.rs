@@ -26,6 +26,39 @@ async fn same(rig: &Rig, view: &View, path: &str) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_pipelines_of_a_merge_request_are_told_by_their_refs_without_a_call() {
+    let mut world = World::demo(2, 3, 2, 5);
+    let (project, other) = (world.projects()[0], world.projects()[1]);
+    for (project, kind) in
+        [(project, "1/head"), (project, "1/merge"), (other, "1/head"), (project, "11/head"), (project, "1/train")]
+    {
+        let (ref_name, source) = (format!("refs/merge-requests/{kind}"), "merge_request_event".to_owned());
+        world.add_pipeline(project, PipelineSpec { ref_name, source, ..PipelineSpec::default() });
+    }
+    let rig = Rig::with(world, Options::default());
+    assert!(rig.backfill(STORE).await.is_clean());
+    let view = rig.view(STORE).await;
+    let base = format!("/api/v4/projects/{project}/merge_requests");
+    rig.fake.reset_counters();
+    let mut calls = 0;
+    for (path, rows) in [
+        ("1/pipelines", 3),
+        ("1/pipelines?per_page=2", 2),
+        ("1/pipelines?per_page=2&page=2", 1),
+        ("11/pipelines", 1),
+        ("2/pipelines", 0),
+    ] {
+        assert_eq!(same(&rig, &view, &format!("{base}/{path}")).await, rows, "{path}");
+        calls += 1;
+    }
+    assert_eq!(rig.fake.requests().total, calls, "only the test asked GitLab");
+    let first = view.ask(&format!("{base}/1/pipelines?per_page=2")).await;
+    assert_eq!((first.header("x-total"), first.header("x-next-page")), ("3", "2"));
+    assert_eq!(view.get(&format!("{base}/one/pipelines")).await.status, 400);
+    view.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn filters_and_orders_are_gitlab_s_own() {
     let mut world = World::demo(3, 12, 6, 5);
     let project = world.projects()[0];

@@ -56,8 +56,12 @@ async fn it_is_printed_and_served_and_every_described_path_is_there() {
     let serving = rig.serve("cistern.db").await;
     assert_eq!(serving.json("/openapi.json").await, document());
     for path in openapi::paths() {
-        let path: String =
-            path.replace("{project}", "7").replace("{group}", "g").replace("{pipeline}", "8").replace("{job}", "9");
+        let path: String = path
+            .replace("{project}", "7")
+            .replace("{group}", "g")
+            .replace("{pipeline}", "8")
+            .replace("{job}", "9")
+            .replace("{merge_request}", "5");
         let needs_name = path.contains("/jobs/artifacts/");
         let answer = serving.get(&if needs_name { format!("{path}?job=build") } else { path.clone() }).await;
         let body = String::from_utf8_lossy(&answer.body).into_owned();

@@ -85,6 +85,7 @@ fn path_parameters(path: &str) -> impl Iterator<Item = Value> {
             }
             "job" => (id(), "A job's id.", json!(810_291)),
             "ref" => (json!({ "type": "string" }), "A branch or tag; it may have slashes.", json!("main")),
+            "merge_request" => (id(), "A merge request's number in its project (`iid`).", json!(7)),
             "path" => (json!({ "type": "string" }), "A file's path in the archive.", json!("coverage/index.html")),
             _ => (id(), "A pipeline's id.", json!(90_000)),
         };

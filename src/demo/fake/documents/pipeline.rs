@@ -8,7 +8,7 @@ use crate::domain::PipelineId;
 
 impl World {
     /// The pipeline inside a job or trigger job document: the row without its name.
-    pub(super) fn pipeline_stub(&self, pipeline: &Pipeline) -> Value {
+    pub(crate) fn pipeline_stub(&self, pipeline: &Pipeline) -> Value {
         json!({
             "id": pipeline.id,
             "iid": pipeline.iid,

@@ -45,6 +45,12 @@ impl Asked<'_> {
                 Ok(iid @ 1..=9) => Ok(Answer::json(merge_request(project, iid).to_string())),
                 _ => Err(Answer::not_found()),
             },
+            ["merge_requests", iid, "pipelines"] => {
+                let of_it = format!("refs/merge-requests/{iid}/");
+                let pipelines = self.world.pipelines.values().rev();
+                let theirs = pipelines.filter(|found| found.project == project && found.ref_name.starts_with(&of_it));
+                self.page(theirs.map(|found| self.world.pipeline_stub(found)).collect())
+            }
             ["pipeline_schedules"] => self.page(vec![schedule(1), schedule(2)]),
             ["pipeline_schedules", "1"] => {
                 let mut schedule = schedule(1);
