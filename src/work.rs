@@ -20,6 +20,8 @@ pub enum Target {
     Pipelines(ProjectId, PipelineSource),
     /// A pipeline: its record and its jobs' documents; offers what they still need.
     Pipeline(PipelineKey),
+    /// A pipeline's own document and nothing else: what is already known of it otherwise lacks it.
+    Detail(PipelineKey),
     /// A pipeline's test report: apart from the pipeline, so that a slow report holds no log up.
     Report(PipelineKey),
     /// A job: its document, log and archive.
@@ -42,7 +44,7 @@ impl Target {
         match self {
             Self::Path(_) | Self::Projects => ProjectId(0),
             Self::Project(project) | Self::Pipelines(project, _) => *project,
-            Self::Pipeline(key) | Self::Report(key) | Self::Bridges(key) => key.project,
+            Self::Pipeline(key) | Self::Detail(key) | Self::Report(key) | Self::Bridges(key) => key.project,
             Self::Job(key) => key.project,
         }
     }
@@ -52,13 +54,15 @@ impl Target {
         let itself = match self {
             Self::Path(_) | Self::Projects => return Vec::new(),
             Self::Project(_) | Self::Pipelines(..) => None,
-            Self::Pipeline(key) | Self::Report(key) | Self::Bridges(key) => Some(Subject::Pipeline(*key)),
+            Self::Pipeline(key) | Self::Detail(key) | Self::Report(key) | Self::Bridges(key) => {
+                Some(Subject::Pipeline(*key))
+            }
             Self::Job(key) => Some(Subject::Job(*key)),
         };
         std::iter::once(Subject::Project { project: self.project() }).chain(itself).collect()
     }
 
-    /// Returns `path`, `project`, `projects`, `pipelines`, `pipeline`, `report`, `job` or `bridges`.
+    /// Returns `path`, `project`, `projects`, `pipelines`, `pipeline`, `detail`, `report`, `job` or `bridges`.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Path(_) => "path",
@@ -66,6 +70,7 @@ impl Target {
             Self::Projects => "projects",
             Self::Pipelines(..) => "pipelines",
             Self::Pipeline(_) => "pipeline",
+            Self::Detail(_) => "detail",
             Self::Report(_) => "report",
             Self::Job(_) => "job",
             Self::Bridges(_) => "bridges",
@@ -79,6 +84,7 @@ impl Target {
             "pipelines" if id == 0 => Some(Self::Pipelines(project, PipelineSource::Plain)),
             "pipelines" => Some(Self::Pipelines(project, PipelineSource::Child)),
             "pipeline" => Some(Self::Pipeline(PipelineKey { project, pipeline: PipelineId(id) })),
+            "detail" => Some(Self::Detail(PipelineKey { project, pipeline: PipelineId(id) })),
             "report" => Some(Self::Report(PipelineKey { project, pipeline: PipelineId(id) })),
             "bridges" => Some(Self::Bridges(PipelineKey { project, pipeline: PipelineId(id) })),
             "job" => Some(Self::Job(JobKey { project, job: JobId(id) })),
@@ -93,7 +99,7 @@ impl Target {
             Self::Projects => 0,
             Self::Project(project) => project.0,
             Self::Pipelines(_, source) => *source as u64,
-            Self::Pipeline(key) | Self::Report(key) | Self::Bridges(key) => key.pipeline.0,
+            Self::Pipeline(key) | Self::Detail(key) | Self::Report(key) | Self::Bridges(key) => key.pipeline.0,
             Self::Job(key) => key.job.0,
         }
     }

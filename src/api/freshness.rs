@@ -17,7 +17,10 @@ pub(super) enum JobPart {
 /// What of a pipeline is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum PipelinePart {
+    /// Its row of the listing.
     Document,
+    /// Its own document.
+    Detail,
     Jobs,
 }
 
@@ -87,9 +90,11 @@ pub(super) fn of_pipeline(row: &PipelineRow, part: PipelinePart) -> Standing {
         return Standing::last(row.document.as_of);
     }
     let ended = row.status.pipeline_phase() == PipelinePhase::Ended;
+    let lacks = matches!(row.detail.piece, Piece::Missing | Piece::Partial);
     match (part, row.jobs_listed_at) {
-        (PipelinePart::Document, _) if ended => Standing::last(row.document.as_of),
-        (PipelinePart::Document, _) => Standing::aging(row.document.as_of),
+        (PipelinePart::Detail, _) if lacks => Standing::lacking(row.document.as_of, Cause::Read),
+        (PipelinePart::Document | PipelinePart::Detail, _) if ended => Standing::last(row.document.as_of),
+        (PipelinePart::Document | PipelinePart::Detail, _) => Standing::aging(row.document.as_of),
         (PipelinePart::Jobs, Some(listed)) if ended && lists_all(row) => Standing::last(listed),
         (PipelinePart::Jobs, Some(listed)) => Standing::aging(listed),
         (PipelinePart::Jobs, None) => Standing::lacking(row.document.as_of, Cause::Read),

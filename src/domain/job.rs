@@ -138,7 +138,7 @@ impl Job {
         let listed = |kind: &str| wire.artifacts.iter().find(|artifact| artifact.file_type == kind);
         Ok(Self {
             key: JobKey { project, job: wire.id },
-            pipeline: Pipeline { tag: wire.tag, ..Pipeline::parse_detail(project, wire.pipeline, document.as_of)? },
+            pipeline: Pipeline { tag: wire.tag, ..Pipeline::parse_part(project, wire.pipeline, document.as_of)? },
             status: wire.status,
             started_at: wire.started_at.is_there().then(|| wire.started_at.readable().unwrap_or(document.as_of)),
             finished_at: wire.finished_at.readable(),

@@ -1,6 +1,7 @@
 //! Identities and facts of GitLab CI as pure data: no IO, no clock but [`Timestamp::now`], nothing asynchronous.
 
 mod alarm;
+mod detail;
 mod document;
 mod finding;
 mod ids;
@@ -19,6 +20,7 @@ mod subject;
 mod timestamp;
 
 pub use alarm::Alarm;
+pub use detail::DetailRecord;
 pub use document::{Document, Malformed};
 pub use finding::{Finding, Verdict, in_bytes};
 pub use ids::{JobId, JobKey, ParseIdError, PipelineId, PipelineKey, ProjectId};

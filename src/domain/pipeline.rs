@@ -33,6 +33,8 @@ pub struct Pipeline {
     pub updated_at: Timestamp,
     /// GitLab's document, in the shape of the listing.
     pub document: Document,
+    /// GitLab's whole document, where the pipeline itself was asked for.
+    pub detail: Option<Document>,
 }
 
 /// Which of the two listings a pipeline is found in: children are left out of the plain one (contract, section 5.4).
@@ -75,34 +77,43 @@ struct Tagged {
 const LISTED: [&str; 11] =
     ["id", "iid", "project_id", "sha", "ref", "status", "source", "created_at", "updated_at", "web_url", "name"];
 
-/// The listed keys of an object, each value exactly as it was written, in the object's order.
-struct Listed<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+/// Returns whether the listing has a key.
+pub(super) fn is_listed(key: &str) -> bool {
+    LISTED.contains(&key)
+}
 
-impl<'de: 'a, 'a> Deserialize<'de> for Listed<'a> {
+/// Returns the last change and the status that GitLab shows in a pipeline's document, if it is readable.
+pub(super) fn shown_in(document: &Document) -> Option<(Timestamp, Status)> {
+    let wire: Wire = serde_json::from_str(&document.text).ok()?;
+    Some((wire.updated_at.or(wire.created_at)?, wire.status))
+}
+
+/// The entries of an object, each value exactly as it was written, in the object's order.
+pub(super) struct Entries<'a>(pub(super) Vec<(Cow<'a, str>, &'a RawValue)>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Entries<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Entries;
-        impl<'de> Visitor<'de> for Entries {
-            type Value = Listed<'de>;
+        struct Each;
+        impl<'de> Visitor<'de> for Each {
+            type Value = Entries<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Listed<'de>, A::Error> {
-                let mut entries = Vec::with_capacity(LISTED.len());
-                while let Some((key, value)) = map.next_entry::<Cow<'de, str>, &RawValue>()? {
-                    if LISTED.contains(&&*key) {
-                        entries.push((key, value));
-                    }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entries<'de>, A::Error> {
+                let mut entries = Vec::with_capacity(2 * LISTED.len());
+                while let Some(entry) = map.next_entry::<Cow<'de, str>, &RawValue>()? {
+                    entries.push(entry);
                 }
-                Ok(Listed(entries))
+                Ok(Entries(entries))
             }
         }
-        deserializer.deserialize_map(Entries)
+        deserializer.deserialize_map(Each)
     }
 }
 
-impl Serialize for Listed<'_> {
+impl Serialize for Entries<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_map(self.0.iter().map(|(key, value)| (key, value)))
     }
@@ -126,14 +137,22 @@ impl Pipeline {
             created_at,
             updated_at: wire.updated_at.unwrap_or(created_at),
             document: Document::new(raw, as_of),
+            detail: None,
         })
     }
 
-    /// Reads the answer of `GET /projects/:id/pipelines/:pipeline_id`, or the `pipeline` object of a job, and keeps of it
-    /// what the listing has, so that the stored document does not depend on the way it was learned.
+    /// Reads the answer of `GET /projects/:id/pipelines/:pipeline_id`: as [`parse_part`](Self::parse_part), and keeps it whole
+    /// beside.
     pub fn parse_detail(project: ProjectId, raw: &RawValue, as_of: Timestamp) -> Result<Self, Malformed> {
+        Ok(Self { detail: Some(Document::new(raw, as_of)), ..Self::parse_part(project, raw, as_of)? })
+    }
+
+    /// Reads such an answer, or the `pipeline` object of a job, and keeps of it what the listing has, so that the stored row does
+    /// not depend on the way it was learned.
+    pub fn parse_part(project: ProjectId, raw: &RawValue, as_of: Timestamp) -> Result<Self, Malformed> {
         let malformed = |error| Malformed::json("pipeline", &error);
-        let listed: Listed<'_> = serde_json::from_str(raw.get()).map_err(malformed)?;
+        let mut listed: Entries<'_> = serde_json::from_str(raw.get()).map_err(malformed)?;
+        listed.0.retain(|(key, _)| is_listed(key));
         let Tagged { tag } = serde_json::from_str(raw.get()).map_err(malformed)?;
         let pipeline = Self::parse(project, &serde_json::value::to_raw_value(&listed).map_err(malformed)?, as_of)?;
         Ok(Self { tag, ..pipeline })
@@ -156,6 +175,7 @@ mod tests {
         let raw = serde_json::from_str(&detail).expect("JSON");
         let kept = Pipeline::parse_detail(ProjectId(7), raw, Timestamp::default()).expect("a pipeline");
         assert_eq!(&*kept.document.text, listed);
+        assert_eq!(kept.detail.as_ref().map(|whole| &*whole.text), Some(&*detail));
         assert_eq!((kept.tag, kept.name), (None, None));
         let raw = detail.replace(r#""name":null"#, r#""name":"nightly","tag":true"#);
         let kept =

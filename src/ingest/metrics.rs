@@ -31,7 +31,7 @@ impl Metrics {
     pub fn register(&self, registry: &mut Registry) {
         registry.register(
             "ingest",
-            "Logs, archives, reports, trigger jobs and job lists, by what became of them.",
+            "Logs, archives, reports, pipelines' own documents, trigger jobs and job lists, by what became of them.",
             self.units.clone(),
         );
         let help = "Bytes cached, uncompressed.";

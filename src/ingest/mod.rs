@@ -9,6 +9,7 @@
 mod archive;
 mod blob;
 mod bridges;
+mod detail;
 mod job;
 mod listing;
 mod log;
@@ -171,6 +172,7 @@ impl Ingest {
             Target::Path(_) | Target::Project(_) | Target::Projects => {}
             Target::Pipelines(project, source) => self.listing(task, project, source, &mut found).await?,
             Target::Pipeline(key) => self.pipeline(task, key, &mut found).await?,
+            Target::Detail(key) => self.detail(task, key, &mut found).await?,
             Target::Report(key) => self.report(task, key, &mut found).await?,
             Target::Job(key) => self.job(task, key, &mut found).await?,
             Target::Bridges(key) => self.bridges(task, key, &mut found).await?,
@@ -211,9 +213,11 @@ impl Ingest {
     async fn is_forgotten(&self, task: &Task<'_>) -> Result<bool, Trouble> {
         match task.target {
             Target::Path(_) | Target::Project(_) | Target::Projects | Target::Job(_) => Ok(false),
-            Target::Pipelines(..) | Target::Pipeline(_) | Target::Report(_) | Target::Bridges(_) => {
-                self.any_forgotten(task.target.subjects()).await
-            }
+            Target::Pipelines(..)
+            | Target::Pipeline(_)
+            | Target::Detail(_)
+            | Target::Report(_)
+            | Target::Bridges(_) => self.any_forgotten(task.target.subjects()).await,
         }
     }
 

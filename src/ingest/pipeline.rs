@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::{Found, Ingest, Task, Trouble, UnitOutcome};
 use crate::domain::{
-    ArchiveRecord, Attempt, Job, JobId, LogRecord, Piece, Pipeline, PipelineKey, PipelinePhase, ReportPlan,
+    ArchiveRecord, Attempt, Job, JobId, LogRecord, Piece, Pipeline, PipelineKey, PipelinePhase, Reason, ReportPlan,
     ReportRecord, is_worth_a_write, needs,
 };
 use crate::gitlab::{self, Kind, Listing};
@@ -15,8 +15,14 @@ impl Ingest {
     /// Stores a pipeline and its jobs' documents, and offers the jobs and the report that still need something.
     pub(super) async fn pipeline(&self, task: &Task<'_>, key: PipelineKey, found: &mut Found) -> Result<(), Trouble> {
         let class = task.class();
-        let (mut pipeline, first) = match self.first_look(task, key).await {
-            Ok(read) => read,
+        let mut pipeline = match self.shown(task, key, found).await? {
+            Ok(pipeline) => pipeline,
+            Err(error) => return self.not_there(task, key, error, found).await,
+        };
+        // One after the other: jobs that are read later than their pipeline are read again when it has changed since;
+        // jobs that are older than it would never be.
+        let first = match self.gitlab.jobs(class, key, None).await {
+            Ok(first) => first,
             Err(error) => return self.not_there(task, key, error, found).await,
         };
         let row = self.store.pipeline(key).await?;
@@ -27,6 +33,9 @@ impl Ingest {
         // The listing does not tell whether it ran for a tag, its jobs do.
         let tag = pipeline.tag.or_else(|| first.rows.first().and_then(|job| job.pipeline.tag));
         found.facts.push(Change::Pipeline(Pipeline { tag, ..pipeline.clone() }));
+        if pipeline.detail.is_some() && row.as_ref().is_some_and(|row| row.detail.piece == FAILED) {
+            found.facts.push(Change::Finish(Target::Detail(key), Vec::new()));
+        }
         let held: HashMap<JobId, JobRow> =
             self.store.jobs_of(key).await?.into_iter().map(|row| (row.key.job, row)).collect();
         let held_report = row.map(|row| row.report);
@@ -66,14 +75,32 @@ impl Ingest {
         Ok(())
     }
 
-    async fn first_look(&self, task: &Task<'_>, key: PipelineKey) -> Result<(Pipeline, Listing<Job>), gitlab::Error> {
-        // One after the other: jobs that are read later than their pipeline are read again when it has changed since;
-        // jobs that are older than it would never be.
-        let pipeline = match task.listed {
-            Some(listed) => listed.clone(),
-            None => self.gitlab.pipeline(task.class(), key).await?,
-        };
-        Ok((pipeline, self.gitlab.jobs(task.class(), key, None).await?))
+    /// Returns the pipeline as GitLab shows it now: as it was listed where its own document is not wanted. Where GitLab does not give
+    /// that, it is work for itself, so that the jobs are cached all the same.
+    async fn shown(
+        &self,
+        task: &Task<'_>,
+        key: PipelineKey,
+        found: &mut Found,
+    ) -> Result<Result<Pipeline, gitlab::Error>, Trouble> {
+        if let Some(listed) = task.listed {
+            let wanted = match self.store.pipeline(key).await? {
+                Some(row) => row.detail.is_wanted(listed, task.eagerness()),
+                None => !self.is_over(listed),
+            };
+            if !wanted {
+                return Ok(Ok(listed.clone()));
+            }
+        }
+        let asked = self.gitlab.pipeline(task.class(), key).await;
+        Ok(match (asked, task.listed) {
+            (Err(error), Some(listed)) if concerns_it_alone(&error.kind) => {
+                tracing::debug!(project.id = %key.project, pipeline.id = %key.pipeline, %error, "no document of a pipeline");
+                found.follow.push(Work::now(Target::Detail(key), task.follow_lane(), task.follow_cause()));
+                Ok(listed.clone())
+            }
+            (asked, _) => asked,
+        })
     }
 
     /// Ends the look at a pipeline that GitLab did not answer about: after an event it may not know it yet; otherwise, or when
@@ -97,6 +124,19 @@ impl Ingest {
             found.facts.push(Change::Gone(key));
         }
         Ok(())
+    }
+}
+
+/// A pipeline's own document that was set aside.
+const FAILED: Piece = Piece::Absent(Reason::Failed);
+
+/// Returns whether GitLab may answer the next question all the same.
+fn concerns_it_alone(kind: &Kind) -> bool {
+    match kind {
+        Kind::Forbidden | Kind::Rejected(_) | Kind::Refused { .. } | Kind::Malformed(_) | Kind::Unavailable(_) => true,
+        Kind::PlainStorage(_) | Kind::Redirect(_) => true,
+        Kind::NotFound | Kind::Throttled { .. } => false,
+        Kind::TokenRefused(_) | Kind::HooksTokenRefused(_) | Kind::Withheld { .. } => false,
     }
 }
 

@@ -46,6 +46,9 @@ impl Ingest {
     pub(super) fn mask_pipeline(&self, pipeline: &mut Pipeline) {
         let project = pipeline.key.project;
         self.mask_document(project, &mut pipeline.document);
+        if let Some(detail) = &mut pipeline.detail {
+            self.mask_document(project, detail);
+        }
         self.mask_text(project, &mut pipeline.ref_);
         self.mask_text(project, &mut pipeline.name);
     }

@@ -10,7 +10,7 @@ use crate::work::Target;
 pub struct Unit {
     /// The job or pipeline.
     pub target: Target,
-    /// `log`, `archive`, `report`, `bridges` or `jobs`.
+    /// `log`, `archive`, `detail`, `report`, `bridges` or `jobs`.
     pub kind: &'static str,
     /// The job's name; empty for a pipeline.
     pub name: Box<str>,

@@ -167,6 +167,7 @@ pub fn size(bytes: u64) -> String {
 pub fn line(unit: &Unit) -> Option<String> {
     let what = match (unit.kind, unit.target) {
         ("report", _) => format!("tests of pipeline {}", unit.pipeline.pipeline),
+        ("detail", _) => format!("document of pipeline {}", unit.pipeline.pipeline),
         ("bridges", _) => format!("trigger jobs of pipeline {}", unit.pipeline.pipeline),
         (kind, Target::Job(key)) => format!("{kind} of job {} ({})", key.job, unit.name),
         (kind, target) => format!("{kind} of {} {}", target.kind(), target.id()),

@@ -23,11 +23,13 @@ pub struct Forecast {
     pub archives: u64,
     /// Bytes of those archives.
     pub archive_bytes: u64,
+    /// Pipelines it would ask for themselves, for what only their own documents tell.
+    pub details: u64,
     /// Test reports it would fetch.
     pub reports: u64,
     /// Summaries of test reports it would fetch, also where the report itself has expired.
     pub summaries: u64,
-    /// GitLab calls it would make: listings, logs, archives and reports.
+    /// GitLab calls it would make: listings, own documents of pipelines, logs, archives and reports.
     pub gitlab_calls: u64,
     /// Storage downloads beside them, if GitLab redirects archives.
     pub storage_calls: u64,
@@ -86,6 +88,7 @@ impl Reconciler {
         forecast.gitlab_calls = forecast.calls_made
             + forecast.logs
             + forecast.archives
+            + forecast.details
             + forecast.reports
             + forecast.summaries
             + forecast.other_calls;
@@ -101,6 +104,7 @@ impl Forecast {
         self.logs += other.logs;
         self.archives += other.archives;
         self.archive_bytes += other.archive_bytes;
+        self.details += other.details;
         self.reports += other.reports;
         self.summaries += other.summaries;
         self.gone += other.gone;
@@ -111,7 +115,8 @@ impl Forecast {
     /// Writes it for people.
     pub fn in_words(&self) -> String {
         let mut text = format!(
-            "would list the jobs of {} pipelines of {} projects and fetch {} logs, {} archives ({} bytes) and {} test reports:\n\
+            "would list the jobs of {} pipelines of {} projects and fetch {} logs, {} archives ({} bytes), {} test reports and \
+             {} documents of pipelines:\n\
              {} GitLab calls, of which {} listings were made to find this out; up to {} downloads from object storage\n\
              about {} at the present limits and GitLab's present pace, without the time that large bodies take\n",
             self.pipelines,
@@ -120,6 +125,7 @@ impl Forecast {
             self.archives,
             self.archive_bytes,
             self.reports,
+            self.details,
             self.gitlab_calls,
             self.calls_made,
             self.storage_calls,

@@ -26,24 +26,29 @@ impl Policy {
     }
 }
 
-/// Plans a page of listed pipelines against what is stored of them: sorted by `updated_at`, then id, each once.
+/// Plans a page of listed pipelines against what is stored of them: sorted by `updated_at`, then id, each once. What lacks nothing but
+/// its own document is asked for that only.
 pub fn plan(listed: &[Pipeline], stored: &HashMap<PipelineId, PipelineState>, policy: &Policy) -> Vec<Work> {
-    let needed: BTreeMap<_, _> = listed
-        .iter()
-        .filter(|pipeline| needs_listed(pipeline, stored.get(&pipeline.key.pipeline), policy))
-        .map(|pipeline| (pipeline.key, pipeline))
-        .collect();
-    let mut needed: Vec<&Pipeline> = needed.into_values().collect();
-    needed.sort_by_key(|pipeline| (pipeline.updated_at, pipeline.key));
-    needed
+    let listed: BTreeMap<_, _> = listed.iter().map(|pipeline| (pipeline.key, pipeline)).collect();
+    let mut listed: Vec<&Pipeline> = listed.into_values().collect();
+    listed.sort_by_key(|pipeline| (pipeline.updated_at, pipeline.key));
+    listed
         .into_iter()
-        .map(|pipeline| Work {
-            target: Target::Pipeline(pipeline.key),
-            lane: Lane::Backfill,
-            cause: policy.cause(),
-            due: policy.now.min(Timestamp::now()),
-            listed: Some(Box::new(pipeline.clone())),
-            path: None,
+        .filter_map(|pipeline| {
+            let state = stored.get(&pipeline.key.pipeline);
+            let target = match state {
+                state if needs_listed(pipeline, state, policy) => Target::Pipeline(pipeline.key),
+                Some(state) if needs_detail(state, policy) => Target::Detail(pipeline.key),
+                _ => return None,
+            };
+            Some(Work {
+                target,
+                lane: Lane::Backfill,
+                cause: policy.cause(),
+                due: policy.now.min(Timestamp::now()),
+                listed: Some(Box::new(pipeline.clone())),
+                path: None,
+            })
         })
         .collect()
 }
@@ -52,10 +57,14 @@ pub fn plan(listed: &[Pipeline], stored: &HashMap<PipelineId, PipelineState>, po
 pub fn plan_stored(project: ProjectId, states: &[PipelineState], policy: &Policy) -> Vec<Work> {
     states
         .iter()
-        .filter(|state| needs_stored(state, policy))
-        .map(|state| {
+        .filter_map(|state| {
             let key = PipelineKey { project, pipeline: state.id };
-            Work::now(Target::Pipeline(key), Lane::Backfill, policy.cause())
+            let target = match () {
+                () if needs_stored(state, policy) => Target::Pipeline(key),
+                () if needs_detail(state, policy) => Target::Detail(key),
+                () => return None,
+            };
+            Some(Work::now(target, Lane::Backfill, policy.cause()))
         })
         .collect()
 }
@@ -68,6 +77,11 @@ fn needs_listed(pipeline: &Pipeline, stored: Option<&PipelineState>, policy: &Po
         && state.jobs_listed_at.is_some_and(|at| policy.now.since(at) >= policy.audit_every);
     // It was not deleted after all.
     state.gone || changed || audited || needs_stored(state, policy)
+}
+
+/// Full passes only, so that what an earlier version cached without it is caught up with at their pace.
+fn needs_detail(state: &PipelineState, policy: &Policy) -> bool {
+    policy.full && state.undetailed && !state.gone
 }
 
 fn needs_stored(state: &PipelineState, policy: &Policy) -> bool {

@@ -12,7 +12,7 @@ use super::skipped::unreadable;
 use super::sweep::STORED_PAGE;
 use super::{Forecast, PassError, Reconciler, Skipped, patiently};
 use crate::domain::{
-    Ages, ArchiveRecord, Attempt, Eagerness, Job, JobId, JobKey, LogRecord, Pipeline, PipelineId, PipelineKey,
+    Ages, ArchiveRecord, Attempt, Eagerness, Job, JobId, JobKey, LogRecord, Piece, Pipeline, PipelineId, PipelineKey,
     PipelinePhase, PipelineSource, Project, ReportPlan, ReportRecord, Subject, Timestamp, is_worth_a_write, needs,
 };
 use crate::gitlab::{Class, Kind};
@@ -90,8 +90,10 @@ impl<'a> Prospect<'a> {
     async fn works(&self, works: Vec<Work>, forecast: &mut Forecast) -> Result<(), PassError> {
         let mut asked = Vec::new();
         for work in &works {
-            if let Target::Pipeline(key) = work.target {
-                asked.push(self.pipeline(key, work.listed.as_deref()));
+            match work.target {
+                Target::Pipeline(key) => asked.push(self.pipeline(key, work.listed.as_deref())),
+                Target::Detail(_) => forecast.details += u64::from(self.detail(work.target).await?),
+                _ => {}
             }
         }
         let at_once = self.reconciler.config.pipelines;
@@ -110,9 +112,17 @@ impl<'a> Prospect<'a> {
         if !reconciler.store.forgotten(Target::Pipeline(key).subjects()).await?.is_empty() {
             return Ok(forecast);
         }
+        self.meet(Target::Detail(key));
         let row = reconciler.store.pipeline(key).await?;
         let pipeline = match listed {
-            Some(listed) => listed.clone(),
+            Some(listed) => {
+                let wanted = match &row {
+                    Some(row) => row.detail.is_wanted(listed, Eagerness::Unsettled),
+                    None => !self.ages.are_over_for(listed, Timestamp::now()),
+                };
+                forecast.details = u64::from(wanted);
+                listed.clone()
+            }
             None => match patiently!(reconciler, reconciler.gitlab.pipeline(Class::Backfill, key)) {
                 Ok(pipeline) => pipeline,
                 Err(error) if matches!(error.kind, Kind::NotFound) => {
@@ -163,6 +173,12 @@ impl<'a> Prospect<'a> {
         let plan = ReportPlan::of(pipeline.phase() != PipelinePhase::Active, &report, &jobs);
         self.report(key, &report, plan, updated_at, &mut forecast);
         Ok(forecast)
+    }
+
+    /// Returns whether a pipeline that lacks only its own document is asked for it.
+    async fn detail(&self, target: Target) -> Result<bool, PassError> {
+        self.meet(target);
+        Ok(self.reconciler.store.forgotten(target.subjects()).await?.is_empty())
     }
 
     /// Counts a job that GitLab has listed, or told of, just now.
@@ -225,6 +241,11 @@ impl<'a> Prospect<'a> {
                     let plan = ReportPlan::of(row.status.pipeline_phase() != PipelinePhase::Active, &row.report, &jobs);
                     self.report(key, &row.report, plan, row.updated_at, &mut forecast);
                 }
+            }
+            Target::Detail(key) => {
+                let row = store.pipeline(key).await?.filter(|row| !row.gone);
+                let lacks = row.is_some_and(|row| row.detail.piece != Piece::Whole && !row.detail.piece.is_refused());
+                forecast.details = u64::from(lacks);
             }
             Target::Job(key) => return self.job_once_more(key).await,
             // Readers ask for them, passes do not.

@@ -77,13 +77,14 @@ impl Reconciler {
                     asked = u64::from(refused.any());
                 }
             }
+            Some(Target::Detail(_)) => (forecast.details, asked) = (forecast.details + 1, 1),
             _ => {}
         }
         forecast.other_calls += CONFIRMING_CALLS * asked;
         Ok(())
     }
 
-    /// Counts the logs, archives and reports that GitLab refuses to the token, as far as is known.
+    /// Counts the logs, archives, reports and own documents of pipelines that GitLab refuses to the token, as far as is known.
     pub async fn forbidden(&self, only: &Only) -> Result<u64, PassError> {
         let (mut offset, mut count) = (0, 0);
         loop {
@@ -102,17 +103,21 @@ impl Reconciler {
                     .iter()
                     .map(|job| job.count * of_job(job.log.is_refused(), job.archive.is_refused()))
                     .sum::<u64>();
-                count +=
-                    pipelines.iter().filter(|found| found.report.is_refused()).map(|found| found.count).sum::<u64>();
+                let of_pipeline = |report: bool, detail: bool| u64::from(report) + u64::from(detail);
+                count += pipelines
+                    .iter()
+                    .map(|found| found.count * of_pipeline(found.report.is_refused(), found.detail.is_refused()))
+                    .sum::<u64>();
             }
         }
     }
 }
 
-/// Returns the states of what may have been refused of one thing: a job's log and archive, or a report and its summary.
+/// Returns the states of what may have been refused of one thing: a job's log and archive, a pipeline's own document, or a report and its summary.
 async fn pieces(store: &Store, target: Target) -> Result<[Piece; 2], PassError> {
     let found = match target {
         Target::Job(key) => store.job(key).await?.map(|row| [row.log.piece, row.archive.piece]),
+        Target::Detail(key) => store.pipeline(key).await?.map(|row| [row.detail.piece, Piece::Missing]),
         Target::Report(key) => store.pipeline(key).await?.map(|row| [row.report.piece, row.report.summary_piece]),
         _ => None,
     };

@@ -23,6 +23,8 @@ pub struct Report {
     pub pipelines: u64,
     /// Jobs that needed work.
     pub jobs: u64,
+    /// Pipelines that lacked nothing but their own document.
+    pub details: u64,
     /// Test reports that needed work.
     pub reports: u64,
     /// Things that GitLab no longer had when they were asked for.
@@ -64,6 +66,7 @@ impl Report {
             Target::Pipeline(_) => self.pipelines += 1,
             Target::Report(_) => self.reports += 1,
             Target::Job(_) => self.jobs += 1,
+            Target::Detail(_) => self.details += 1,
             // Readers ask for them, passes do not.
             Target::Bridges(_) => {}
         }

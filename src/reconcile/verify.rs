@@ -110,8 +110,14 @@ impl Reconciler {
             problem: None,
         };
         let row = self.store.pipeline(pipeline.key).await?;
-        if row.is_none() {
-            found.gaps.push(missing(None, "pipeline"));
+        match &row {
+            None => found.gaps.push(missing(None, "pipeline")),
+            // An active one changes while it is compared.
+            Some(row) if pipeline.phase() != PipelinePhase::Active => {
+                let wanted = row.detail.is_wanted(pipeline, Eagerness::Missing);
+                found.gaps.extend(wanted.then(|| missing(None, "detail")));
+            }
+            Some(_) => {}
         }
         let mut jobs = Vec::new();
         let held: HashMap<JobId, JobRow> =

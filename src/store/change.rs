@@ -6,7 +6,8 @@ use bytes::Bytes;
 
 use super::{ListOf, Listing};
 use crate::domain::{
-    ArchiveRecord, Document, Job, JobKey, LogRecord, Pipeline, PipelineKey, Project, ProjectId, ReportRecord, Timestamp,
+    ArchiveRecord, Document, Job, JobKey, LogRecord, Pipeline, PipelineKey, Project, ProjectId, Reason, ReportRecord,
+    Timestamp,
 };
 use crate::work::{Cause, Lane, Target};
 
@@ -85,10 +86,14 @@ pub enum Change {
         as_of: Timestamp,
     },
     /// Inserts or replaces a pipeline's document: the later `updated_at`, then ended over not ended, then the later
-    /// `as_of`; pipelines can reopen. Of two equal ones the newcomer stays. Whichever does, the pipeline is not gone.
+    /// `as_of`; pipelines can reopen. Of two equal ones the newcomer stays. Whichever does, the pipeline is not gone. Its own
+    /// document, if it has one, is judged for itself in the same order; one of another state than the row that stays is `partial`.
     Pipeline(Pipeline),
     /// Inserts a pipeline's document as one of its jobs tells it, which lacks keys, if none is stored.
     Sketch(Pipeline),
+    /// Notes why a pipeline's own document is not to be had, unless one of its present state is held. Nothing happens when the
+    /// pipeline is not stored.
+    NoDetail(PipelineKey, Reason),
     /// Records that a pipeline's jobs were listed to the end, at this `Date` of GitLab. The pipeline must be stored.
     JobsListed(PipelineKey, Timestamp),
     /// Notes that GitLab deleted a pipeline: from now on it is neither unfinished nor missed, until GitLab shows it again. Nothing
@@ -149,7 +154,8 @@ pub enum Change {
     Postpone(Vec<EntryId>, Timestamp, Lane),
     /// Deletes entries whose work is done, and a former failure of their target.
     Finish(Target, Vec<EntryId>),
-    /// Sets a target aside as failed for good and deletes its entries. Pieces of a job that are missing become `failed`.
+    /// Sets a target aside as failed for good and deletes its entries. Pieces of a job, and a pipeline's own document, that are
+    /// missing become `failed`.
     Fail {
         /// What failed.
         target: Target,
@@ -176,6 +182,7 @@ impl Change {
             | Self::FoundAt { .. }
             | Self::Pipeline(_)
             | Self::Sketch(_)
+            | Self::NoDetail(..)
             | Self::JobsListed(..)
             | Self::Gone(_)
             | Self::Refused(..)

@@ -74,7 +74,7 @@ fn of(change: &Change) -> Vec<Subject> {
         Change::FoundAt { project, .. } => vec![Subject::Project { project: *project }],
         Change::Pipeline(pipeline) | Change::Sketch(pipeline) => of_pipeline(pipeline.key),
         Change::JobsListed(key, _) | Change::Report { key, .. } => of_pipeline(*key),
-        Change::Gone(key) | Change::Bridges(key, _) => of_pipeline(*key),
+        Change::Gone(key) | Change::NoDetail(key, _) | Change::Bridges(key, _) => of_pipeline(*key),
         Change::Job(job) => {
             let mut subjects = of_pipeline(job.pipeline_key());
             subjects.push(Subject::Job(job.key));
@@ -86,9 +86,10 @@ fn of(change: &Change) -> Vec<Subject> {
         Change::Fail { target: Target::Project(project) | Target::Pipelines(project, _), .. } => {
             vec![Subject::Project { project: *project }]
         }
-        Change::Fail { target: Target::Pipeline(key) | Target::Report(key) | Target::Bridges(key), .. } => {
-            of_pipeline(*key)
-        }
+        Change::Fail {
+            target: Target::Pipeline(key) | Target::Detail(key) | Target::Report(key) | Target::Bridges(key),
+            ..
+        } => of_pipeline(*key),
         Change::Fail { target: Target::Path(_) | Target::Projects, .. } => Vec::new(),
         Change::Append(_) | Change::Start(_) | Change::Postpone(..) | Change::Finish(..) => Vec::new(),
         Change::Mark(_) | Change::Unmark(..) => Vec::new(),

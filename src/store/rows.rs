@@ -3,8 +3,8 @@
 use serde::Serialize;
 
 use crate::domain::{
-    ArchiveRecord, Document, JobId, JobKey, Junit, LogRecord, Piece, PipelineId, PipelineKey, PipelineSource,
-    ProjectId, ReportRecord, Status, Timestamp,
+    ArchiveRecord, DetailRecord, Document, JobId, JobKey, Junit, LogRecord, Piece, PipelineId, PipelineKey,
+    PipelineSource, ProjectId, ReportRecord, Status, Timestamp,
 };
 use crate::work::Target;
 
@@ -46,6 +46,8 @@ pub struct PipelineRow {
     pub document: Document,
     /// When its jobs were last listed to the end (GitLab's clock); `None` before the first time.
     pub jobs_listed_at: Option<Timestamp>,
+    /// Its own document.
+    pub detail: DetailRecord,
     /// Its test report.
     pub report: ReportRecord,
     /// GitLab deleted it: what is not held will never be.
@@ -67,6 +69,8 @@ pub struct PipelineState {
     pub missing: bool,
     /// Whether a log or report of it is live: held, but not settled.
     pub live: bool,
+    /// Whether its own document lacks, or is of an older state than the stored row: left to full passes.
+    pub undetailed: bool,
     /// Whether it was set aside as failed itself: left to full passes, until GitLab shows a change.
     pub failed: bool,
     /// Whether GitLab deleted it, as far as we know: it needs nothing, unless GitLab lists it all the same.
@@ -216,6 +220,8 @@ pub struct JobTally {
 pub struct PipelineTally {
     /// Their status.
     pub status: Status,
+    /// The state of their own documents.
+    pub detail: Piece,
     /// The state of their test reports.
     pub report: Piece,
     /// How many they are.
@@ -251,9 +257,9 @@ pub struct Gap {
     pub project: ProjectId,
     /// The pipeline; 0 for a failed job that is not stored, because its pipeline was never learned.
     pub pipeline: PipelineId,
-    /// The job; `None` for a pipeline's report or its list of jobs.
+    /// The job; `None` for a pipeline's own document, its report or its list of jobs.
     pub job: Option<JobId>,
-    /// `log`, `archive`, `report`, `summary` or `jobs`; `job` or `pipeline` for what failed as a whole.
+    /// `log`, `archive`, `detail`, `report`, `summary` or `jobs`; `job` or `pipeline` for what failed as a whole.
     pub kind: &'static str,
     /// `missing` or `failed`.
     #[serde(serialize_with = "piece_word")]

@@ -3,10 +3,12 @@
 //! Pure, and the same for every store. What a person or GitLab removed wins over everything; what is held wins over what is not. That GitLab
 //! refused something to the token is no verdict on it: whatever is learned of it wins over that.
 
+mod detail;
 mod report;
 
 use crate::domain::{ArchiveRecord, BlobId, Job, Junit, LogRecord, Piece, Reason, Timestamp};
 
+pub(super) use detail::{Learned, judge_detail};
 pub(super) use report::{lacking_report, publish_report};
 
 /// The facts of a job that decide which of its pieces are expected.

@@ -12,6 +12,7 @@ mod condition;
 mod converge;
 mod deploy;
 mod derived;
+mod details;
 mod fake;
 mod forecast;
 mod freshness;

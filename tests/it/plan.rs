@@ -58,6 +58,7 @@ impl Row {
             jobs_listed_at: Some(at(NOW)),
             missing: false,
             live: false,
+            undetailed: false,
             failed: false,
             gone: false,
         }
@@ -86,11 +87,12 @@ fn rows() -> impl Strategy<Value = Vec<Row>> {
 
 fn state() -> impl Strategy<Value = PipelineState> {
     let listed = proptest::option::weighted(0.8, 0..200_i64);
-    let flags = (any::<bool>(), any::<bool>(), proptest::bool::weighted(0.2));
-    (row(), listed, flags).prop_map(|(row, listed, (missing, live, failed))| PipelineState {
+    let flags = (any::<bool>(), any::<bool>(), any::<bool>(), proptest::bool::weighted(0.2));
+    (row(), listed, flags).prop_map(|(row, listed, (missing, live, undetailed, failed))| PipelineState {
         jobs_listed_at: listed.map(|hours| at(NOW - hours * HOUR)),
         missing,
         live,
+        undetailed,
         failed,
         ..row.complete()
     })
@@ -120,7 +122,7 @@ fn ended(status: &str) -> bool {
 /// Whether a stored pipeline lacks something; one that failed is left to full passes.
 fn lacks(state: &PipelineState, full: bool) -> bool {
     let unfinished = !ended(state.status.as_str()) || state.jobs_listed_at.is_none() || state.missing;
-    (full || !state.failed) && (unfinished || full && state.live)
+    (full || !state.failed) && (unfinished || full && (state.live || state.undetailed))
 }
 
 proptest! {
@@ -197,6 +199,20 @@ proptest! {
         let planned = ids(&works);
         for state in &states {
             prop_assert_eq!(planned.contains(&state.id.0), lacks(state, full), "{:?}", state);
+        }
+    }
+
+    #[test]
+    fn what_lacks_nothing_but_its_own_document_is_asked_for_that_only(row in row()) {
+        let state = PipelineState { undetailed: true, ..row.complete() };
+        let whole = !ended(row.status);
+        for full in [true, false] {
+            let stored = plan_stored(PROJECT, std::slice::from_ref(&state), &policy(full));
+            let listed = plan(&[row.pipeline()], &HashMap::from([(state.id, state.clone())]), &policy(full));
+            let key = row.pipeline().key;
+            let target = if whole { Target::Pipeline(key) } else { Target::Detail(key) };
+            let expected: BTreeSet<Target> = [target].into_iter().filter(|_| whole || full).collect();
+            prop_assert_eq!((targets(&stored), targets(&listed)), (expected.clone(), expected));
         }
     }
 }

@@ -33,12 +33,13 @@ async fn it_lists_exactly_the_gaps_and_a_full_pass_fills_them() {
     let before = rig.cache(STORE).await;
     let (pipeline, job) = with_archive(&rig);
     let behind = rig.behind(STORE).await;
-    for kind in ["log", "archive", "job", "report", "pipeline"] {
+    for kind in ["log", "archive", "job", "report", "detail", "pipeline"] {
         match kind {
             "log" => behind.lose_log(job).await,
             "archive" => behind.lose_archive(job).await,
             "job" => behind.remove_job(job).await,
             "report" => behind.lose_report(pipeline).await,
+            "detail" => behind.lose_detail(pipeline).await,
             _ => behind.remove_pipeline(pipeline).await,
         }
         let job = matches!(kind, "log" | "archive" | "job").then_some(job);
@@ -64,7 +65,8 @@ async fn it_finds_what_only_gitlab_knows() {
         world.finish_job(again, "success");
         again
     });
-    assert_eq!(kinds(&rig.gaps(STORE).await), vec![(pipeline, Some(again), "job")]);
+    let changed = vec![(pipeline, None, "detail"), (pipeline, Some(again), "job")];
+    assert_eq!(kinds(&rig.gaps(STORE).await), changed, "the pipeline tells another end, too");
     rig.backfill(STORE).await;
     rig.fake.with(|world| world.erase_job(job));
     assert_eq!(kinds(&rig.gaps(STORE).await), vec![(pipeline, Some(job), "erasure")]);

@@ -33,6 +33,9 @@ pub(crate) struct Cache {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct PipelineView {
     pub(crate) document: Value,
+    /// Its own document.
+    pub(crate) detail: Option<Value>,
+    pub(crate) detail_piece: Piece,
     pub(crate) report: Option<Value>,
     pub(crate) summary: Option<Value>,
     pub(crate) piece: Piece,
@@ -156,9 +159,12 @@ impl View {
                     let job = JobId(id(&document));
                     cache.jobs.insert(JobKey { project, job }, self.job_view(project, job, document).await);
                 }
-                let held = self.pipeline(project, pipeline).await.report;
+                let row = self.pipeline(project, pipeline).await;
+                let held = row.report;
                 let view = PipelineView {
                     document,
+                    detail: self.some_json(&format!("{base}/{pipeline}")).await,
+                    detail_piece: row.detail.piece,
                     report: self.report(project, pipeline).await,
                     summary: self.some_json(&format!("{base}/{pipeline}/test_report_summary")).await,
                     piece: held.piece,
@@ -221,14 +227,17 @@ impl Cache {
 impl PipelineView {
     /// The report may be of a pipeline that goes on, or hold suites whose files GitLab has deleted since. The summary outlives those.
     fn is_as_good_as(&self, fresh: &Self) -> bool {
+        if (&self.document, &self.detail, self.detail_piece) != (&fresh.document, &fresh.detail, fresh.detail_piece) {
+            return false;
+        }
         if (fresh.piece, fresh.summary_piece) == (Piece::Missing, Piece::Missing) {
-            return self.document == fresh.document;
+            return true;
         }
         let total = |view: &Self| view.report.as_ref().map(|report| report["total_count"].as_u64());
         let same = self.report == fresh.report && self.piece == fresh.piece;
         let kept = self.piece == Piece::Whole && total(self) > total(fresh);
         let summary = self.summary == fresh.summary && self.summary_piece == fresh.summary_piece;
-        self.document == fresh.document && summary && (same || kept)
+        summary && (same || kept)
     }
 }
 

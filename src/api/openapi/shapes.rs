@@ -26,6 +26,21 @@ pub(in crate::api) const PIPELINE: Shape = shape(
 "web_url":"https://gitlab.example/harbour/core/tide-ledger/-/pipelines/90000","name":null}"#,
 );
 
+/// A pipeline by itself.
+pub(in crate::api) const PIPELINE_DETAIL: Shape = shape(
+    "PipelineDetail",
+    r#"{"id":90000,"iid":412,"project_id":2718,"sha":"4f6a0c9be1d27735a88c1e0f92b3d4c5e6f70812","ref":"main",
+"status":"success","source":"push","created_at":"2026-11-20T09:14:02.200Z","updated_at":"2026-11-20T09:16:16.200Z",
+"web_url":"https://gitlab.example/harbour/core/tide-ledger/-/pipelines/90000","name":null,
+"before_sha":"9d01b7e2c3f4a5968778695a4b3c2d1e0f123456","tag":false,"yaml_errors":null,
+"user":{"id":412,"username":"ihalvorsen","name":"Ines Halvorsen","state":"active"},
+"started_at":"2026-11-20T09:14:04.000Z","finished_at":"2026-11-20T09:16:16.100Z","committed_at":null,"duration":132,
+"queued_duration":2,"coverage":"87.40",
+"detailed_status":{"icon":"status_success","text":"Passed","label":"passed","group":"success","tooltip":"passed",
+"has_details":true,"details_path":"/harbour/core/tide-ledger/-/pipelines/90000","illustration":null,
+"favicon":"/assets/ci_favicons/favicon_status_success.png"},"archived":false}"#,
+);
+
 /// A job.
 pub(in crate::api) const JOB: Shape = shape(
     "Job",
@@ -118,7 +133,7 @@ pub(in crate::api) const PROJECT_COMPLETENESS: Shape = shape(
 "covered_since":"2026-10-21T09:00:00.000Z","last_full_pass":"2026-11-20T03:00:00.000Z","without_ci_since":null,
 "pipelines":{"total":40,"by_status":{"success":31,"failed":9}},"jobs":{"total":800,"by_status":{"success":780,"failed":20}},
 "logs":{"held":790,"live":2,"missing":1,"absent":{"no_log":7}},"archives":{"held":300,"live":0,"missing":0,"absent":{"expired":4}},
-"reports":{"held":38,"live":0,"missing":0,"absent":{}},
+"details":{"held":40,"live":0,"missing":0,"absent":{}},"reports":{"held":38,"live":0,"missing":0,"absent":{}},
 "gaps":[{"project":2718,"pipeline":90000,"job":810291,"kind":"log","state":"missing","problem":null}],"more_gaps":false,
 "failures":[{"kind":"job","id":810291,"problem":"GitLab answered 500","attempts":5,"at":"2026-11-20T09:20:00.000Z"}],
 "more_failures":false,
@@ -129,7 +144,7 @@ pub(in crate::api) const PROJECT_COMPLETENESS: Shape = shape(
 pub(in crate::api) const PIPELINE_COMPLETENESS: Shape = shape(
     "PipelineCompleteness",
     r#"{"project_id":2718,"pipeline_id":90000,"complete":true,"status":"success","as_of":"2026-11-20T09:16:20.000Z",
-"jobs_listed_at":"2026-11-20T09:16:20.000Z","report":"whole","summary":"whole","bridges":"not_asked",
+"jobs_listed_at":"2026-11-20T09:16:20.000Z","detail":"whole","report":"whole","summary":"whole","bridges":"not_asked",
 "jobs":[{"id":810291,"name":"unit","status":"success","log":"whole","log_note":null,"archive":"whole"}],
 "failures":[],"waiting":[]}"#,
 );

@@ -27,7 +27,7 @@ pub(in crate::api) const PROJECT: Operation = Operation {
     tag: "completeness",
     summary: "What is cached of a project, and what is not and why",
     about: "`complete`: a pass covered the project, and nothing is missing. `without_ci_since`: its CI or repository is switched \
-            off, so that passes leave it alone. Pieces are `held`, `live` (held, but not final), \
+            off, so that passes leave it alone. `details` are pipelines' own documents. Pieces are `held`, `live` (held, but not final), \
             `missing` (a gap), or absent for a reason. At most 100 gaps, failures and waiting things are listed.",
     parameters: &[],
     answer: Answer::One(shapes::PROJECT_COMPLETENESS),
@@ -39,7 +39,8 @@ pub(in crate::api) const PIPELINE: Operation = Operation {
     tag: "completeness",
     summary: "What is cached of a pipeline, job by job",
     about: "`complete`: nothing that passes fetch is missing. Each piece is `whole`, `live` (held, but not final), `missing`, \
-            the reason why it is not held, or null where there is none to hold. `bridges` are `whole` or `not_asked`: GitLab is \
+            the reason why it is not held, or null where there is none to hold. `detail` is the pipeline's own document, `partial` when \
+            it is of an older state than its row. `bridges` are `whole` or `not_asked`: GitLab is \
             asked for trigger jobs when somebody reads them.",
     parameters: &[],
     answer: Answer::One(shapes::PIPELINE_COMPLETENESS),
@@ -90,7 +91,8 @@ pub(in crate::api) async fn project(
     // One more than is listed, to know whether there are more.
     let standing = view.coverage(project, LISTED as u64 + 1).await?;
     let (mut jobs, mut pipelines) = (Counted::default(), Counted::default());
-    let (mut logs, mut archives, mut reports) = (Pieces::default(), Pieces::default(), Pieces::default());
+    let (mut logs, mut archives) = (Pieces::default(), Pieces::default());
+    let (mut reports, mut details) = (Pieces::default(), Pieces::default());
     for tally in &standing.jobs {
         jobs.count(&tally.status, tally.count);
         for (pieces, piece, expected) in
@@ -103,6 +105,8 @@ pub(in crate::api) async fn project(
     }
     for tally in &standing.pipelines {
         pipelines.count(&tally.status, tally.count);
+        // One of an older state is as good as missing.
+        details.count(if tally.detail == Piece::Partial { Piece::Missing } else { tally.detail }, tally.count);
         // Whether a report that is missing is expected is told by the gaps.
         if tally.report != Piece::Missing {
             reports.count(tally.report, tally.count);
@@ -123,6 +127,7 @@ pub(in crate::api) async fn project(
         "jobs": jobs,
         "logs": logs,
         "archives": archives,
+        "details": details,
         "reports": reports,
         "gaps": standing.gaps[..listed(standing.gaps.len())],
         "more_gaps": standing.gaps.len() > LISTED,
@@ -157,15 +162,17 @@ pub(in crate::api) async fn pipeline(
         let job = pieces(job);
         is_gap(job.0) || is_gap(job.1)
     };
+    let lacks_detail = !row.gone && row.detail.piece.is_gap();
     let expected = |piece: Piece| Some(piece).filter(|piece| has_report || *piece != Piece::Missing);
     let (report, summary) = (expected(row.report.piece), expected(row.report.summary_piece));
     let answer = json!({
         "project_id": row.key.project,
         "pipeline_id": row.key.pipeline,
-        "complete": row.jobs_listed_at.is_some() && !is_gap(report) && !is_gap(summary) && !rows.iter().any(lacks),
+        "complete": row.jobs_listed_at.is_some() && !lacks_detail && !is_gap(report) && !is_gap(summary) && !rows.iter().any(lacks),
         "status": row.status,
         "as_of": row.document.as_of,
         "jobs_listed_at": row.jobs_listed_at,
+        "detail": row.detail.piece.as_str(),
         "report": report.map(Piece::as_str),
         "summary": summary.map(Piece::as_str),
         "bridges": if bridges { Piece::Whole.as_str() } else { NOT_ASKED },

@@ -10,10 +10,10 @@ use super::View;
 use crate::access::{Denied, Part, Seen};
 use crate::api::answer::Problem;
 use crate::api::choice::Choice;
-use crate::api::freshness::{self, Standing};
+use crate::api::freshness::{self, PipelinePart, Standing};
 use crate::api::provenance::{Held, Listed, Provenance, Source};
 use crate::api::simple;
-use crate::domain::{Document, PipelineSource, ProjectFacts, ProjectId, Timestamp};
+use crate::domain::{Document, PipelineId, PipelineSource, ProjectFacts, ProjectId, Timestamp};
 use crate::store::{JobFilter, ListOf, Listing, Page, PipelineFilter, PipelineRow, ProjectJobFilter, Slice};
 use crate::work::{Cause, Target};
 
@@ -191,7 +191,11 @@ impl View {
     }
 
     /// Returns the newest pipeline of a ref, or of the project's default branch.
-    pub(in crate::api) async fn latest(&self, project: Seen, ref_: Option<String>) -> Result<Held<Document>, Problem> {
+    pub(in crate::api) async fn latest(
+        &self,
+        project: Seen,
+        ref_: Option<String>,
+    ) -> Result<Held<PipelineRow>, Problem> {
         let looked = self.look(ListOf::Pipelines(project.project(), PipelineSource::Plain)).await?;
         let ref_ = match ref_ {
             Some(ref_) => ref_,
@@ -202,13 +206,14 @@ impl View {
         };
         let filter = PipelineFilter { ref_: Some(ref_), ..PipelineFilter::default() };
         let page = self.api.store.pipelines(project.project(), filter, Slice { offset: 0, limit: 1 }).await?;
-        match page.rows.into_iter().next() {
-            Some(document) => {
-                let as_of = Some(document.as_of).max(looked.listing.map(|listing| listing.as_of));
-                Ok(Held { row: document, provenance: Provenance { source: looked.source, as_of } })
-            }
-            None => Err(self.nothing_in(project).await),
-        }
+        let Some(latest) = page.rows.first().and_then(pipeline_of) else {
+            return Err(self.nothing_in(project).await);
+        };
+        let held = self.pipeline(project, &latest.to_string(), PipelinePart::Detail).await?;
+        let Provenance { source, as_of } = held.provenance;
+        let source = if source == Source::Hit { looked.source } else { source };
+        let as_of = as_of.max(looked.listing.map(|listing| listing.as_of));
+        Ok(Held { provenance: Provenance { source, as_of }, ..held })
     }
 
     /// Returns a page of a project's jobs.
@@ -287,6 +292,14 @@ fn id_of(project: &Document) -> Option<ProjectId> {
         id: ProjectId,
     }
     serde_json::from_str::<Numbered>(&project.text).ok().map(|project| project.id)
+}
+
+fn pipeline_of(row: &Document) -> Option<PipelineId> {
+    #[derive(Deserialize)]
+    struct Numbered {
+        id: PipelineId,
+    }
+    serde_json::from_str::<Numbered>(&row.text).ok().map(|pipeline| pipeline.id)
 }
 
 fn default_branch(project: &Document) -> Option<String> {

@@ -35,6 +35,8 @@ pub(in crate::cli) enum Kind {
     Job,
     /// A pipeline's test report
     Report,
+    /// A pipeline's own document
+    Detail,
     /// A pipeline's trigger jobs
     Bridges,
     /// A project's document
@@ -78,6 +80,7 @@ impl Kind {
             Self::Pipeline => "pipeline",
             Self::Job => "job",
             Self::Report => "report",
+            Self::Detail => "detail",
             Self::Bridges => "bridges",
             Self::Project => "project",
         }

@@ -242,7 +242,9 @@ fn large_summary(record: &mut ReportRecord) -> Option<String> {
 fn text_bytes(change: &Change) -> usize {
     match change {
         Change::Project(project) => project.document.text.len(),
-        Change::Pipeline(pipeline) | Change::Sketch(pipeline) => pipeline.document.text.len(),
+        Change::Pipeline(pipeline) | Change::Sketch(pipeline) => {
+            pipeline.document.text.len() + pipeline.detail.as_ref().map_or(0, |detail| detail.text.len())
+        }
         Change::Job(job) => job.document.text.len(),
         Change::Bridges(_, document) => document.text.len(),
         _ => 0,
@@ -261,7 +263,8 @@ fn weight(change: &Change) -> usize {
         Change::Start(ids) | Change::Postpone(ids, ..) | Change::Finish(_, ids) => ids.len() * 16,
         Change::Fail { entries, .. } => entries.len() * 16,
         Change::Listed(..) | Change::WithoutCi(..) | Change::Mark(_) | Change::Unmark(..) => 0,
-        Change::JobsListed(..) | Change::Gone(_) | Change::FoundAt { .. } | Change::Refused(..) => 0,
+        Change::JobsListed(..) | Change::NoDetail(..) | Change::Gone(_) => 0,
+        Change::FoundAt { .. } | Change::Refused(..) => 0,
     };
     payload + CHANGE_BYTES
 }

@@ -6,13 +6,13 @@
 use mongodb::bson::DateTime;
 use serde::{Deserialize, Serialize};
 
-use super::pieces::{ArchivePart, LogPart, ReportPart};
+use super::pieces::{ArchivePart, DetailPart, LogPart, ReportPart};
 use super::values::{date, integer, natural, time};
 use crate::domain::{
-    ArchiveRecord, Document, Job, JobId, JobKey, Junit, LogRecord, Piece, Pipeline, PipelineId, PipelineKey,
-    PipelinePhase, ProjectId, ReportRecord, Status,
+    ArchiveRecord, DetailRecord, Document, Job, JobId, JobKey, Junit, LogRecord, Piece, Pipeline, PipelineId,
+    PipelineKey, PipelinePhase, ProjectId, ReportRecord, Status,
 };
-use crate::store::slots::{Expected, Known};
+use crate::store::slots::{Expected, Known, Learned, judge_detail};
 use crate::store::{JobRow, PipelineRow};
 
 /// A document that is replaced only by those who have seen its latest revision.
@@ -84,6 +84,12 @@ pub(super) struct PipelineDocument {
     /// GitLab deleted it: nothing is missed.
     #[serde(default)]
     pub(super) gone: bool,
+    /// Its own document; `None` where an earlier version wrote it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    detail: Option<DetailPart>,
+    /// When GitLab last refused that to the token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) detail_refused_at: Option<DateTime>,
     pub(super) report: ReportPart,
     /// When GitLab last refused its report to the token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -99,6 +105,8 @@ pub(super) const LIVE: i64 = 1;
 pub(super) const UNLISTED: i64 = 2;
 /// The pipeline has not ended.
 pub(super) const NOT_ENDED: i64 = 4;
+/// Its own document lacks, is of an older state, or failed.
+pub(super) const NO_DETAIL: i64 = 16;
 /// The report is missing, if one of the latest attempts delivered JUnit.
 pub(super) const NO_REPORT: i64 = 8;
 
@@ -247,6 +255,8 @@ impl PipelineDocument {
             jobs_listed_at: None,
             junit: false,
             gone: false,
+            detail: None,
+            detail_refused_at: None,
             report: ReportPart::new(&ReportRecord::missing()),
             refused_at: None,
             doc: pipeline.document.text.clone(),
@@ -269,12 +279,29 @@ impl PipelineDocument {
             tag: new.tag.or(self.tag),
             jobs_listed_at: self.jobs_listed_at,
             junit: self.junit,
+            detail: self.detail.take(),
+            detail_refused_at: self.detail_refused_at,
             report: self.report.clone(),
             refused_at: self.refused_at,
             revision: self.revision,
             ..new
         };
         true
+    }
+
+    /// Judges its own document; returns whether that changed.
+    pub(super) fn learn(&mut self, learned: Learned<'_>) -> bool {
+        let held = self.detail();
+        let now = judge_detail((time(self.updated_at), &Status(self.status.clone())), &held, learned);
+        let changed = now != held;
+        if changed || self.detail.is_none() {
+            self.detail = Some(DetailPart::new(&now));
+        }
+        changed
+    }
+
+    fn detail(&self) -> DetailRecord {
+        self.detail.as_ref().map_or_else(DetailRecord::missing, DetailPart::record)
     }
 
     pub(super) fn phase(&self) -> PipelinePhase {
@@ -295,6 +322,7 @@ impl PipelineDocument {
             return;
         }
         self.open = bit(unsettled(report) || unsettled(summary), LIVE)
+            + bit(self.detail().piece.is_gap(), NO_DETAIL)
             + bit(self.jobs_listed_at.is_none(), UNLISTED)
             + bit(self.phase() != PipelinePhase::Ended, NOT_ENDED)
             + bit(missing && self.junit && self.phase() != PipelinePhase::Active, NO_REPORT);
@@ -304,6 +332,7 @@ impl PipelineDocument {
         let key = PipelineKey { project: ProjectId(natural(self.project)), pipeline: PipelineId(natural(self.id)) };
         PipelineRow {
             key,
+            detail: self.detail(),
             report: self.report.record(),
             status: Status(self.status),
             updated_at: time(self.updated_at),

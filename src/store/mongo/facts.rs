@@ -9,8 +9,10 @@ use super::journal::Ending;
 use super::pieces::{ArchivePart, LogPart, ReportPart};
 use super::trouble::Trouble;
 use super::values::{date, integer};
-use crate::domain::{ArchiveRecord, BlobId, Job, JobKey, LogRecord, Pipeline, PipelineKey, ReportRecord, Timestamp};
-use crate::store::slots::{self, Documented, Verdict};
+use crate::domain::{
+    ArchiveRecord, BlobId, Job, JobKey, LogRecord, Pipeline, PipelineKey, Reason, ReportRecord, Timestamp,
+};
+use crate::store::slots::{self, Documented, Learned, Verdict};
 use crate::work::Target;
 
 /// Documents by their id, as they were read and as they are to be written.
@@ -174,8 +176,30 @@ pub(super) fn pipeline(desk: &mut Desk<PipelineDocument>, pipeline: &Pipeline) {
     let document = sheet.now.get_or_insert_with(|| PipelineDocument::new(pipeline));
     // However old the document is, it was not deleted.
     let was_gone = std::mem::take(&mut document.gone);
-    if document.describe(pipeline) || was_gone || sheet.read.is_none() {
+    let described = document.describe(pipeline);
+    let learned = document.learn(pipeline.detail.as_ref().map_or(Learned::Nothing, Learned::Document));
+    if described || learned || was_gone || sheet.read.is_none() {
         document.reckon();
+        sheet.changed = true;
+    }
+}
+
+/// Notes why a pipeline's own document is not to be had. Nothing happens when it is not stored.
+pub(super) fn no_detail(desk: &mut Desk<PipelineDocument>, key: PipelineKey, reason: Reason) {
+    let sheet = desk.sheet(integer(key.pipeline.0));
+    if let Some(document) = &mut sheet.now
+        && document.learn(Learned::Absent(reason))
+    {
+        document.reckon();
+        sheet.changed = true;
+    }
+}
+
+/// Notes when a pipeline's own document was refused, or last asked for; never goes back.
+pub(super) fn detail_refused(desk: &mut Desk<PipelineDocument>, key: PipelineKey, at: Timestamp) {
+    let sheet = desk.sheet(integer(key.pipeline.0));
+    if let Some(document) = &mut sheet.now {
+        document.detail_refused_at = document.detail_refused_at.max(Some(date(at)));
         sheet.changed = true;
     }
 }

@@ -85,6 +85,8 @@ struct OpenPipeline {
     jobs_listed_at: Option<DateTime>,
     open: i64,
     report: Reported,
+    /// `None` where an earlier version wrote it.
+    detail: Option<Word>,
 }
 
 impl Mongo {
@@ -144,7 +146,7 @@ async fn of_jobs(collections: &Collections, mut of: Document, limit: usize) -> R
 
 async fn of_pipelines(collections: &Collections, mut of: Document, limit: usize) -> Result<Vec<Gap>, Trouble> {
     of.insert("open", doc! { "$gt": 0 });
-    let keys = doc! { "project": 1, "status": 1, "jobs_listed_at": 1, "open": 1, "report.piece": 1, "report.summary_piece": 1 };
+    let keys = doc! { "project": 1, "status": 1, "jobs_listed_at": 1, "open": 1, "detail.piece": 1, "report.piece": 1, "report.summary_piece": 1 };
     let found = Query::of(of).fields(keys).sort(doc! { "project": 1, "_id": 1 }).index(PIPELINES_OPEN);
     let mut found = collections.cursor::<OpenPipeline>(PIPELINES, found).await?;
     let mut gaps = Vec::new();
@@ -154,6 +156,10 @@ async fn of_pipelines(collections: &Collections, mut of: Document, limit: usize)
     {
         if pipeline.jobs_listed_at.is_none() {
             gaps.push(gap((pipeline.project, pipeline.id, None), "jobs", false));
+        }
+        let detail = pipeline.detail.as_ref().map_or(Piece::Missing, Word::piece);
+        if detail.is_gap() {
+            gaps.push(gap((pipeline.project, pipeline.id, None), "detail", detail == Piece::Absent(Reason::Failed)));
         }
         let over = Status(pipeline.status).pipeline_phase() != PipelinePhase::Active;
         if over
@@ -218,8 +224,8 @@ async fn of_failures(
             });
         }
     }
-    // Trigger jobs are fetched for readers only: that they could not be is no gap.
-    for failure in of_pipelines.into_iter().filter(|failure| &*failure.kind != "bridges") {
+    // Trigger jobs are fetched for readers only: that they could not be is no gap. A document that lacks is shown by its piece.
+    for failure in of_pipelines.into_iter().filter(|failure| !matches!(&*failure.kind, "bridges" | "detail")) {
         let key = (ProjectId(natural(failure.project)), PipelineId(natural(failure.target)));
         let kind = if &*failure.kind == "report" { "report" } else { "pipeline" };
         let another_will_come = kind == "report" && active.contains(&failure.target);
@@ -237,6 +243,10 @@ async fn of_failures(
 async fn explain(collections: &Collections, gaps: &mut [Gap]) -> Result<(), Trouble> {
     let ids = |gap: &Gap| match gap.job {
         Some(job) => vec![failure_id(&Target::Job(JobKey { project: gap.project, job }))],
+        None if gap.kind == "detail" => {
+            let key = PipelineKey { project: gap.project, pipeline: gap.pipeline };
+            vec![failure_id(&Target::Detail(key))]
+        }
         None => {
             let key = PipelineKey { project: gap.project, pipeline: gap.pipeline };
             vec![failure_id(&Target::Pipeline(key)), failure_id(&Target::Report(key))]

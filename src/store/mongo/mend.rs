@@ -3,21 +3,31 @@
 
 use mongodb::bson::{Bson, Document, doc};
 
-use super::documents::NO_REPORT;
+use super::documents::{NO_DETAIL, NO_REPORT};
 use super::reach::Collections;
 use super::schema::{JOBS, META, OURS, PIPELINES};
 use super::trouble::Trouble;
 
 /// How many of these were made; noted in the document of `meta`.
-const MENDED: i64 = 1;
+const MENDED: i64 = 2;
 
 /// Mends a database that an earlier version wrote.
 pub(super) async fn mend(collections: &Collections) -> Result<(), Trouble> {
     let meta = collections.of::<Document>(META);
-    let done = meta.find_one(doc! { "_id": OURS, "mended": { "$gte": MENDED } }).await?.is_some();
-    if done {
-        return Ok(());
+    let found = meta.find_one(doc! { "_id": OURS }).await?;
+    let done = found.and_then(|meta| meta.get_i64("mended").ok()).unwrap_or(0);
+    if done < 1 {
+        pieces(collections).await?;
     }
+    if done < MENDED {
+        missing_details(collections).await?;
+        meta.update_one(doc! { "_id": OURS }, doc! { "$set": { "mended": MENDED } }).await?;
+    }
+    Ok(())
+}
+
+/// What was wrong with logs, archives and reports.
+async fn pieces(collections: &Collections) -> Result<(), Trouble> {
     let jobs = collections.of::<Document>(JOBS);
     for (wrong, right) in [empty_logs(), kept_archives()] {
         let mut set = right;
@@ -26,8 +36,16 @@ pub(super) async fn mend(collections: &Collections) -> Result<(), Trouble> {
     }
     hidden_junit(collections).await?;
     let large = doc! { "gone": { "$ne": true }, "report.piece": "too_large", "report.summary_piece": Bson::Null, "open": { "$bitsAllClear": NO_REPORT } };
-    missing_summaries(collections, large).await?;
-    meta.update_one(doc! { "_id": OURS }, doc! { "$set": { "mended": MENDED } }).await?;
+    missing_summaries(collections, large).await
+}
+
+/// What was cached without the pipelines' own documents.
+async fn missing_details(collections: &Collections) -> Result<(), Trouble> {
+    let lacking = doc! { "gone": { "$ne": true }, "detail": Bson::Null, "open": { "$bitsAllClear": NO_DETAIL } };
+    let set = doc! {
+        "open": { "$add": ["$open", NO_DETAIL] }, "detail": { "piece": "missing" }, "rev": { "$add": ["$rev", 1_i64] },
+    };
+    collections.of::<Document>(PIPELINES).update_many(lacking, vec![doc! { "$set": set }]).await?;
     Ok(())
 }
 

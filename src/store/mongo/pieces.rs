@@ -4,7 +4,9 @@ use mongodb::bson::{Binary, DateTime, spec::BinarySubtype};
 use serde::{Deserialize, Serialize};
 
 use super::values::{bytes, date, integer, natural, small, some_bytes, time};
-use crate::domain::{ArchiveRecord, BlobId, JobId, LogNote, LogRecord, Piece, Reason, ReportRecord};
+use crate::domain::{
+    ArchiveRecord, BlobId, DetailRecord, Document, JobId, LogNote, LogRecord, Piece, Reason, ReportRecord,
+};
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct ReportPart {
@@ -150,5 +152,29 @@ impl ArchivePart {
             sha256: self.sha256.as_ref().and_then(|binary| binary.bytes.as_slice().try_into().ok()),
             index: bytes(self.index.as_ref()),
         }
+    }
+}
+
+/// A pipeline's own document.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct DetailPart {
+    piece: Box<str>,
+    as_of: Option<DateTime>,
+    doc: Option<Box<str>>,
+}
+
+impl DetailPart {
+    pub(super) fn new(record: &DetailRecord) -> Self {
+        Self {
+            piece: record.piece.as_str().into(),
+            as_of: record.document.as_ref().map(|document| date(document.as_of)),
+            doc: record.document.as_ref().map(|document| document.text.clone()),
+        }
+    }
+
+    pub(super) fn record(&self) -> DetailRecord {
+        let document = self.doc.clone().zip(self.as_of);
+        let document = document.map(|(text, as_of)| Document { text, as_of: time(as_of) });
+        DetailRecord { piece: Piece::from_word(&self.piece), document }
     }
 }

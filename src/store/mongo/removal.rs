@@ -81,8 +81,9 @@ async fn step(collections: &Collections, subject: Subject) -> Result<(Removed, b
     delete(collections, BRIDGES, project, &pipelines).await?;
     remove_blobs(collections, &["report", "summary"], &pipelines, &mut removed).await?;
     let key = |id: &i64| PipelineKey { project: subject.project(), pipeline: PipelineId(natural(*id)) };
-    let targets =
-        pipelines.iter().flat_map(|id| [Target::Pipeline(key(id)), Target::Report(key(id)), Target::Bridges(key(id))]);
+    let targets = pipelines.iter().flat_map(|id| {
+        [Target::Pipeline, Target::Detail, Target::Report, Target::Bridges].map(|target| target(key(id)))
+    });
     forget_failures(collections, targets).await?;
     match subject {
         Subject::Project { .. } if pipelines.is_empty() => {

@@ -19,7 +19,7 @@ use super::reach::Collections;
 use super::schema::{BRIDGES, JOBS, JOBS_OF_PIPELINE, PIPELINES, PROJECTS};
 use super::trouble::Trouble;
 use super::values::{date, integer};
-use crate::domain::{Job, Junit, Project};
+use crate::domain::{Job, Junit, Project, Reason};
 use crate::store::Change;
 use crate::work::Target;
 
@@ -196,6 +196,11 @@ impl Order {
             match change {
                 Change::Gone(key) => facts::gone(pipelines, *key),
                 Change::Refused(Target::Report(key), at) => facts::report_refused(pipelines, *key, *at),
+                Change::Refused(Target::Detail(key), at) => facts::detail_refused(pipelines, *key, *at),
+                Change::NoDetail(key, reason) => facts::no_detail(pipelines, *key, *reason),
+                Change::Fail { target: Target::Detail(key), .. } => {
+                    facts::no_detail(pipelines, *key, Reason::Failed);
+                }
                 Change::JobsListed(key, at) => facts::jobs_listed(pipelines, *key, *at)?,
                 Change::Job(job) if may_have_junit(job) => {
                     facts::has_junit(pipelines, integer(job.pipeline_key().pipeline.0));
@@ -247,7 +252,8 @@ fn pipeline_of(change: &Change) -> Option<i64> {
         Change::Pipeline(pipeline) | Change::Sketch(pipeline) => Some(integer(pipeline.key.pipeline.0)),
         Change::JobsListed(key, _) | Change::Gone(key) | Change::Report { key, .. } => Some(integer(key.pipeline.0)),
         Change::Job(job) if may_have_junit(job) => Some(integer(job.pipeline_key().pipeline.0)),
-        Change::Refused(Target::Report(key), _) => Some(integer(key.pipeline.0)),
+        Change::Refused(Target::Report(key) | Target::Detail(key), _) => Some(integer(key.pipeline.0)),
+        Change::NoDetail(key, _) | Change::Fail { target: Target::Detail(key), .. } => Some(integer(key.pipeline.0)),
         _ => None,
     }
 }

@@ -60,6 +60,8 @@ pub(super) const PIPELINES_OF_REFS: &str = "pipelines_of_refs";
 /// Pipelines of tags.
 pub(super) const PIPELINES_OF_TAGS: &str = "pipelines_of_tags";
 /// What is counted of pipelines.
+pub(super) const PIPELINES_BY_PIECES: &str = "pipelines_by_pieces";
+/// What earlier versions count of pipelines.
 pub(super) const PIPELINES_BY_REPORT: &str = "pipelines_by_report";
 /// Pipelines that need something.
 pub(super) const PIPELINES_OPEN: &str = "pipelines_open";
@@ -82,6 +84,9 @@ pub(super) const ARCHIVES_REFUSED: &str = "archives_refused";
 pub(super) const REPORTS_REFUSED: &str = "reports_refused";
 /// Pipelines whose summary of the report GitLab refused to the token.
 pub(super) const SUMMARIES_REFUSED: &str = "summaries_refused";
+
+/// Pipelines whose own document GitLab refused to the token.
+pub(super) const DETAILS_REFUSED: &str = "details_refused";
 
 /// Blobs by what they are of: the oldest first, and all of one job or pipeline.
 pub(super) const BLOBS_OF: &str = "blobs_of";
@@ -224,6 +229,12 @@ const INDEXES: [Declared; 8] = [
             ),
             index(PIPELINES_BY_NAME, doc! { "project": 1, "name": 1, "_id": 1 }),
             index(PIPELINES_BY_REPORT, doc! { "project": 1, "status": 1, "report.piece": 1 }),
+            index(PIPELINES_BY_PIECES, doc! { "project": 1, "status": 1, "report.piece": 1, "detail.piece": 1 }),
+            partial(
+                DETAILS_REFUSED,
+                doc! { "project": 1, "detail_refused_at": 1, "_id": 1 },
+                doc! { "detail.piece": "forbidden" },
+            ),
             partial(REPORTS_REFUSED, refused(), doc! { "report.piece": "forbidden" }),
             partial(SUMMARIES_REFUSED, refused(), doc! { "report.summary_piece": "forbidden" }),
             partial(PIPELINES_OPEN, doc! { "project": 1, "_id": 1 }, doc! { "open": { "$gt": 0 } }),

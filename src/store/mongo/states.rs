@@ -18,7 +18,7 @@ use super::reach::Collections;
 use super::schema::{FAILURES, JOBS, JOBS_OPEN, PIPELINES, PIPELINES_OPEN};
 use super::trouble::Trouble;
 use super::values::{integer, natural, time};
-use crate::domain::{PipelineId, PipelineKey, ProjectId, Status};
+use crate::domain::{Piece, PipelineId, PipelineKey, ProjectId, Status};
 use crate::store::metrics::Operation;
 use crate::store::{Error, PipelineState};
 use crate::work::Target;
@@ -33,6 +33,13 @@ struct Known {
     open: i64,
     #[serde(default)]
     gone: bool,
+    /// `None` where an earlier version wrote it, which does not know that something lacks.
+    detail: Option<Detail>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Detail {
+    piece: Box<str>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -79,7 +86,7 @@ impl Mongo {
                 let states = states(&collections, project, &ids).await?.into_iter();
                 let unfinished = |state: &PipelineState| {
                     let ended = state.status.pipeline_phase() == crate::domain::PipelinePhase::Ended;
-                    !state.gone && (state.missing || (live && state.live) || !ended)
+                    !state.gone && (state.missing || (live && (state.live || state.undetailed)) || !ended)
                 };
                 found.extend(states.filter(unfinished));
             }
@@ -122,7 +129,7 @@ async fn states(collections: &Collections, project: ProjectId, ids: &[i64]) -> R
         return Ok(Vec::new());
     }
     let number = integer(project.0);
-    let keys = doc! { "status": 1, "updated_at": 1, "jobs_listed_at": 1, "open": 1, "gone": 1 };
+    let keys = doc! { "status": 1, "updated_at": 1, "jobs_listed_at": 1, "open": 1, "gone": 1, "detail.piece": 1 };
     let known = doc! { "_id": { "$in": ids }, "project": number };
     let known = collections.rows::<Known>(PIPELINES, Query::of(known).fields(keys).sort(doc! { "_id": 1 }));
     let jobs = Query::of(doc! { "project": number, "pipeline": { "$in": ids }, "open": { "$gt": 0 } });
@@ -144,6 +151,7 @@ async fn states(collections: &Collections, project: ProjectId, ids: &[i64]) -> R
             jobs_listed_at: found.jobs_listed_at.map(time),
             missing: found.open & UNLISTED != 0 || jobs & 2 != 0 || unreported.contains(&found.id),
             live: found.open & LIVE != 0 || jobs & 1 != 0,
+            undetailed: !found.gone && found.detail.is_none_or(|detail| Piece::from_word(&detail.piece).is_gap()),
             failed: failed.contains(&found.id),
             gone: found.gone,
             status: Status(found.status),

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use super::Mongo;
 use super::query::Query;
 use super::reach::Collections;
-use super::schema::{JOBS, JOBS_BY_STATE, PIPELINES, PIPELINES_BY_REPORT};
+use super::schema::{JOBS, JOBS_BY_STATE, PIPELINES, PIPELINES_BY_PIECES};
 use super::trouble::Trouble;
 use super::values::{integer, natural};
 use crate::domain::{Piece, ProjectId, Status};
@@ -36,7 +36,7 @@ const OF_JOBS: Counted = Counted {
 };
 
 const OF_PIPELINES: Counted =
-    Counted { collection: PIPELINES, index: PIPELINES_BY_REPORT, fields: &["status", "report.piece"] };
+    Counted { collection: PIPELINES, index: PIPELINES_BY_PIECES, fields: &["status", "report.piece", "detail.piece"] };
 
 /// The values of the fields, in their order.
 type State = Vec<Bson>;
@@ -61,6 +61,7 @@ impl Mongo {
             let pipelines = pipelines.into_iter().map(|(state, count)| PipelineTally {
                 status: Status(word(&state, 0).into()),
                 report: Piece::from_word(word(&state, 1)),
+                detail: Piece::from_word(word(&state, 2)),
                 count,
             });
             Ok((jobs.collect(), pipelines.collect()))

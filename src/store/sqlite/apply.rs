@@ -6,9 +6,10 @@ use deadpool_sqlite::rusqlite::Connection;
 
 use super::trouble::Trouble;
 use super::writer::{COMMAND_BYTES, Urgency};
-use super::{Owner, Sqlite, facts, forgotten, journal, listings, publish, refused, reports, states};
+use super::{Owner, Sqlite, details, facts, forgotten, journal, listings, publish, refused, reports, states};
 use crate::domain::{JobKey, PipelineId, PipelineKey};
 use crate::store::metrics::Operation;
+use crate::store::slots::Learned;
 use crate::store::{Change, Error};
 
 impl Sqlite {
@@ -52,6 +53,9 @@ fn apply(connection: &Connection, owner: Owner, mut changes: Vec<Change>) -> Res
             Change::FoundAt { path, project, as_of } => facts::found_at(connection, &path, project, as_of)?,
             Change::Pipeline(pipeline) => facts::pipeline(connection, &pipeline, &mut touched)?,
             Change::Sketch(pipeline) => facts::sketch(connection, &pipeline, &mut touched)?,
+            Change::NoDetail(key, reason) => {
+                details::learn(connection, key, Learned::Absent(reason), &mut touched)?;
+            }
             Change::JobsListed(key, at) => facts::jobs_listed(connection, key, at, &mut touched)?,
             Change::Gone(key) => facts::gone(connection, key, &mut touched)?,
             Change::Refused(target, at) => refused::note(connection, &target, at)?,
@@ -90,7 +94,9 @@ fn weight(change: &Change) -> usize {
     let payload = match change {
         Change::Project(project) => project.document.text.len(),
         Change::FoundAt { path, .. } => path.len(),
-        Change::Pipeline(pipeline) | Change::Sketch(pipeline) => pipeline.document.text.len(),
+        Change::Pipeline(pipeline) | Change::Sketch(pipeline) => {
+            pipeline.document.text.len() + pipeline.detail.as_ref().map_or(0, |detail| detail.text.len())
+        }
         Change::Job(job) => job.document.text.len(),
         Change::Bridges(_, document) => document.text.len(),
         Change::Log { bytes, .. } | Change::Archive { bytes, .. } | Change::Report { bytes, .. } => {
@@ -99,7 +105,7 @@ fn weight(change: &Change) -> usize {
         Change::Append(entries) => entries.len().saturating_sub(1) * COMMAND_BYTES,
         Change::Start(ids) | Change::Postpone(ids, ..) | Change::Finish(_, ids) => ids.len() * 64,
         Change::Fail { entries, .. } => entries.len() * 64,
-        Change::JobsListed(..) | Change::Gone(_) | Change::Refused(..) => 0,
+        Change::JobsListed(..) | Change::NoDetail(..) | Change::Gone(_) | Change::Refused(..) => 0,
         Change::Listed(..) | Change::WithoutCi(..) | Change::Mark(_) | Change::Unmark(..) => 0,
     };
     payload + 64

@@ -106,6 +106,7 @@ pub(super) fn target(target: &Target) -> (i64, i64, i64) {
         // Never stored: who still wants it asks again.
         Target::Path(_) => 7,
         Target::Projects => 8,
+        Target::Detail(_) => 9,
     };
     (kind, integer(target.project().0), integer(target.id()))
 }
@@ -118,6 +119,7 @@ pub(super) fn target_kind(word: &str) -> Option<i64> {
         "report" => Some(3),
         "bridges" => Some(4),
         "project" => Some(5),
+        "detail" => Some(9),
         _ => None,
     }
 }
@@ -130,6 +132,7 @@ pub(super) fn read_target(row: &Row<'_>, first: usize) -> rusqlite::Result<Targe
         1 => Target::Pipeline(PipelineKey { project, pipeline: PipelineId(id) }),
         6 if id == 0 => Target::Pipelines(project, PipelineSource::Plain),
         6 => Target::Pipelines(project, PipelineSource::Child),
+        9 => Target::Detail(PipelineKey { project, pipeline: PipelineId(id) }),
         5 => Target::Project(project),
         4 => Target::Bridges(PipelineKey { project, pipeline: PipelineId(id) }),
         3 => Target::Report(PipelineKey { project, pipeline: PipelineId(id) }),

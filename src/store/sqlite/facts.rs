@@ -5,11 +5,11 @@ use deadpool_sqlite::rusqlite::{Connection, OptionalExtension, params};
 use super::apply::Touched;
 use super::columns::{self, integer};
 use super::trouble::Trouble;
-use super::{blobs, journal, publish};
+use super::{blobs, details, journal, publish};
 use crate::domain::{
     Document, Job, Junit, Piece, Pipeline, PipelineId, PipelineKey, PipelinePhase, Project, ProjectId, Timestamp,
 };
-use crate::store::slots::{self, Documented, Expected, Known};
+use crate::store::slots::{self, Documented, Expected, Known, Learned};
 use crate::work::Target;
 
 /// Inserts or replaces a project's document if this one is not older.
@@ -66,8 +66,8 @@ pub(super) fn bridges(connection: &Connection, key: PipelineKey, document: &Docu
 pub(super) fn pipeline(connection: &Connection, pipeline: &Pipeline, touched: &mut Touched) -> Result<(), Trouble> {
     let (project, id) = columns::pipeline(pipeline.key);
     let phase = pipeline.phase();
-    // Its jobs were not listed yet, and perhaps it has not ended; `refresh` corrects it for one that was known.
-    let open = 2 + if phase == PipelinePhase::Ended { 0 } else { 4 };
+    // Its jobs were not listed yet, its own document is missing, and perhaps it has not ended; `refresh` corrects it.
+    let open = 2 + 8 + if phase == PipelinePhase::Ended { 0 } else { 4 };
     let mut changed = connection
         .prepare_cached(
             "INSERT INTO pipelines (project, id, status, phase, open, source, ref, sha, created_at, updated_at, as_of, doc,
@@ -104,7 +104,8 @@ pub(super) fn pipeline(connection: &Connection, pipeline: &Pipeline, touched: &m
     if changed > 0 {
         touched.pipeline(pipeline.key);
     }
-    Ok(())
+    let learned = pipeline.detail.as_ref().map_or(Learned::Nothing, Learned::Document);
+    details::learn(connection, pipeline.key, learned, touched)
 }
 
 /// Inserts a pipeline's document if none is stored.

@@ -72,9 +72,10 @@ fn of_pipelines(connection: &Connection, projects: (i64, i64), limit: u64) -> ru
                                              AND later.name = job.name AND later.id > job.id)),
              (SELECT problem FROM failures
               WHERE project = pipeline.project AND kind IN (1, 3) AND target = pipeline.id ORDER BY kind LIMIT 1),
-             pipeline.summary_piece
+             pipeline.summary_piece, pipeline.detail_piece,
+             (SELECT problem FROM failures WHERE project = pipeline.project AND kind = 9 AND target = pipeline.id)
          FROM pipelines AS pipeline INDEXED BY pipelines_open
-         WHERE pipeline.open > 0 AND pipeline.open & 3 <> 0 AND pipeline.project BETWEEN ?1 AND ?2
+         WHERE pipeline.open > 0 AND pipeline.open & 11 <> 0 AND pipeline.project BETWEEN ?1 AND ?2
          ORDER BY pipeline.project, pipeline.id",
     )?;
     let mut rows = statement.query(projects)?;
@@ -92,6 +93,10 @@ fn of_pipelines(connection: &Connection, projects: (i64, i64), limit: u64) -> ru
             && let Some((kind, piece)) = lacking_report(report, columns::piece(row, 6)?)
         {
             gaps.push(gap(row, None, kind, failed || piece == Piece::Absent(Reason::Failed), 5)?);
+        }
+        let detail = columns::piece(row, 7)?;
+        if detail.is_gap() {
+            gaps.push(gap(row, None, "detail", detail == Piece::Absent(Reason::Failed), 8)?);
         }
     }
     Ok(gaps)
@@ -111,7 +116,7 @@ fn of_failures(connection: &Connection, projects: (i64, i64), limit: u64) -> rus
          LEFT JOIN pipelines AS whole ON whole.project = failure.project AND whole.id = coalesce(job.pipeline, pipeline.id)
          WHERE failure.project BETWEEN ?1 AND ?2 AND coalesce(job.open, 0) <> 2 AND coalesce(whole.gone, 0) = 0
          AND coalesce(job.log_piece, '') <> 'failed' AND coalesce(job.archive_piece, '') <> 'failed'
-         AND failure.kind <> 4
+         AND failure.kind NOT IN (4, 9)
          AND NOT (failure.kind = 3 AND coalesce(pipeline.phase, 1) = 0)
          AND NOT (pipeline.id IS NOT NULL
                   AND (pipeline.jobs_listed_at IS NULL

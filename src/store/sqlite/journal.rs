@@ -8,12 +8,14 @@ use deadpool_sqlite::rusqlite::{self, Connection, OptionalExtension, Row, params
 use super::Sqlite;
 use super::apply::{self, Touched};
 use super::columns::{self, integer};
+use super::details;
 use super::publish;
 use super::trouble::Trouble;
 use super::writer::Urgency;
-use crate::domain::{ProjectId, Timestamp};
+use crate::domain::{ProjectId, Reason, Timestamp};
 use crate::store::change::{DEATHS, POISON};
 use crate::store::metrics::Operation;
+use crate::store::slots::Learned;
 use crate::store::{Entry, EntryId, Error, Failure};
 use crate::work::{Lane, Target};
 
@@ -173,6 +175,9 @@ pub(super) fn fail(
         .execute(params![project, kind, id, problem, attempts, now])?;
     if let Target::Job(key) = target {
         publish::fail(connection, *key, touched)?;
+    }
+    if let Target::Detail(key) = target {
+        details::learn(connection, *key, Learned::Absent(Reason::Failed), touched)?;
     }
     delete(connection, owner, entries)
 }

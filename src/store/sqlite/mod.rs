@@ -10,6 +10,7 @@ mod blobs;
 mod calls;
 mod columns;
 mod deriving;
+mod details;
 mod facts;
 mod forgotten;
 mod gaps;

@@ -5,6 +5,7 @@ use deadpool_sqlite::rusqlite::{self, OptionalExtension};
 use super::Sqlite;
 use super::calls::snapshot;
 use super::columns::{self, natural};
+use super::details;
 use super::lists::{Statements, Values};
 use super::reports::{self, report_columns};
 use crate::domain::{Document, PipelineKey, ProjectId, Timestamp};
@@ -39,9 +40,11 @@ impl Sqlite {
 
     pub(in crate::store) async fn pipeline(&self, key: PipelineKey) -> Result<Option<PipelineRow>, Error> {
         const SQL: &str = concat!(
-            "SELECT status, updated_at, doc, as_of, jobs_listed_at, gone, ",
+            "SELECT status, updated_at, pipelines.doc, pipelines.as_of, jobs_listed_at, gone, detail_piece, details.doc,
+                 details.as_of, ",
             report_columns!(),
-            " FROM pipelines WHERE project = ?1 AND id = ?2"
+            " FROM pipelines LEFT JOIN details ON details.project = pipelines.project AND details.pipeline = pipelines.id
+             WHERE pipelines.project = ?1 AND id = ?2"
         );
         self.look(Operation("pipeline", "read a pipeline"), |connection| {
             let found = connection
@@ -54,7 +57,8 @@ impl Sqlite {
                         document: columns::document(row, 2, 3)?,
                         jobs_listed_at: columns::time(row, 4)?,
                         gone: row.get(5)?,
-                        report: reports::read(row, 6)?,
+                        detail: details::read(row, 6)?,
+                        report: reports::read(row, 9)?,
                     })
                 })
                 .optional()?;
@@ -75,18 +79,19 @@ impl Sqlite {
     }
 }
 
-/// Returns how many of a project's pipelines there are by the state of their reports.
+/// Returns how many of a project's pipelines there are by the state of their reports and own documents.
 pub(super) fn tally(connection: &rusqlite::Connection, project: i64) -> rusqlite::Result<Vec<PipelineTally>> {
     connection
         .prepare_cached(
-            "SELECT status, report_piece, sum(count) FROM pipeline_tallies WHERE project = ?1
-             GROUP BY status, report_piece HAVING sum(count) > 0",
+            "SELECT status, report_piece, detail_piece, sum(count) FROM pipeline_tallies WHERE project = ?1
+             GROUP BY status, report_piece, detail_piece HAVING sum(count) > 0",
         )?
         .query_map([project], |row| {
             Ok(PipelineTally {
                 status: columns::status(row, 0)?,
                 report: columns::piece(row, 1)?,
-                count: natural(row.get(2)?),
+                detail: columns::piece(row, 2)?,
+                count: natural(row.get(3)?),
             })
         })?
         .collect()

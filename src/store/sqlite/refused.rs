@@ -1,4 +1,4 @@
-//! What GitLab refused to the token: when, and what was asked for least recently. Two small indexes hold nothing else.
+//! What GitLab refused to the token: when, and what was asked for least recently. Three small indexes hold nothing else.
 
 use deadpool_sqlite::rusqlite::{self, Connection, params};
 
@@ -17,6 +17,10 @@ const JOBS: &str = "SELECT coalesce(refused_at, 0), id FROM jobs INDEXED BY jobs
 const REPORTS: &str = "SELECT coalesce(refused_at, 0), id FROM pipelines INDEXED BY pipelines_refused
      WHERE project = ?1 AND (report_piece = 'forbidden' OR summary_piece = 'forbidden') AND coalesce(refused_at, 0) < ?2
      ORDER BY refused_at, id LIMIT ?3";
+
+const DETAILS: &str = "SELECT coalesce(detail_refused_at, 0), id FROM pipelines INDEXED BY details_refused
+     WHERE project = ?1 AND detail_piece = 'forbidden' AND coalesce(detail_refused_at, 0) < ?2
+     ORDER BY detail_refused_at, id LIMIT ?3";
 
 impl Sqlite {
     pub(in crate::store) async fn refused(
@@ -38,6 +42,8 @@ impl Sqlite {
                 let report = |(at, id)| (at, Target::Report(PipelineKey { project, pipeline: PipelineId(id) }));
                 let mut all: Vec<(i64, Target)> = found(JOBS)?.into_iter().map(job).collect();
                 all.extend(found(REPORTS)?.into_iter().map(report));
+                let detail = |(at, id)| (at, Target::Detail(PipelineKey { project, pipeline: PipelineId(id) }));
+                all.extend(found(DETAILS)?.into_iter().map(detail));
                 all.sort_by_key(|(at, _)| *at);
                 Ok(all.into_iter().map(|(_, target)| target).take(most).collect())
             })
@@ -56,6 +62,11 @@ pub(super) fn note(connection: &Connection, target: &Target, at: Timestamp) -> R
         Target::Report(key) => {
             let sql =
                 "UPDATE pipelines SET refused_at = max(coalesce(refused_at, ?3), ?3) WHERE project = ?1 AND id = ?2";
+            (sql, columns::pipeline(*key))
+        }
+        Target::Detail(key) => {
+            let sql = "UPDATE pipelines SET detail_refused_at = max(coalesce(detail_refused_at, ?3), ?3)
+                       WHERE project = ?1 AND id = ?2";
             (sql, columns::pipeline(*key))
         }
         _ => return Ok(()),

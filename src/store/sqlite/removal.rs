@@ -130,9 +130,13 @@ fn remove_pipeline(connection: &Connection, key: PipelineKey, step: &mut Step) -
     journal::forget_failure(connection, &Target::Pipeline(key))?;
     journal::forget_failure(connection, &Target::Report(key))?;
     journal::forget_failure(connection, &Target::Bridges(key))?;
-    connection
-        .prepare_cached("DELETE FROM bridges WHERE project = ?1 AND pipeline = ?2")?
-        .execute(columns::pipeline(key))?;
+    journal::forget_failure(connection, &Target::Detail(key))?;
+    for sql in [
+        "DELETE FROM bridges WHERE project = ?1 AND pipeline = ?2",
+        "DELETE FROM details WHERE project = ?1 AND pipeline = ?2",
+    ] {
+        connection.prepare_cached(sql)?.execute(columns::pipeline(key))?;
+    }
     blobs_of(connection, key.project, "kind = 3", key.pipeline.0, step)?;
     step.removed.pipelines += removed as u64;
     Ok(())
@@ -143,6 +147,7 @@ fn remove_project(connection: &Connection, project: ProjectId) -> Result<(), Tro
         "DELETE FROM projects WHERE id = ?1",
         "DELETE FROM paths WHERE project = ?1",
         "DELETE FROM bridges WHERE project = ?1",
+        "DELETE FROM details WHERE project = ?1",
         "DELETE FROM progress WHERE project = ?1",
         "DELETE FROM listings WHERE project = ?1",
         "DELETE FROM marks WHERE project = ?1",

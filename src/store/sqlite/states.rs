@@ -22,6 +22,9 @@ const MISSING: i64 = 2;
 /// The pipeline has not ended.
 const NOT_ENDED: i64 = 4;
 
+/// Its own document lacks, is of an older state, or failed.
+const UNDETAILED: i64 = 8;
+
 /// What [`state`] reads.
 macro_rules! state_columns {
     () => {
@@ -63,7 +66,7 @@ impl Sqlite {
         after: Option<PipelineId>,
         limit: u64,
     ) -> Result<Vec<PipelineState>, Error> {
-        let mask = NOT_ENDED | MISSING | if live { LIVE } else { 0 };
+        let mask = NOT_ENDED | MISSING | if live { LIVE | UNDETAILED } else { 0 };
         self.read(Operation("unfinished", "find unfinished pipelines"), move |connection| {
             let states = connection
                 .prepare_cached(concat!(
@@ -91,6 +94,7 @@ pub(super) fn refresh(connection: &Connection, key: PipelineKey) -> Result<(), T
         .prepare_cached(
             "SELECT open, (gone = 0) * (
                  4 * (phase <> 2)
+                 + 8 * (detail_piece IN ('missing', 'partial', 'failed'))
                  + 2 * (jobs_listed_at IS NULL
                         OR EXISTS (SELECT 1 FROM jobs INDEXED BY jobs_open
                                    WHERE project = ?1 AND pipeline = ?2 AND open = 2 AND open > 0)
@@ -125,6 +129,7 @@ fn state(row: &Row<'_>) -> rusqlite::Result<PipelineState> {
         jobs_listed_at: columns::time(row, 3)?,
         missing: open & MISSING != 0,
         live: open & LIVE != 0,
+        undetailed: open & UNDETAILED != 0,
         failed: row.get(5)?,
         gone: row.get(6)?,
     })

@@ -22,6 +22,7 @@ async fn a_cold_full_pass_makes_exactly_the_least_calls() {
             (Endpoint::Projects, 1),
             (Endpoint::Pipelines, 2 * census.projects),
             (Endpoint::PipelineJobs, census.pipelines),
+            (Endpoint::Pipeline, census.pipelines),
             (Endpoint::Trace, census.logs),
             (Endpoint::Artifacts, census.archives),
             (Endpoint::TestReport, census.reports),
@@ -48,7 +49,7 @@ async fn a_pass_with_nothing_new_lists_projects_and_pipelines_and_nothing_else()
         let requests = rig.fake.requests();
         assert_eq!((requests.of(Endpoint::Projects), requests.of(Endpoint::Pipelines)), (1, 4), "{extent:?}");
         assert_eq!((requests.total, requests.storage), (5, 0), "{extent:?}");
-        assert_eq!((report.pipelines, report.jobs, report.reports), (0, 0, 0), "{extent:?}");
+        assert_eq!((report.pipelines, report.details, report.jobs, report.reports), (0, 0, 0, 0), "{extent:?}");
     }
 }
 

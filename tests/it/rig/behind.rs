@@ -51,6 +51,12 @@ impl Behind {
         self.change(&sql, ("pipelines", pipeline.0), lost).await;
     }
 
+    /// Loses a pipeline's own document.
+    pub(crate) async fn lose_detail(&self, pipeline: PipelineId) {
+        let sql = format!("UPDATE pipelines SET detail_piece = 'missing' WHERE id = {pipeline}");
+        self.change(&sql, ("pipelines", pipeline.0), doc! { "detail.piece": "missing" }).await;
+    }
+
     /// Forgets that a pipeline's jobs were listed.
     pub(crate) async fn lose_listing(&self, pipeline: PipelineId) {
         let sql = format!("UPDATE pipelines SET open = 2, jobs_listed_at = NULL WHERE id = {pipeline}");

@@ -46,6 +46,23 @@ impl Behind {
         self.change(&sql, ("pipelines", pipeline.0), lost).await;
     }
 
+    /// Lets every pipeline be cached without its own document, as a version did that did not ask for it.
+    pub(crate) async fn lose_details(&self) {
+        match self {
+            // As the migration leaves them.
+            Self::File(_) => self.sql(
+                "DELETE FROM details; UPDATE pipelines SET detail_piece = 'missing'; UPDATE pipelines SET open = open | 8",
+            ),
+            Self::Database(database) => {
+                let changes =
+                    [("pipelines", doc! { "$unset": "detail" }), ("meta", doc! { "$set": { "mended": 1_i64 } })];
+                for (name, change) in changes {
+                    database.collection::<Document>(name).update_many(doc! {}, vec![change]).await.expect("changed");
+                }
+            }
+        }
+    }
+
     /// Makes the store one of the version before listed pieces were believed, as it is once this version has opened it.
     pub(crate) async fn make_older(&self) {
         match self {

@@ -114,6 +114,10 @@ async fn a_file_of_an_earlier_version_is_migrated() {
     assert_eq!((log.piece, log.delivered()), (Piece::Whole, 9));
     let oldest = store.oldest_blobs(BlobKind::Log, None, 9).await.expect("read");
     assert_eq!(oldest, [KeptBlob { target: 700, project: PROJECT, stored: 3 }], "what was stored before is known, too");
+    let gaps = store.gaps(Some(PROJECT), 9).await.expect("read");
+    assert!(gaps.iter().any(|gap| gap.kind == "detail"), "its own document is yet to be fetched: {gaps:?}");
+    let (_, pipelines) = store.tallies(PROJECT).await.expect("counted");
+    assert_eq!(pipelines.iter().map(|found| (found.detail, found.count)).collect::<Vec<_>>(), [(Piece::Missing, 1)]);
     let chunk = store.stored_chunk(BlobId(1), 0).await.expect("read").expect("a chunk");
     assert_eq!((chunk.bytes.len(), chunk.sound), (3, None));
 }

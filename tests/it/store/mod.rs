@@ -4,6 +4,7 @@ mod archive_parts;
 mod blobs;
 mod counts;
 mod database;
+mod details;
 mod facts;
 mod file;
 mod gaps;
@@ -117,8 +118,9 @@ fn pipeline_json(id: u64, status: &str, updated: i64) -> serde_json::Value {
     })
 }
 
+/// A pipeline that was asked for itself.
 fn pipeline(id: u64, status: &str, updated: i64) -> Pipeline {
-    Pipeline::parse(PROJECT, &raw(&pipeline_json(id, status, updated)), at(updated)).expect("a pipeline")
+    Pipeline::parse_detail(PROJECT, &raw(&pipeline_json(id, status, updated)), at(updated)).expect("a pipeline")
 }
 
 fn job_json(id: u64, name: &str, status: &str) -> serde_json::Value {
