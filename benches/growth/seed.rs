@@ -150,7 +150,7 @@ impl Samples {
         pipeline["sha"] = sha(number).into();
         pipeline["created_at"] = at.as_str().into();
         pipeline["updated_at"] = at.as_str().into();
-        let parsed = Pipeline::parse(ProjectId(project), &*raw(&pipeline)?, Timestamp::now())?;
+        let parsed = Pipeline::parse_detail(ProjectId(project), &*raw(&pipeline)?, Timestamp::now())?;
         let key = PipelineKey { project: ProjectId(project), pipeline: PipelineId(id) };
         let mut lists = vec![vec![Change::Pipeline(parsed), Change::JobsListed(key, Timestamp::now())]];
         for place in 0..JOBS {

@@ -190,7 +190,7 @@ pub(crate) fn seconds(requests: u64, latency: Duration) -> f64 {
 /// The least calls of a full pass into an empty store: every listing here is one page.
 fn least_calls(fake: &FakeGitlab) -> u64 {
     let census = fake.with(|world| world.census());
-    1 + 2 * census.projects + census.pipelines + census.logs + census.archives + 2 * census.reports
+    1 + 2 * census.projects + 2 * census.pipelines + census.logs + census.archives + 2 * census.reports
 }
 
 /// How often a client that does nothing else can read a log.

@@ -123,7 +123,7 @@ impl Verified {
     fn refused(&self) -> Option<String> {
         (self.forbidden > 0).then(|| {
             format!(
-                "{} logs, archives and reports are forbidden: GitLab refuses them to the token; each full pass asks again, and \
+                "{} logs, archives, reports and documents of pipelines are forbidden: GitLab refuses them to the token; each full pass asks again, and \
                  `cistern work retry --state forbidden` now",
                 self.forbidden
             )

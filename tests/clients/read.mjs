@@ -8,7 +8,6 @@ import { Gitlab } from '@gitbeaker/rest';
 const [host, token] = process.argv.slice(2);
 const api = new Gitlab({ host, token });
 const PRIVATE = ['permissions', 'runners_token', 'import_url', 'import_status', 'import_error'];
-const LISTED = ['id', 'iid', 'project_id', 'sha', 'ref', 'status', 'source', 'created_at', 'updated_at', 'web_url', 'name'];
 
 const pick = (document, keep) => Object.fromEntries(Object.entries(document).filter(([key]) => keep(key)).sort());
 const digest = (bytes) => [bytes.length, createHash('sha256').update(bytes).digest('hex')];
@@ -36,9 +35,8 @@ async function readJob(project, job) {
 }
 
 async function readPipeline(project, id) {
-  const pipeline = await api.Pipelines.show(project, id);
   return {
-    document: pick(pipeline, (key) => LISTED.includes(key)),
+    document: await api.Pipelines.show(project, id),
     jobs: ids(await api.Jobs.all(project, { pipelineId: id, perPage: 3 })),
     attempts: ids(await api.Jobs.all(project, { pipelineId: id, includeRetried: true })),
     report: await api.Pipelines.showTestReport(project, id),

@@ -9,7 +9,6 @@ import sys
 
 import gitlab
 
-LISTED = ["id", "iid", "project_id", "sha", "ref", "status", "source", "created_at", "updated_at", "web_url", "name"]
 PRIVATE = ["permissions", "runners_token", "import_url", "import_status", "import_error"]
 
 
@@ -42,11 +41,6 @@ def project_without_role(project):
     return {key: value for key, value in project.attributes.items() if key not in PRIVATE}
 
 
-def listed(pipeline):
-    """What the listing has of a pipeline."""
-    return {key: pipeline.attributes[key] for key in LISTED}
-
-
 def read_job(project, job_id):
     job = project.jobs.get(job_id)
     found = {
@@ -64,7 +58,7 @@ def read_job(project, job_id):
 def read_pipeline(project, pipeline_id):
     pipeline = project.pipelines.get(pipeline_id)
     return {
-        "document": listed(pipeline),
+        "document": pipeline.attributes,
         "jobs": [job.id for job in pipeline.jobs.list(iterator=True, per_page=3)],
         "attempts": [job.id for job in pipeline.jobs.list(get_all=True, include_retried=True)],
         "failed": [job.id for job in pipeline.jobs.list(get_all=True, scope=["failed", "canceled"])],
@@ -90,7 +84,7 @@ def read_project(client, project_id):
         "since": [found.id for found in project.pipelines.list(
             get_all=True, updated_after=middle, order_by="updated_at", sort="asc")],
         "named": [found.id for found in project.pipelines.list(get_all=True, name="Nightly 0", status="success")],
-        "latest": listed(project.pipelines.latest(ref="main")),
+        "latest": project.pipelines.latest(ref="main").attributes,
         "jobs_by_key": jobs,
         "jobs_by_number": [job.id for job in project.jobs.list(iterator=True, per_page=7)],
         "failed_jobs": [job.id for job in project.jobs.list(get_all=True, scope=["failed"])],
