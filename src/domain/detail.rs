@@ -1,6 +1,10 @@
 //! A pipeline's own document (`GET pipelines/:id`), which tells more than its row of the listing: what of it is held, whether it has to
 //! be asked for, and what readers get. Pure decisions, the same for every store.
 
+use std::borrow::Cow;
+
+use serde::Deserialize;
+
 use super::pipeline::{Entries, is_listed, shown_in};
 use super::{Document, Eagerness, Piece, Pipeline, PipelinePhase, Reason, Status, Timestamp};
 
@@ -35,10 +39,28 @@ impl DetailRecord {
     pub fn is_wanted(&self, listed: &Pipeline, eagerness: Eagerness) -> bool {
         match self.piece {
             Piece::Missing | Piece::Partial | Piece::Live => true,
-            Piece::Whole => listed.phase() == PipelinePhase::Active || !self.is_of(listed.updated_at, &listed.status),
+            Piece::Whole => {
+                let is_same = self.is_of(listed.updated_at, &listed.status) && !self.is_of_elsewhere(&listed.document);
+                listed.phase() == PipelinePhase::Active || !is_same
+            }
             Piece::Absent(Reason::Failed | Reason::NotFinished) => eagerness != Eagerness::Missing,
             Piece::Absent(_) => false,
         }
+    }
+
+    /// Returns whether the row shows the pipeline at another address: its project has moved, which changes nothing else of the row,
+    /// and the document tells where it was in more places than the row does.
+    fn is_of_elsewhere(&self, row: &Document) -> bool {
+        #[derive(Deserialize)]
+        struct Wire<'a> {
+            #[serde(borrow)]
+            web_url: Option<Cow<'a, str>>,
+        }
+        fn address(document: &Document) -> Option<Cow<'_, str>> {
+            serde_json::from_str::<Wire<'_>>(&document.text).ok()?.web_url
+        }
+        let (here, there) = (self.document.as_ref().and_then(address), address(row));
+        here.zip(there).is_some_and(|(here, there)| here != there)
     }
 
     /// Returns what readers get of a pipeline with this row: the document, byte for byte, where the row says the same. A row that
@@ -122,6 +144,14 @@ mod tests {
         let (same, running) = (listed(ROW), listed(&ROW.replace("success", "running")));
         assert!(!held.is_wanted(&same, Eagerness::Unsettled) && held.is_wanted(&running, Eagerness::Missing));
         assert!(held.is_wanted(&listed(&ROW.replace("09:16", "09:17")), Eagerness::Missing));
+        let at =
+            |place: &str, text: &str| text.replacen('{', &format!(r#"{{"web_url":"https://g.example/{place}","#), 1);
+        let held_at = |place: &str| DetailRecord { document: Some(document(&at(place, WHOLE), 5)), ..held.clone() };
+        assert!(held_at("a").is_wanted(&listed(&at("b", ROW)), Eagerness::Missing), "its project has moved");
+        assert!(
+            !held_at("a").is_wanted(&listed(&at("a", ROW)), Eagerness::Missing)
+                && !held_at("a").is_wanted(&same, Eagerness::Missing)
+        );
         let absent = |reason| DetailRecord { piece: Piece::Absent(reason), document: None };
         assert!(!absent(Reason::Failed).is_wanted(&same, Eagerness::Missing));
         assert!(absent(Reason::Failed).is_wanted(&same, Eagerness::Unsettled));

@@ -97,14 +97,18 @@ impl ReportPlan {
     pub fn of(blocked_or_ended: bool, held: &ReportRecord, attempts: &[Attempt]) -> Option<Self> {
         let mut latest: HashMap<&str, &Attempt> = HashMap::new();
         for attempt in attempts {
-            let active = attempt.phase == JobPhase::Active;
-            if active || (attempt.phase == JobPhase::Created && !blocked_or_ended) {
-                return None;
-            }
             let newest = latest.entry(&*attempt.name).or_insert(attempt);
             if attempt.id > newest.id {
                 *newest = attempt;
             }
+        }
+        let lasts = |attempt: &&Attempt| match attempt.phase {
+            JobPhase::Active => true,
+            JobPhase::Created => !blocked_or_ended,
+            _ => false,
+        };
+        if latest.values().any(lasts) {
+            return None;
         }
         let counts = |attempt: &&&Attempt| attempt.junit != Junit::None || held.build_ids.contains(&attempt.id);
         let sorted = |mut ids: Vec<JobId>| {

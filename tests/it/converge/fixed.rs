@@ -5,7 +5,7 @@ use cistern::demo::fake::{Endpoint, Fault, FaultKind};
 use super::history::Fate::{self, *};
 use super::history::Step;
 use super::history::Verb::{self, *};
-use super::{A_DAY_LATER, converges};
+use super::{A_DAY_LATER, SOON, converges};
 
 fn world(verb: Verb, which: u8, fate: Fate) -> Step {
     Step::World(verb, which, fate)
@@ -228,6 +228,66 @@ async fn what_was_held_before_it_was_hidden_erased_and_deleted_is_what_gitlab_ha
         world(Erase, 183, Lost),
         world(WriteLog, 160, Late),
         world(Start, 162, Delivered),
+    ];
+    converges(steps, A_DAY_LATER).await.expect("converges");
+}
+
+/// An attempt that somebody replaced while it ran kept the report from being asked for.
+#[tokio::test(flavor = "multi_thread")]
+async fn only_the_latest_attempts_have_to_have_ended_for_a_report() {
+    let steps = vec![
+        world(NewPipeline, 104, Doubled),
+        world(NewJob, 143, Lost),
+        world(Start, 181, Lost),
+        world(NewJob, 99, Late),
+        world(NewJob, 13, Delivered),
+        world(NewJob, 107, Late),
+        world(Succeed, 102, Delivered),
+        world(NewPipeline, 56, Late),
+        world(Retry, 64, Lost),
+        world(Start, 148, Lost),
+        world(Start, 33, Delivered),
+        world(Fail, 25, Late),
+        world(Retry, 39, Lost),
+        world(Start, 248, Late),
+        world(Succeed, 78, Lost),
+        Step::Pass,
+        world(Skip, 92, Delivered),
+        fault(FaultKind::HtmlStatus(502), Endpoint::Artifacts, 2),
+        fault(FaultKind::Forbidden, Endpoint::Storage, 3),
+        world(Succeed, 133, Lost),
+        world(NewJob, 127, Delivered),
+        world(NewPipeline, 14, Lost),
+    ];
+    converges(steps, SOON).await.expect("converges");
+}
+
+/// A project moved, which changes nothing of its pipelines but the addresses in their documents.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_documents_of_pipelines_follow_a_project_that_moves() {
+    let steps = vec![
+        world(Fail, 12, Delivered),
+        world(NewPipeline, 148, Lost),
+        world(ShowLog, 128, Delivered),
+        Step::Settle,
+        Step::Settle,
+        world(NewPipeline, 117, Delivered),
+        world(Erase, 98, Doubled),
+        world(NewManualJob, 211, Lost),
+        world(NewJob, 106, Delivered),
+        Step::Settle,
+        Step::Settle,
+        world(Start, 61, Doubled),
+        world(Move, 133, Lost),
+        world(Move, 101, Lost),
+        world(Fail, 94, Lost),
+        world(KeepPastExpiry, 101, Lost),
+        world(Start, 129, Delivered),
+        world(Erase, 246, Lost),
+        world(NewJob, 174, Lost),
+        world(Cancel, 85, Late),
+        world(NewPipeline, 72, Late),
+        world(Expire, 18, Lost),
     ];
     converges(steps, A_DAY_LATER).await.expect("converges");
 }
