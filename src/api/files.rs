@@ -11,7 +11,7 @@ use percent_encoding::percent_decode_str;
 use super::answer::Problem;
 use super::jobs::held_archive;
 use super::openapi::{Answer, Kind, Operation, PAGING, parameter, shapes};
-use super::provenance::{Held, Listed};
+use super::provenance::{Complete, Held, Listed};
 use super::query::Query;
 use super::view::View;
 use super::{listing, reply};
@@ -74,7 +74,7 @@ pub(super) async fn tree(
         Ok(Document { text: text.into(), as_of: row.document.as_of })
     });
     let page = Page { rows: rows.collect::<Result<_, Problem>>()?, total: found.total };
-    let listed = Listed { page, provenance, complete: true, counted: true };
+    let listed = Listed { page, provenance, complete: Complete::Yes, counted: true };
     let mut response = listing::respond(&request, &query, paging, &listed);
     if let Ok(left_out) = HeaderValue::from_str(&found.left_out.to_string()) {
         response.headers_mut().insert(X_CISTERN_LEFT_OUT, left_out);

@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use super::provenance::Complete;
 use crate::domain::{ArchiveFile, Document, JobPhase, Piece, PipelinePhase, Timestamp};
 use crate::store::{JobRow, Listing, PipelineRow, Progress};
 use crate::work::Cause;
@@ -121,16 +122,22 @@ fn second(at: Timestamp) -> i64 {
     at.as_millis().div_euclid(1000)
 }
 
-/// Returns whether the passes have covered everything of a project from `since` on.
-pub(super) fn covers(progress: Option<&Progress>, since: Option<Timestamp>) -> bool {
-    progress.zip(since).is_some_and(|(progress, since)| progress.covered_since <= since)
+/// Returns from when on the passes have covered everything of a project; `since` is what is asked for.
+pub(super) fn covers(progress: Option<&Progress>, since: Option<Timestamp>) -> Complete {
+    progress.map_or(Complete::No, |progress| begins(progress.covered_since, since))
 }
 
-/// Returns whether everything of a project from `since` on is cached as it was at a look: the look showed all of it, or the rest
-/// was covered by passes that reach up to where the look begins.
-pub(super) fn covers_with(look: &Listing, progress: Option<&Progress>, since: Option<Timestamp>) -> bool {
-    let joins = progress.is_some_and(|progress| look.since <= progress.watermark);
-    since.is_some_and(|since| look.since <= since) || (joins && covers(progress, since))
+fn begins(covered: Timestamp, since: Option<Timestamp>) -> Complete {
+    if since.is_some_and(|since| covered <= since) { Complete::Yes } else { Complete::Since(covered) }
+}
+
+/// Returns from when on everything of a project is cached as it was at a look: the look showed all of it, or the rest was covered
+/// by passes. While those do not reach up to where the look begins, something may lack between.
+pub(super) fn covers_with(look: &Listing, progress: Option<&Progress>, since: Option<Timestamp>) -> Complete {
+    match begins(look.since, since) {
+        Complete::Yes => Complete::Yes,
+        _ => covers(progress.filter(|progress| look.since <= progress.watermark), since),
+    }
 }
 
 /// Returns when a project was created, by its document.

@@ -18,7 +18,7 @@ const X_NEXT_PAGE: HeaderName = HeaderName::from_static("x-next-page");
 const X_TOTAL: HeaderName = HeaderName::from_static("x-total");
 const X_TOTAL_PAGES: HeaderName = HeaderName::from_static("x-total-pages");
 
-/// Whether everything that GitLab has of what was asked for is in the list: `true` or `false`.
+/// Whether everything that GitLab has of what was asked for is in the list: `true`, `since=` and the time from which on, or `false`.
 const X_CISTERN_COMPLETE: HeaderName = HeaderName::from_static("x-cistern-complete");
 
 /// Parameters that may hold a credential; they are never written into a link.
@@ -57,7 +57,7 @@ pub(super) fn respond(request: &HttpRequest, query: &Query, paging: Paging, list
         let Position { prev, next, last } = paging.position(page.total);
         let number = |number: Option<u64>| number.map(|number| number.to_string()).unwrap_or_default();
         response
-            .insert_header((X_CISTERN_COMPLETE, listed.completeness()))
+            .insert_header((X_CISTERN_COMPLETE, listed.complete.to_string()))
             .insert_header((X_PAGE, paging.page.to_string()))
             .insert_header((X_PER_PAGE, paging.per_page.to_string()))
             .insert_header((X_PREV_PAGE, number(prev)))
@@ -95,7 +95,7 @@ pub(super) fn respond_keyset(
         format!("<{base}?{}>; rel=\"next\"", parameters(query, &pairs))
     });
     let head = |response: &mut HttpResponseBuilder| {
-        response.insert_header((X_CISTERN_COMPLETE, listed.completeness()));
+        response.insert_header((X_CISTERN_COMPLETE, listed.complete.to_string()));
         if let Some(link) = link {
             response.insert_header((LINK, link));
         }
@@ -154,7 +154,12 @@ mod tests {
             &request,
             &query,
             paging,
-            &Listed { page, provenance: Provenance::hit(None), complete: true, counted: true },
+            &Listed {
+                page,
+                provenance: Provenance::hit(None),
+                complete: crate::api::provenance::Complete::Yes,
+                counted: true,
+            },
         )
     }
 

@@ -70,7 +70,7 @@ pub(super) async fn pipelines(
 fn joined(mut whole: Listed, more: Listed) -> Listed {
     whole.page.total += more.page.total;
     whole.page.rows.extend(more.page.rows);
-    whole.complete &= more.complete;
+    whole.complete = whole.complete.and(more.complete);
     whole
 }
 

@@ -227,7 +227,7 @@ pub(super) async fn bridges(
     let limit = usize::try_from(slice.limit).unwrap_or(usize::MAX);
     let page = Page { rows: rows.into_iter().skip(offset).take(limit).collect(), total };
     let provenance = held.as_ref().map_or(pipeline.provenance, |held| held.provenance);
-    let complete = held.is_some() && provenance.source != Source::Stale;
+    let complete = (held.is_some() && provenance.source != Source::Stale).into();
     let mut response =
         listing::respond(&request, &query, paging, &Listed { page, provenance, complete, counted: true });
     if held.is_none() {

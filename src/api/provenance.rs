@@ -1,5 +1,7 @@
 //! Where an answer came from and how old it is.
 
+use std::fmt;
+
 use crate::domain::{Document, Timestamp};
 use crate::store::Page;
 
@@ -20,15 +22,48 @@ pub(super) struct Listed {
     /// Where it came from.
     pub(super) provenance: Provenance,
     /// Whether everything that GitLab has of what was asked for is in the list.
-    pub(super) complete: bool,
+    pub(super) complete: Complete,
     /// Whether `page.total` is how many rows there are; otherwise it only tells whether there are more.
     pub(super) counted: bool,
 }
 
-impl Listed {
-    /// Returns the word of `X-Cistern-Complete`.
-    pub(super) fn completeness(&self) -> &'static str {
-        if self.complete { "true" } else { "false" }
+/// Whether a list is complete.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Complete {
+    /// Something lacks, or nobody knows.
+    No,
+    /// From a time on, and what was asked for begins before that.
+    Since(Timestamp),
+    /// All of what was asked for.
+    Yes,
+}
+
+impl Complete {
+    /// Returns what holds for two lists that are shown as one.
+    pub(super) fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::No, _) | (_, Self::No) => Self::No,
+            (Self::Since(one), Self::Since(other)) => Self::Since(one.max(other)),
+            (Self::Since(since), Self::Yes) | (Self::Yes, Self::Since(since)) => Self::Since(since),
+            (Self::Yes, Self::Yes) => Self::Yes,
+        }
+    }
+}
+
+impl From<bool> for Complete {
+    fn from(complete: bool) -> Self {
+        if complete { Self::Yes } else { Self::No }
+    }
+}
+
+/// The value of `X-Cistern-Complete`: `true`, `since=` and a time, or `false`.
+impl fmt::Display for Complete {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::No => f.write_str("false"),
+            Self::Since(time) => write!(f, "since={time}"),
+            Self::Yes => f.write_str("true"),
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use super::View;
 use crate::access::Seen;
 use crate::api::answer::Problem;
 use crate::api::freshness;
+use crate::api::provenance::Complete;
 use crate::domain::Timestamp;
 use crate::store::{Entry, Failure, Gap, JobRow, JobTally, PipelineRow, PipelineTally, Progress};
 
@@ -36,19 +37,25 @@ impl View {
         Ok(self.api.store.bridges(pipeline.key).await?.is_some())
     }
 
-    /// Returns whether passes have covered a project from its beginning, and no job or list of jobs is missing.
-    pub(super) async fn lists_every_job(&self, project: Seen, progress: Option<&Progress>) -> Result<bool, Problem> {
+    /// Returns from when on passes have covered a project; not at all when a job or a list of jobs is missing.
+    pub(super) async fn lists_every_job(
+        &self,
+        project: Seen,
+        progress: Option<&Progress>,
+    ) -> Result<Complete, Problem> {
         /// Where there are more gaps than this, it is not looked for one that matters here.
         const LOOKED_AT: u64 = 100;
         let id = project.project();
         let document = self.api.store.project(id).await?;
         let beginning = document.and_then(|document| freshness::created_at(&document.text));
-        if !freshness::covers(progress, beginning) {
-            return Ok(false);
+        let covered = freshness::covers(progress, beginning);
+        if covered == Complete::No {
+            return Ok(covered);
         }
         let gaps = self.api.store.gaps(Some(id), LOOKED_AT).await?;
         let hides_jobs = |gap: &Gap| matches!(gap.kind, "jobs" | "job" | "pipeline");
-        Ok((gaps.len() as u64) < LOOKED_AT && !gaps.iter().any(hides_jobs))
+        let is_whole = (gaps.len() as u64) < LOOKED_AT && !gaps.iter().any(hides_jobs);
+        Ok(if is_whole { covered } else { Complete::No })
     }
 
     /// Returns what of a project failed for good and what is to be done, of the latter at most `limit`.

@@ -11,7 +11,7 @@ use crate::access::{Denied, Part, Seen};
 use crate::api::answer::Problem;
 use crate::api::choice::Choice;
 use crate::api::freshness::{self, PipelinePart, Standing};
-use crate::api::provenance::{Held, Listed, Provenance, Source};
+use crate::api::provenance::{Complete, Held, Listed, Provenance, Source};
 use crate::api::simple;
 use crate::domain::{Document, PipelineId, PipelineSource, ProjectFacts, ProjectId, Timestamp};
 use crate::store::{JobFilter, ListOf, Listing, Page, PipelineFilter, PipelineRow, ProjectJobFilter, Slice};
@@ -52,10 +52,10 @@ impl View {
         let as_of = passed.max(looked.listing.map(|listing| listing.as_of));
         let complete = match self.api.through.max_age() {
             None => freshness::covers(progress.as_ref(), since),
-            Some(_) => {
-                looked.source != Source::Stale
-                    && looked.listing.is_some_and(|listing| freshness::covers_with(&listing, progress.as_ref(), since))
-            }
+            Some(_) if looked.source == Source::Stale => Complete::No,
+            Some(_) => looked
+                .listing
+                .map_or(Complete::No, |listing| freshness::covers_with(&listing, progress.as_ref(), since)),
         };
         Ok(Listed { page, provenance: Provenance { source: looked.source, as_of }, complete, counted: true })
     }
@@ -91,7 +91,7 @@ impl View {
         let page = self.api.store.pipeline_jobs(pipeline.row.key, filter, slice).await?;
         let provenance = pipeline.provenance;
         let complete = provenance.source != Source::Stale && freshness::lists_all(&pipeline.row);
-        Ok(Listed { page, provenance, complete, counted: true })
+        Ok(Listed { page, provenance, complete: complete.into(), counted: true })
     }
 
     /// Returns what lists of projects are chosen by, of all our projects: only for choosing, before
@@ -187,7 +187,10 @@ impl View {
         };
         let rows = if self.reader.sees_everything() { documents } else { documents.into_iter().map(shorten).collect() };
         let counted = self.reader.sees_everything();
-        Ok((Listed { page: Page { rows, total }, provenance: roster.provenance, complete, counted }, last))
+        Ok((
+            Listed { page: Page { rows, total }, provenance: roster.provenance, complete: complete.into(), counted },
+            last,
+        ))
     }
 
     /// Returns the newest pipeline of a ref, or of the project's default branch.

@@ -1,14 +1,12 @@
 //! Lists of pipelines: what nobody announced is seen all the same, for one call however many ask.
 
-use std::net::SocketAddr;
-use std::time::Duration;
-
 use cistern::demo::fake::{Endpoint, Fault, FaultKind, Options, PipelineSpec, Visibility, World};
 use cistern::domain::{PipelineId, ProjectId};
 use cistern::loopback;
 use serde_json::Value;
+use std::net::SocketAddr;
 
-use super::{Answer, add_job, ask, get, get_at_once, job_with_log, reading_through};
+use super::{Answer, add_job, ask, get, get_at_once, job_with_log, reading_through, slow};
 use crate::rig::Rig;
 
 fn list(project: ProjectId) -> String {
@@ -35,8 +33,7 @@ async fn get_with(address: SocketAddr, path: &str, token: &str) -> u16 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn fifty_readers_of_a_list_see_a_pipeline_that_nobody_announced_for_one_call() {
-    let options = Options { latency: Duration::from_millis(40), ..Options::default() };
-    let (rig, project) = reading_through(options);
+    let (rig, project) = reading_through(slow());
     add_job(&rig, project, job_with_log("old\n"), "success");
     let serving = rig.serve(super::STORE).await;
     let (pipeline, job) = add_job(&rig, project, job_with_log("new\n"), "success");

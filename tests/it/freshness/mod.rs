@@ -11,6 +11,7 @@ mod running;
 mod unreachable;
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use cistern::demo::fake::{JobSpec, Log, Options, PipelineSpec, World};
 use cistern::domain::{JobId, PipelineId, ProjectId};
@@ -26,6 +27,11 @@ async fn get(address: SocketAddr, path: &str) -> Answer {
 /// Asks the same many times at once.
 async fn get_at_once(address: SocketAddr, path: &str, readers: usize) -> Vec<Answer> {
     futures_util::future::join_all((0..readers).map(|_| get(address, path))).await
+}
+
+/// A GitLab so slow that all of many readers ask before it answers the first, also on a busy machine.
+fn slow() -> Options {
+    Options { latency: Duration::from_millis(400), ..Options::default() }
 }
 
 /// A GitLab with one project, and a Cistern that reads through.

@@ -1,11 +1,9 @@
 //! A path that leads to no project we know is asked for, once, and only where its reader may see what may be there.
 
-use std::time::Duration;
-
 use cistern::demo::fake::{Endpoint, Fault, FaultKind, Options, Visibility};
 use cistern::loopback;
 
-use super::{add_job, get, get_at_once, job_with_log, reading_through};
+use super::{add_job, get, get_at_once, job_with_log, reading_through, slow};
 use crate::rig::Serving;
 
 const SOME: &str = "a-static-token-for-one-group";
@@ -18,8 +16,7 @@ async fn status(serving: &Serving, path: &str, token: &str) -> u16 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn fifty_readers_of_a_path_that_is_not_cached_cost_one_call() {
-    let options = Options { latency: Duration::from_millis(40), ..Options::default() };
-    let (rig, _) = reading_through(options);
+    let (rig, _) = reading_through(slow());
     let serving = rig.serve(super::STORE).await;
     let new = rig.fake.with(|world| world.add_project("group/new"));
     let (pipeline, _) = add_job(&rig, new, job_with_log("log\n"), "success");

@@ -1,12 +1,10 @@
 //! The list of projects: one that was made since the passes came by is in it, for one call however many ask.
 
-use std::time::Duration;
-
 use cistern::demo::fake::{Endpoint, Fault, FaultKind, Options, Visibility, World};
 use cistern::domain::{ProjectId, Subject};
 use serde_json::Value;
 
-use super::{Answer, STORE, ask, get, get_at_once, reading_through};
+use super::{Answer, STORE, ask, get, get_at_once, reading_through, slow};
 use crate::rig::{Engine, Rig, Serving};
 
 const ALL: &str = "/api/v4/projects?per_page=100&order_by=id&sort=asc";
@@ -31,8 +29,7 @@ fn add_project(rig: &Rig, path: &str) -> ProjectId {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn fifty_readers_see_a_project_that_nobody_announced_for_one_call() {
-    let options = Options { latency: Duration::from_millis(40), ..Options::default() };
-    let (rig, project) = reading_through(options);
+    let (rig, project) = reading_through(slow());
     let serving = rig.serve(STORE).await;
     rig.fake.reset_counters();
     let first = get(serving.address(), ALL).await;
