@@ -115,7 +115,7 @@ impl fmt::Display for Problem {
             Self::UnknownPath => f.write_str(
                 "404 Not Found: Cistern has no such path. It serves projects, their pipelines and jobs, test reports, \
                  logs and artifacts below /api/v4/projects, and what GitLab has no shape for below /api/cistern/v1/projects; \
-                 /openapi.json lists all of it.",
+                 /openapi.json lists all of it. Whether GitLab is asked for the rest, and for what of it, is api.pass_through.",
             ),
             Self::OnlyReads => {
                 f.write_str(

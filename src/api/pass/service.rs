@@ -10,7 +10,7 @@
 use percent_encoding::percent_decode_str;
 
 /// What is open below a project: a segment each, `*` is a number, `**` all the rest.
-const OPEN: &str = "repository/** languages releases/** labels badges pipeline_schedules \
+const OPEN: &str = "repository/** languages releases releases/** labels badges pipeline_schedules \
     environments environments/* deployments deployments/* \
     merge_requests merge_requests/* merge_requests/*/approvals merge_requests/*/changes merge_requests/*/commits \
     merge_requests/*/diffs merge_requests/*/pipelines merge_requests/*/versions merge_requests/*/versions/*";

@@ -34,6 +34,7 @@ async fn our_token_answers_below_the_projects_that_the_reader_may_read() {
             "languages",
             "merge_requests/3",
             "pipeline_schedules",
+            "releases?order_by=released_at",
             "releases/permalink/latest",
         ] {
             rig.fake.reset_counters();

@@ -60,6 +60,7 @@ impl Asked<'_> {
             ["variables"] if self.world.level(self.caller, project) < MAINTAINER => Err(Answer::forbidden()),
             ["variables"] => self.page(vec![json!({"key": "DEPLOY_TOKEN", "value": "variable-secret",
                 "variable_type": "env_var", "protected": false, "masked": false, "raw": false, "environment_scope": "*"})]),
+            ["releases"] => self.page(vec![json!({"tag_name": "v1", "name": "First", "description": null})]),
             ["releases", "permalink", "latest"] => {
                 let location = format!("{}/api/v4/projects/{project}/releases/v1", self.world.base_url);
                 Ok(Answer::new(302, "application/json", "").header("Location", location))
