@@ -1,12 +1,12 @@
 //! What GitLab refused to the token is asked for again: a role may have been raised, and no event tells so.
 //!
 //! Guarantees: a full pass asks for one thing of each project that has such, the one that was asked for least recently, so that
-//! one that is refused for good does not hide that the others are given by now; when GitLab gives it, all of them are fetched
-//! in the same pass. A project without any costs no call.
+//! one that is refused for good does not hide that the others are given by now; when GitLab refuses it no longer, all of them are
+//! fetched in the same pass. A project without any costs no call.
 
 use super::sweep::{STORED_PAGE, Sweep};
 use super::{Forecast, Only, PassError, Reconciler};
-use crate::domain::{Ages, Attempt, Job, Piece, PipelinePhase, Project, ReportPlan, Timestamp, refused};
+use crate::domain::{Ages, Attempt, Job, Piece, PipelinePhase, Project, Reason, ReportPlan, Timestamp, refused};
 use crate::store::{Change, JobRow, Slice, Store};
 use crate::work::{Cause, Lane, Target, Work};
 
@@ -18,15 +18,19 @@ const PROJECTS: u64 = 1000;
 
 impl Sweep<'_> {
     /// Asks again for what was asked for least recently, and, when GitLab gives it, for all the rest; not for what was refused
-    /// since the pass `began`.
+    /// since the pass `began`. What tells nothing, because it is erased or over by now, leaves the question to the next one.
     pub(super) async fn refused(&self, began: Timestamp) -> Result<(), PassError> {
         let store = &self.reconciler.store;
-        let Some(first) = store.refused(self.project, began, 1).await?.pop() else { return Ok(()) };
-        let before = pieces(store, first).await?;
-        self.ask_again(vec![first], began).await?;
-        let after = pieces(store, first).await?;
-        if !before.iter().zip(after).any(|(before, after)| before.is_refused() && after.is_held()) {
-            return Ok(());
+        loop {
+            let Some(first) = store.refused(self.project, began, 1).await?.pop() else { return Ok(()) };
+            let asked = self.reconciler.again(first, &Ages::default()).await?.is_some();
+            let before = pieces(store, first).await?;
+            self.ask_again(vec![first], began).await?;
+            match Told::of(asked, before, pieces(store, first).await?) {
+                Told::Refused => return Ok(()),
+                Told::Given => break,
+                Told::Nothing => {}
+            }
         }
         loop {
             let page = store.refused(self.project, began, STORED_PAGE).await?;
@@ -49,39 +53,46 @@ impl Sweep<'_> {
 impl Reconciler {
     /// Counts what asking again would cost if GitLab still refused it.
     pub(super) async fn forecast_refused(&self, project: &Project, forecast: &mut Forecast) -> Result<(), PassError> {
-        let now = Timestamp::now();
         let ages = (self.ages)(project.id, &project.path);
-        let mut asked = 0;
-        match self.store.refused(project.id, now, 1).await?.pop() {
-            Some(Target::Job(key)) => {
-                let Some(row) = self.store.job(key).await? else { return Ok(()) };
-                let Ok(job) = Job::from_document(key.project, row.document) else { return Ok(()) };
+        for target in self.store.refused(project.id, Timestamp::now(), PROJECTS).await? {
+            if let Some(again) = self.again(target, &ages).await? {
+                forecast.add(again);
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns what GitLab would be asked for, where something of a target was refused; `None` where nothing of that is asked for
+    /// any more.
+    async fn again(&self, target: Target, ages: &Ages) -> Result<Option<Forecast>, PassError> {
+        let now = Timestamp::now();
+        let mut again = Forecast { other_calls: CONFIRMING_CALLS, ..Forecast::default() };
+        match target {
+            Target::Job(key) => {
+                let Some(row) = self.store.job(key).await? else { return Ok(None) };
+                let Ok(job) = Job::from_document(key.project, row.document) else { return Ok(None) };
                 let refused = refused(&job, &row.log, &row.archive);
-                let refused = refused.without(refused.too_old(&job, &ages, now));
+                let refused = refused.without(refused.too_old(&job, ages, now));
                 let refused = refused.without(refused.too_large(&job, self.config.sizes));
                 let archive = job.archive.as_ref().filter(|_| refused.archive);
-                forecast.archive_bytes += archive.and_then(|archive| archive.size).unwrap_or(0);
-                forecast.logs += u64::from(refused.log);
-                forecast.archives += u64::from(refused.archive);
-                asked = u64::from(refused.any());
+                again.archive_bytes = archive.and_then(|archive| archive.size).unwrap_or(0);
+                (again.logs, again.archives) = (refused.log.into(), refused.archive.into());
+                Ok(refused.any().then_some(again))
             }
-            Some(Target::Report(key)) => {
-                let Some(row) = self.store.pipeline(key).await? else { return Ok(()) };
+            Target::Report(key) => {
+                let Some(row) = self.store.pipeline(key).await? else { return Ok(None) };
                 let attempts: Vec<Attempt> = self.store.jobs_of(key).await?.iter().map(JobRow::attempt).collect();
                 let over = row.status.pipeline_phase() != PipelinePhase::Active;
                 let plan = ReportPlan::of(over, &row.report, &attempts);
-                if let Some(plan) = plan.filter(|_| !Ages::is_over(ages.reports, row.updated_at, now)) {
-                    let refused = plan.refused(&row.report);
-                    forecast.reports += u64::from(refused.report);
-                    forecast.summaries += u64::from(refused.summary);
-                    asked = u64::from(refused.any());
-                }
+                let plan = plan.filter(|_| !Ages::is_over(ages.reports, row.updated_at, now));
+                let refused = plan.map(|plan| plan.refused(&row.report)).unwrap_or_default();
+                (again.reports, again.summaries) = (refused.report.into(), refused.summary.into());
+                Ok(refused.any().then_some(again))
             }
-            Some(Target::Detail(_)) => (forecast.details, asked) = (forecast.details + 1, 1),
-            _ => {}
+            Target::Detail(_) => Ok(Some(Forecast { details: 1, ..again })),
+            _ => Ok(None),
         }
-        forecast.other_calls += CONFIRMING_CALLS * asked;
-        Ok(())
     }
 
     /// Counts the logs, archives, reports and own documents of pipelines that GitLab refuses to the token, as far as is known.
@@ -109,6 +120,30 @@ impl Reconciler {
                     .map(|found| found.count * of_pipeline(found.report.is_refused(), found.detail.is_refused()))
                     .sum::<u64>();
             }
+        }
+    }
+}
+
+/// What asking again told about everything else that was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Told {
+    /// The token may have it by now, also where GitLab has nothing to give: an empty log, or an archive that has expired.
+    Given,
+    Refused,
+    Nothing,
+}
+
+impl Told {
+    fn of(asked: bool, before: [Piece; 2], after: [Piece; 2]) -> Self {
+        let was_given = |(before, after): (Piece, Piece)| {
+            let answered = after.is_held() || matches!(after, Piece::Absent(Reason::NoLog | Reason::Expired));
+            before.is_refused() && answered
+        };
+        match () {
+            () if !asked => Self::Nothing,
+            () if before.into_iter().zip(after).any(was_given) => Self::Given,
+            () if after.iter().any(|after| after.is_refused()) => Self::Refused,
+            () => Self::Nothing,
         }
     }
 }

@@ -1,6 +1,8 @@
 //! What GitLab refused once is asked for again: a role may have been raised, a setting changed, and no event tells so.
 
-use cistern::demo::fake::{Endpoint, Fault, FaultKind, JobSpec, Log, Options, PipelineSpec, World};
+use std::time::Duration;
+
+use cistern::demo::fake::{Archive, Endpoint, Fault, FaultKind, JobSpec, Log, Options, PipelineSpec, World};
 use cistern::domain::{JobId, JobKey, Piece, ProjectId};
 use serde_json::Value;
 
@@ -11,6 +13,7 @@ use crate::rig::{Engine, Rig, eventually, on_both};
 on_both! {
     when_a_role_was_raised_the_next_full_pass_has_everything;
     one_that_is_refused_for_good_does_not_hide_that_the_others_are_given;
+    one_that_has_nothing_to_give_leaves_the_question_to_the_others;
     a_person_has_it_asked_for_at_once;
     an_event_has_its_job_asked_for_again;
     what_was_refused_for_a_while_is_as_if_it_never_were;
@@ -99,6 +102,53 @@ async fn one_that_is_refused_for_good_does_not_hide_that_the_others_are_given(en
         let piece = cache.jobs[&JobKey { project, job: refused }].log_piece;
         // One that was held when it began to be refused stays.
         assert_eq!(piece, if refused == jobs[0] { FORBIDDEN } else { Piece::Whole });
+    }
+}
+
+async fn one_that_has_nothing_to_give_leaves_the_question_to_the_others(engine: Engine) {
+    for first in ["an empty log", "an archive that has expired", "an archive that is listed no more", "erased"] {
+        let mut world = World::new();
+        let project = world.add_project("group/app");
+        let pipeline = world.add_pipeline(project, PipelineSpec::default());
+        let archive = Archive::zip([("out.txt", b"made".as_slice())]).expect("a zip");
+        let spec = if first == "an empty log" {
+            JobSpec::new("none").log(Log::none())
+        } else {
+            JobSpec::new("made").archive(archive)
+        };
+        let job = world.add_job(pipeline, spec);
+        world.start_job(job);
+        world.finish_job(job, "success");
+        world.forbid_log(job);
+        world.forbid_artifacts(job);
+        let rig = Rig::with(world, Options::default()).on(engine);
+        assert!(rig.backfill(STORE).await.is_clean());
+        let others: Vec<JobId> = rig.fake.with(|world| (0..3).map(|number| add_job(world, project, number)).collect());
+        rig.fake.with(|world| others.iter().for_each(|other| world.forbid_log(*other)));
+        assert!(rig.backfill(STORE).await.is_clean());
+        assert_eq!(
+            pieces(&rig).await.iter().filter(|piece| **piece == FORBIDDEN).count(),
+            4 + usize::from(first != "an empty log")
+        );
+
+        rig.fake.with(|world| {
+            match first {
+                "an archive that has expired" => world.keep_artifacts_past_expiry(job),
+                "an archive that is listed no more" => world.expire_artifacts(job),
+                "erased" => world.erase_job(job),
+                _ => {}
+            }
+            world.allow_artifacts(job);
+            others.iter().chain([&job]).for_each(|job| world.allow_log(*job));
+            world.advance(Duration::from_secs(25 * 3600));
+        });
+        assert!(rig.backfill(STORE).await.is_clean());
+        let cache = rig.cache(STORE).await;
+        for other in others {
+            assert_eq!(cache.jobs[&JobKey { project, job: other }].log_piece, Piece::Whole, "{first}");
+        }
+        assert!(rig.backfill("fresh.db").await.is_clean());
+        assert_eq!(cache, rig.cache("fresh.db").await, "{first}");
     }
 }
 

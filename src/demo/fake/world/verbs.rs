@@ -166,6 +166,11 @@ impl World {
         self.change_quietly(job, |job| job.log_forbidden = false);
     }
 
+    /// The artifacts may be read again.
+    pub fn allow_artifacts(&mut self, job: JobId) {
+        self.change_quietly(job, |job| job.artifacts_forbidden = false);
+    }
+
     /// The artifacts are refused with 403 from now on.
     pub fn forbid_artifacts(&mut self, job: JobId) {
         self.change_quietly(job, |job| job.artifacts_forbidden = true);
