@@ -74,8 +74,10 @@ impl Tools {
 
 /// Nothing of the tester's own settings reaches a client.
 fn at_home<'a>(command: &'a mut Command, home: &Path) -> &'a mut Command {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    command.env_clear().env("PATH", path).env("HOME", home).env("LANG", "C.UTF-8").current_dir(home)
+    let own = "XDG_CONFIG_HOME XDG_DATA_HOME PYTHON_GITLAB_CFG CI_JOB_TOKEN CI_SERVER_URL GLAB_CONFIG_DIR OAUTH_TOKEN \
+         GITLAB_URI GITLAB_URL GITLAB_ACCESS_TOKEN HTTP_PROXY HTTPS_PROXY http_proxy https_proxy";
+    let command = own.split_whitespace().fold(command, |command, name| command.env_remove(name));
+    command.env("HOME", home).env("LANG", "C.UTF-8").current_dir(home)
 }
 
 /// Writes the settings of all clients into a home.
