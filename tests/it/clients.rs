@@ -2,6 +2,9 @@
 //!
 //! They are installed once, from the registries of their languages, under `target/clients`.
 
+mod commands;
+mod tools;
+
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

@@ -49,9 +49,11 @@ impl Query {
         }
     }
 
-    /// A date; a `+` that was not encoded arrives as a space and makes it invalid, as with GitLab.
+    /// A date, with or without a time of day (doc/api/projects: `last_activity_after`); a `+` that was not encoded arrives as a
+    /// space and makes it invalid, as with GitLab.
     pub(crate) fn date(&self, name: &str) -> Result<Option<Timestamp>, Answer> {
-        self.text(name).map(|value| Timestamp::parse(value).ok_or_else(|| Answer::odd_parameter(name))).transpose()
+        let read = |value: &str| Timestamp::parse(value).or_else(|| Timestamp::parse(&format!("{value}T00:00:00Z")));
+        self.text(name).map(|value| read(value).ok_or_else(|| Answer::odd_parameter(name))).transpose()
     }
 
     /// One of a list of words.
