@@ -123,7 +123,7 @@ impl FailureFinder {
 
     /// Takes the next piece of a line.
     pub fn push(&mut self, piece: &LinePiece<'_>) {
-        if !piece.first {
+        if !piece.first || !piece.shown {
             return;
         }
         self.last_line = piece.number;

@@ -177,9 +177,9 @@ impl Search {
         self.matches
     }
 
-    /// Takes the next piece of a line and shows what is found.
+    /// Takes the next piece of a line and shows what is found; a line that shows nothing is none.
     pub fn push(&mut self, piece: &LinePiece<'_>, each: &mut impl FnMut(Found<'_>)) {
-        if self.is_done() {
+        if self.is_done() || !piece.shown {
             return;
         }
         if piece.first && piece.last {

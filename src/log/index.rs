@@ -1,15 +1,17 @@
 //! What is kept beside a stored log so that its parts are found without reading it: where its lines and sections are.
 
 use super::lines::{LineIndex, LineIndexer};
+use super::page::PageLines;
 use super::sections::{MAX_DEPTH, MAX_NAME_BYTES, MAX_SECTIONS, Section, SectionScanner, Sections};
-use super::splitter::{JOIN_BYTES, Joins, LinePiece, LineSplitter};
+use super::splitter::{JOIN_BYTES, JoinedLines, Joins, LinePiece};
 
 /// The most that an encoded index has: sections that would not fit are left out, and said to be.
 pub const MAX_INDEX_BYTES: usize = 64 * 1024;
 
 /// The version of an index: its first byte. Whatever changes what an index says of a log, or how it is encoded, takes the next
-/// one; an index of another version is none, and is made again from the log. 1 knew of no entries that go on with a line.
-pub const INDEX_VERSION: u8 = 2;
+/// one; an index of another version is none, and is made again from the log. 1 knew of no entries that go on with a line, 2 counted
+/// what shows nothing.
+pub const INDEX_VERSION: u8 = 3;
 
 /// Where the lines and sections of a log are.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -25,42 +27,56 @@ pub struct Index {
 /// Makes an index while a log is stored.
 #[derive(Debug, Default)]
 pub struct Indexer {
+    joined: JoinedLines,
+    marks: Marks,
+}
+
+/// What is found in joined lines.
+#[derive(Debug, Default)]
+struct Marks {
     lines: LineIndexer,
-    splitter: LineSplitter,
+    page: PageLines,
     sections: SectionScanner,
 }
 
 impl Indexer {
     /// Takes the next frame, uncompressed; none is empty.
     pub fn push(&mut self, frame: &[u8]) {
-        let Self { lines, splitter, sections } = self;
-        lines.push(frame);
-        splitter.push(frame, &mut |piece| take(lines, sections, &piece));
+        let Self { joined, marks } = self;
+        marks.lines.push(frame);
+        joined.push(frame, &mut |piece| marks.take(&piece));
     }
 
     /// Returns the index of the whole log.
     pub fn finish(self) -> Index {
-        let Self { mut lines, splitter, mut sections } = self;
-        let joins = splitter.finish(&mut |piece| take(&mut lines, &mut sections, &piece));
-        Index { lines: lines.finish(), sections: sections.finish(), joins }
+        let Self { joined, mut marks } = self;
+        let joins = joined.finish(&mut |piece| marks.take(&piece));
+        let Marks { lines, page, sections } = marks;
+        Index { lines: lines.finish(page.shown()), sections: sections.finish(), joins }
     }
 }
 
-fn take(lines: &mut LineIndexer, sections: &mut SectionScanner, piece: &LinePiece<'_>) {
-    if piece.first {
-        lines.begin(piece.offset);
+impl Marks {
+    fn take(&mut self, piece: &LinePiece<'_>) {
+        let Self { lines, page, sections } = self;
+        if piece.first {
+            lines.begin(piece.offset, page.shown());
+        }
+        page.push(piece, &mut |line| sections.push(&line));
     }
-    sections.push(piece);
 }
 
 impl Index {
-    /// Writes it compactly: some 3 bytes for each frame and 20 for each section.
+    /// Writes it compactly: some 6 bytes for each frame and 20 for each section.
     pub fn encode(&self) -> Box<[u8]> {
         let mut bytes = vec![INDEX_VERSION, u8::from(self.lines.open_end) | u8::from(self.joins.any) << 1];
         number(&mut bytes, self.joins.reach);
         number(&mut bytes, self.lines.before.len() as u64);
-        let ends = self.lines.before.iter().skip(1).chain([&self.lines.breaks]);
-        self.lines.before.iter().zip(ends).for_each(|(begin, end)| number(&mut bytes, end - begin));
+        let LineIndex { before, breaks, shown_before, shown, .. } = &self.lines;
+        for (begins, end) in [(before, breaks), (shown_before, shown)] {
+            let ends = begins.iter().skip(1).chain([end]);
+            begins.iter().zip(ends).for_each(|(begin, end)| number(&mut bytes, end - begin));
+        }
         let mut encoded = Vec::new();
         let mut sections = 0;
         for section in &self.sections.all {
@@ -85,9 +101,13 @@ impl Index {
         let mut rest = rest;
         let joins = Joins { any: flags & 2 != 0, reach: read_number(&mut rest).filter(|reach| *reach <= JOIN_BYTES)? };
         let mut lines = LineIndex { open_end: flags & 1 != 0, ..LineIndex::default() };
-        for _ in 0..bounded(&mut rest, MAX_INDEX_BYTES)? {
-            lines.before.push(lines.breaks);
-            lines.breaks = lines.breaks.checked_add(read_number(&mut rest)?)?;
+        let stretches = bounded(&mut rest, MAX_INDEX_BYTES)?;
+        let LineIndex { before, breaks, shown_before, shown, .. } = &mut lines;
+        for (begins, end) in [(before, breaks), (shown_before, shown)] {
+            for _ in 0..stretches {
+                begins.push(*end);
+                *end = end.checked_add(read_number(&mut rest)?)?;
+            }
         }
         let (truncated, after) = rest.split_first()?;
         rest = after;
@@ -105,7 +125,7 @@ fn write(bytes: &mut Vec<u8>, section: &Section) {
     number(bytes, section.started);
     number(bytes, section.ended.unwrap_or(0));
     number(bytes, section.first_line);
-    number(bytes, section.last_line - section.first_line);
+    number(bytes, section.last_line + 1 - section.first_line);
     number(bytes, section.name.len() as u64);
     bytes.extend_from_slice(section.name.as_bytes());
 }
@@ -115,7 +135,7 @@ fn read(rest: &mut &[u8]) -> Option<Section> {
     let started = read_number(rest)?;
     let ended = read_number(rest)?;
     let first_line = read_number(rest)?;
-    let last_line = first_line.checked_add(read_number(rest)?)?;
+    let last_line = first_line.checked_sub(1)?.checked_add(read_number(rest)?)?;
     let length = bounded(rest, MAX_NAME_BYTES)?;
     let (name, after) = rest.split_at_checked(length)?;
     *rest = after;

@@ -72,15 +72,18 @@ impl JsonLines {
         }
     }
 
-    /// Takes the next piece of a line.
+    /// Takes the next piece of a line; one that shows nothing is no object.
     pub fn push(&mut self, piece: &LinePiece<'_>, out: &mut Vec<u8>) {
-        self.take(piece, piece.last, None, false, out);
+        if piece.shown {
+            self.take(piece, piece.last, None, false, out);
+        }
     }
 
     /// Takes a line that a search found.
     pub fn found(&mut self, found: &Found<'_>, out: &mut Vec<u8>) {
         let Found { number, offset, text, stamped, .. } = *found;
-        let piece = LinePiece { number, offset, text, stamped, first: true, last: true, broken: true };
+        let (first, last, broken) = (true, true, true);
+        let piece = LinePiece { number, offset, text, stamped, first, last, broken, ..LinePiece::default() };
         self.take(&piece, true, Some(found.matched), found.cut, out);
     }
 
@@ -120,7 +123,7 @@ impl JsonLines {
         }
         self.text.clear();
         (self.offset, self.lossy) = (None, false);
-        if ends {
+        if ends && piece.broken {
             self.stamp = None;
         }
     }

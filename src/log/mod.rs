@@ -4,9 +4,10 @@
 //! with bounded memory whatever the log holds, and gives the same answer wherever the pieces end. A log is hostile: whoever can
 //! run a job writes it. Nothing here trusts it, panics on it, or grows with it beyond a named limit (reliability, R41).
 //!
-//! Logs are read by lines as people see them: an entry whose stamp has a `+` goes on with the last line of its stream, and of
-//! what a `\r` took back nothing is searched or shown. A line ends with `\n` and only there, and not where the next entry goes on
-//! with it; `\r` does not end one. The first line is line 1; what follows the last `\n`, if anything does, is a line too.
+//! Logs are read by the lines of GitLab's page: an entry whose stamp has a `+` goes on with the last line of its stream, and of
+//! what a `\r` took back nothing is searched or shown. A line ends with `\n`, not where the next entry goes on with it, and before
+//! a section's marker; `\r` does not end one. The first line that shows something is line 1; lines that show nothing are not
+//! counted. What follows the last `\n`, if anything does, is a line too.
 //!
 //! What it does not do: it knows nothing of frames, blobs and stores. [`crate::parts`] reads a log's part from a store.
 
@@ -18,6 +19,7 @@ mod index;
 mod json;
 mod lines;
 mod live;
+mod page;
 mod part;
 mod render;
 mod request;
@@ -33,10 +35,11 @@ pub use index::{INDEX_VERSION, Index, Indexer, MAX_INDEX_BYTES};
 pub use json::JsonLines;
 pub use lines::{LineIndex, line_breaks};
 pub use live::LiveLines;
+pub use page::LineSplitter;
 pub use part::Part;
 pub use render::{Ansi, Renderer};
 pub use request::{BadRequest, Format, Request};
 pub use sections::{MAX_DEPTH, MAX_NAME_BYTES, MAX_SECTIONS, Section, SectionScanner, Sections};
-pub use splitter::{JOIN_BYTES, JOIN_LINES, Joins, LINE_PIECE_BYTES, LinePiece, LineSplitter};
+pub use splitter::{JOIN_BYTES, JOIN_LINES, Joins, LINE_PIECE_BYTES, LinePiece};
 pub use style::stylesheet;
 pub use timestamps::{STAMP_BYTES, Stamp, Stream, Timestamps};

@@ -2,7 +2,7 @@
 //!
 //! Each line is one line in the end, however many entries it is of, with the stamp of the first. Plain text and HTML are valid
 //! UTF-8. They show what a terminal would: `\r` goes back to the line's beginning and what follows takes the place of what was there, as progress bars want it; section markers vanish by
-//! the same rule. Control sequences other than colours, control characters but for tabs, and C1 characters are left out; what
+//! the same rule, and begin a line where something is before them. Control sequences other than colours, control characters but for tabs, and C1 characters are left out; what
 //! is no UTF-8 becomes U+FFFD. In HTML characters that change the direction of text become U+FFFD too; every character is
 //! escaped before anything else is written, at most one `<span>` is open, and none goes beyond its line.
 //!
@@ -36,6 +36,8 @@ pub struct Renderer {
     timestamps: Timestamps,
     escapes: Escapes,
     screen: Screen,
+    /// The line before ended without a line break.
+    open: bool,
 }
 
 /// The current line as a terminal shows it.
@@ -68,12 +70,15 @@ impl Renderer {
             style: Style::default(),
             span: None,
         };
-        Self { ansi, timestamps, escapes: Escapes::default(), screen }
+        Self { ansi, timestamps, escapes: Escapes::default(), screen, open: false }
     }
 
     /// Takes the next piece of a line and adds what can be shown of it.
     pub fn push(&mut self, piece: &LinePiece<'_>, out: &mut Vec<u8>) {
         let (stamp, text) = piece.text.split_at(if piece.stamped { STAMP_BYTES } else { 0 });
+        if piece.first && std::mem::take(&mut self.open) && self.ansi != Ansi::Keep {
+            out.push(b'\n');
+        }
         match (self.timestamps, self.ansi) {
             (Timestamps::Strip, _) => {}
             (Timestamps::Keep, Ansi::Keep) => out.extend_from_slice(stamp),
@@ -87,6 +92,7 @@ impl Renderer {
             self.text(b"\n", out);
         } else if piece.last {
             self.screen.end_line(out);
+            self.open = true;
         }
     }
 

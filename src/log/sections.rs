@@ -3,14 +3,13 @@
 //! `section_start:<unix seconds>:<name>[<options>]\r ESC[0K` begins one and `section_end:<unix seconds>:<name>\r ESC[0K` ends it
 //! (contract, section 5.6); what of that shape a script prints counts as well, as it does for GitLab. Of a log with stamps runners
 //! up to 19.0 write what follows the `\r` as an entry of its own; in the joined line both forms are the same. A marker may stand
-//! behind a time stamp and other sequences, and several may share a line. An end closes the innermost open section of its name; one that
-//! closes nothing is passed over; what is never closed ends with the log.
+//! behind a time stamp and other sequences, and several may share a line; a line with something to show ends before one. An end
+//! closes the innermost open section of its name; one that closes nothing is passed over; what is never closed ends with the log.
+//! A section begins with the first line that shows something behind its marker, and may have none.
 
 use memchr::memmem;
 
-use super::escape::without_sequences;
 use super::splitter::LinePiece;
-use super::timestamps::STAMP_BYTES;
 
 /// Sections kept of one log.
 pub const MAX_SECTIONS: usize = 1_000;
@@ -24,10 +23,7 @@ pub const MAX_DEPTH: usize = 32;
 /// The longest list of options.
 const MAX_OPTIONS_BYTES: usize = 256;
 
-/// Enough of a line's beginning to tell whether anything but stamps and sequences is before a marker.
-const HEAD_BYTES: usize = 128;
-
-const WORD: &[u8] = b"section_";
+pub(super) const WORD: &[u8] = b"section_";
 const TAIL: &[u8] = b"\r\x1b[0K";
 
 /// A part of a log with a name.
@@ -43,7 +39,7 @@ pub struct Section {
     pub depth: u32,
     /// The line with its beginning.
     pub first_line: u64,
-    /// Its last line.
+    /// Its last line; the one before its first when it has none.
     pub last_line: u64,
     /// A viewer shows only its first line until asked.
     pub collapsed: bool,
@@ -72,38 +68,28 @@ impl Sections {
     }
 }
 
-/// Finds the sections of a log whose lines come in pieces. It holds less than 1 KiB of text.
-#[derive(Debug)]
+/// Finds the sections of a log whose lines come in pieces.
+#[derive(Debug, Default)]
 pub struct SectionScanner {
-    word: memmem::Finder<'static>,
     found: Sections,
     /// Places of open sections in `found`, outermost first.
     open: Vec<usize>,
-    /// What may be the beginning of a marker.
-    held: Vec<u8>,
-    /// The number of the current line.
-    line: u64,
-    /// The beginning of the current line, without its stamp and markers.
-    head: Vec<u8>,
+    /// How many lines were shown.
+    lines: u64,
 }
 
-impl Default for SectionScanner {
-    fn default() -> Self {
-        let (found, open, held, head) = (Sections::default(), Vec::new(), Vec::new(), Vec::new());
-        Self { word: memmem::Finder::new(WORD), found, open, held, line: 0, head }
-    }
-}
-
-struct Marker {
+/// A section's beginning or end.
+pub(super) struct Marker {
     begins: bool,
     at: u64,
     name: Box<str>,
     collapsed: bool,
     /// How long it is.
-    length: usize,
+    pub(super) length: usize,
 }
 
-enum Parsed {
+/// What a text that begins with [`WORD`] is.
+pub(super) enum Parsed {
     Marker(Marker),
     Other,
     /// More is needed to tell.
@@ -113,65 +99,30 @@ enum Parsed {
 impl SectionScanner {
     /// Takes the next piece of a line.
     pub fn push(&mut self, piece: &LinePiece<'_>) {
-        if piece.first {
-            self.line = piece.number;
-            self.head.clear();
-        }
-        let text = &piece.text[if piece.stamped { STAMP_BYTES } else { 0 }..];
-        if self.held.is_empty() {
-            self.scan(text, piece.last);
-        } else {
-            let mut held = std::mem::take(&mut self.held);
-            held.extend_from_slice(text);
-            self.scan(&held, piece.last);
+        self.lines = piece.number - u64::from(!piece.shown);
+        let mut rest = if piece.marked { piece.text } else { b"" };
+        while let Some(at) = memmem::find(rest, WORD) {
+            rest = &rest[at..];
+            rest = match Marker::parse(rest) {
+                Parsed::Marker(marker) => {
+                    let after = &rest[marker.length..];
+                    self.take(marker, piece.number);
+                    after
+                }
+                Parsed::Unfinished | Parsed::Other => &rest[WORD.len()..],
+            };
         }
     }
 
     /// Returns the sections of the whole log.
     pub fn finish(mut self) -> Sections {
-        let lines = self.line.max(1);
         for open in std::mem::take(&mut self.open) {
-            let section = &mut self.found.all[open];
-            section.last_line = lines.max(section.first_line);
+            self.found.all[open].last_line = self.lines;
         }
         self.found
     }
 
-    /// Looks for markers; of a line that goes on the end is held that may be the beginning of one.
-    fn scan(&mut self, text: &[u8], last: bool) {
-        let (mut done, mut from) = (0, 0);
-        while let Some(found) = self.word.find(&text[from..]) {
-            let at = from + found;
-            match Marker::parse(&text[at..]) {
-                Parsed::Marker(marker) => {
-                    self.pass(&text[done..at]);
-                    from = at + marker.length;
-                    done = from;
-                    self.take(marker);
-                }
-                Parsed::Unfinished if !last => {
-                    self.pass(&text[done..at]);
-                    return self.held.extend_from_slice(&text[at..]);
-                }
-                Parsed::Unfinished | Parsed::Other => from = at + WORD.len(),
-            }
-        }
-        if !last {
-            // The word itself may have been cut.
-            let keep = (text.len().saturating_sub(WORD.len() - 1)).max(from);
-            self.pass(&text[done..keep]);
-            self.held.extend_from_slice(&text[keep..]);
-        }
-    }
-
-    /// Notes what is no marker.
-    fn pass(&mut self, text: &[u8]) {
-        let room = HEAD_BYTES - self.head.len();
-        self.head.extend_from_slice(&text[..text.len().min(room)]);
-    }
-
-    fn take(&mut self, marker: Marker) {
-        let line = self.line;
+    fn take(&mut self, marker: Marker, line: u64) {
         if marker.begins {
             if self.found.all.len() == MAX_SECTIONS || self.open.len() == MAX_DEPTH {
                 self.found.truncated = true;
@@ -184,22 +135,20 @@ impl SectionScanner {
                 ended: None,
                 depth: u32::try_from(self.open.len() - 1).unwrap_or(u32::MAX),
                 first_line: line,
-                last_line: line,
+                last_line: line - 1,
                 collapsed: marker.collapsed,
             });
         } else if let Some(place) = self.open.iter().rposition(|open| self.found.all[*open].name == marker.name) {
             let section = &mut self.found.all[self.open.remove(place)];
             section.ended = Some(marker.at);
-            // An end at a line's very beginning is written where the line after the section begins.
-            let at_beginning = self.head.len() < HEAD_BYTES && without_sequences(&self.head).is_empty();
-            section.last_line = if at_beginning { line - 1 } else { line }.max(section.first_line);
+            section.last_line = line - 1;
         }
     }
 }
 
 impl Marker {
     /// Reads a marker at the beginning of a text that begins with [`WORD`].
-    fn parse(text: &[u8]) -> Parsed {
+    pub(super) fn parse(text: &[u8]) -> Parsed {
         let mut rest = &text[WORD.len()..];
         let begins = match take(&mut rest, b"start:") {
             Some(true) => true,

@@ -1,9 +1,8 @@
-//! A log cut into lines as people see them, with bounded memory.
+//! The entries of a log put together, with bounded memory.
 //!
-//! A line is an entry and all that go on with it: an entry with `+` continues the last line of its own stream and type, without
-//! a line break or a stamp between, also when lines of others have begun meanwhile. Lines are told in the order in which they
-//! begin, which is also how GitLab's page numbers them. GitLab's page joins such an entry with whatever stands before it, of
-//! which stream that ever is; the numbers are the same.
+//! A joined line is an entry and all that go on with it: an entry with `+` continues the last line of its own stream and type,
+//! without a line break or a stamp between, also when lines of others have begun meanwhile. Lines are told in the order in which
+//! they begin. GitLab's page joins such an entry with whatever stands before it, of which stream that ever is.
 //!
 //! Lines behind one that may still go on are held. So that this is bounded, a line goes on for [`JOIN_BYTES`] and [`JOIN_LINES`]
 //! at most after others have begun. What comes later, and an entry whose line is not there, goes on with the last line, as on
@@ -26,11 +25,11 @@ pub const JOIN_BYTES: u64 = 256 * 1024;
 pub const JOIN_LINES: u64 = 4_096;
 
 /// A line, or a piece of a long one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct LinePiece<'a> {
-    /// The line's number, from 1.
+    /// The line's number, from 1: of joined lines all are counted, of those that GitLab's page shows what shows something.
     pub number: u64,
-    /// Where the piece begins in the log, in bytes.
+    /// Where the piece begins in the log, in bytes. What a marker begins within several entries has the place of the first.
     pub offset: u64,
     /// The piece, without the line's end. The first one begins with the line's stamp, if it has one; those of entries that go on
     /// with it are left out.
@@ -41,8 +40,15 @@ pub struct LinePiece<'a> {
     pub first: bool,
     /// Whether the line ends here.
     pub last: bool,
-    /// Whether it ends with a line break, and not with the log.
+    /// Whether it ends with a line break, and not with the log, or because a section's marker begins another line.
     pub broken: bool,
+    /// Whether it is of several entries, so that places in it are not those in the log.
+    pub joined: bool,
+    /// Whether the line shows something and has a number; one that does not has the number of the next that does. Of a line in
+    /// pieces that is taken for granted.
+    pub shown: bool,
+    /// Whether a section's marker is in it.
+    pub marked: bool,
 }
 
 /// How the entries of a log go on with lines.
@@ -55,26 +61,27 @@ pub struct Joins {
     pub reach: u64,
 }
 
-/// Cuts a text that comes in stretches into lines, the same whatever the stretches are.
+/// Cuts a text that comes in stretches into joined lines, the same whatever the stretches are.
 #[derive(Debug)]
-pub struct LineSplitter {
+pub(super) struct JoinedLines {
     entries: Entries,
     joiner: Joiner,
 }
 
-impl LineSplitter {
+impl JoinedLines {
     /// Begins at the beginning of a log.
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self::from(1, 0, false)
     }
 
     /// Begins with a line, or `within` one. What goes on with lines before it goes on with none.
-    pub fn from(number: u64, offset: u64, within: bool) -> Self {
+    pub(super) fn from(number: u64, offset: u64, within: bool) -> Self {
         let joiner = Joiner {
             last: number.saturating_sub(1),
             wanted: 0..u64::MAX,
             window: JOIN_BYTES,
             begun: false,
+            ended: false,
             cut: within.then_some(number),
             lines: VecDeque::new(),
             sources: Vec::new(),
@@ -86,39 +93,33 @@ impl LineSplitter {
     }
 
     /// Tells these lines only.
-    pub fn only(mut self, lines: Range<u64>) -> Self {
+    pub(super) fn only(mut self, lines: Range<u64>) -> Self {
         self.joiner.wanted = lines;
         self
     }
 
     /// Holds no more than is needed for a log whose [`Joins::reach`] is known.
-    pub fn reaching(mut self, reach: u64) -> Self {
+    pub(super) fn reaching(mut self, reach: u64) -> Self {
         self.joiner.window = reach.min(JOIN_BYTES);
         self
     }
 
     /// Takes the next stretch and tells the lines that end in it.
-    pub fn push(&mut self, input: &[u8], each: &mut impl FnMut(LinePiece<'_>)) {
+    pub(super) fn push(&mut self, input: &[u8], each: &mut impl FnMut(LinePiece<'_>)) {
         let Self { entries, joiner } = self;
         entries.push(input, &mut |part| joiner.take(part, each));
     }
 
     /// Tells what is left, and returns how entries went on with lines.
-    pub fn finish(self, each: &mut impl FnMut(LinePiece<'_>)) -> Joins {
+    pub(super) fn finish(self, each: &mut impl FnMut(LinePiece<'_>)) -> Joins {
         let Self { entries, mut joiner } = self;
         entries.finish(&mut |part| joiner.take(part, each));
         while joiner.tell_first(each) {}
         joiner.joins
     }
-
-    /// Returns whether every line that is wanted was told.
-    pub fn is_done(&self) -> bool {
-        let next = self.joiner.lines.front().map_or(self.joiner.last + 1, |line| line.number);
-        next >= self.joiner.wanted.end
-    }
 }
 
-impl Default for LineSplitter {
+impl Default for JoinedLines {
     fn default() -> Self {
         Self::new()
     }
@@ -134,6 +135,8 @@ struct Joiner {
     window: u64,
     /// A line has begun.
     begun: bool,
+    /// What was read ends with a line break.
+    ended: bool,
     /// The line whose beginning was not there, so that it is not known whose it is.
     cut: Option<u64>,
     /// Lines that are not told, in order: the first may go on, the others wait for it.
@@ -168,7 +171,8 @@ struct Line {
     /// Where the last entry of it ends in the log.
     end: u64,
     first: bool,
-    broken: bool,
+    /// It is of several entries.
+    joined: bool,
 }
 
 impl Joiner {
@@ -191,7 +195,8 @@ impl Joiner {
                     let (number, stamped) = (self.last, source.is_some());
                     self.target = None;
                     if self.wanted.contains(&number) {
-                        each(LinePiece { number, offset, text, stamped, first: true, last: true, broken: true });
+                        let (first, last, broken) = (true, true, true);
+                        each(LinePiece { number, offset, text, stamped, first, last, broken, ..LinePiece::default() });
                     }
                     return;
                 }
@@ -199,6 +204,7 @@ impl Joiner {
                 self.lines.push_back(Line::new(self.last, part.offset, source, text));
             }
         }
+        self.ended = part.ends;
         self.add(text, offset, part.ends, each);
         // Nothing goes on with the last line when something else follows, unless it may come later.
         if part.alone && self.lines.len() == 1 && self.is_settled(part.offset, true) {
@@ -241,7 +247,6 @@ impl Joiner {
             let place = self.lines.front().and_then(|front| number.checked_sub(front.number));
             let line = place.and_then(|place| self.lines.get_mut(usize::try_from(place).ok()?));
             if let Some(line) = line {
-                line.broken = ends;
                 if wanted {
                     line.add(now, offset, own);
                 }
@@ -296,7 +301,9 @@ impl Joiner {
         let Some(mut line) = self.lines.pop_front() else { return false };
         if self.wanted.contains(&line.number) {
             line.tell_cuts(each);
-            each(line.piece(&line.text, true));
+            // What broke the last one off may be in a line that goes on.
+            let broken = line.number != self.last || self.ended;
+            each(LinePiece { broken, ..line.piece(&line.text, true) });
         }
         self.tell_cuts(each);
         if self.spare.len() < SPARE && line.text.capacity() <= SPARE_BYTES {
@@ -310,13 +317,14 @@ impl Joiner {
 impl Line {
     fn new(number: u64, begins: u64, source: Option<Source>, text: Vec<u8>) -> Self {
         let (cuts, offset, end) = (VecDeque::new(), begins, begins);
-        Self { number, begins, source, text, cuts, offset, end, first: true, broken: false }
+        Self { number, begins, source, text, cuts, offset, end, first: true, joined: false }
     }
 
     /// Adds text; what is not its own takes nothing back.
     fn add(&mut self, mut text: &[u8], mut offset: u64, own: bool) {
         // One byte more than a piece tells whether the line goes on.
         const ROOM: usize = LINE_PIECE_BYTES + 1;
+        self.joined |= offset != self.end;
         while !text.is_empty() {
             let begin = self.cuts.back().map_or(0, |(end, _)| *end);
             let (now, later) = text.split_at(text.len().min(ROOM - (self.text.len() - begin)));
@@ -352,8 +360,8 @@ impl Line {
 
     fn piece<'a>(&self, text: &'a [u8], last: bool) -> LinePiece<'a> {
         let stamped = self.first && self.source.is_some();
-        let (number, offset, first, broken) = (self.number, self.offset, self.first, last && self.broken);
-        LinePiece { number, offset, text, stamped, first, last, broken }
+        let (number, offset, first, joined) = (self.number, self.offset, self.first, self.joined);
+        LinePiece { number, offset, text, stamped, first, last, joined, ..LinePiece::default() }
     }
 }
 

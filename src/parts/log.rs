@@ -24,24 +24,32 @@ pub struct LogReader {
 }
 
 /// Some bytes of a log that follow each other, or some lines in them.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Span {
     pub(super) bytes: Range<u64>,
-    /// The line that they begin in.
-    pub(super) line: u64,
+    /// The joined line that they begin in.
+    line: u64,
     /// That line began before them.
-    pub(super) within: bool,
+    within: bool,
+    /// The first joined line of them that counts, and how many lines are shown before it.
+    first: (u64, u64),
     /// The lines that are wanted of them.
-    pub(super) lines: Range<u64>,
+    lines: Range<u64>,
     /// How far lines go on when others have begun ([`crate::log::Joins`]).
-    pub(super) reach: u64,
+    reach: u64,
 }
 
 impl Span {
+    /// Returns bytes that are not cut into lines.
+    pub(super) fn of_bytes(bytes: Range<u64>) -> Self {
+        Self { bytes, ..Self::default() }
+    }
+
     /// Returns what cuts it into lines.
     pub(super) fn splitter(&self) -> LineSplitter {
-        let Self { bytes, line, within, lines, reach } = self;
-        LineSplitter::from(*line, bytes.start, *within).only(lines.clone()).reaching(*reach)
+        let Self { bytes, line, within, first: (first, shown), lines, reach } = self;
+        let splitter = LineSplitter::from(*line, bytes.start, *within).in_joined(*first..u64::MAX, *shown);
+        splitter.only(lines.clone()).reaching(*reach)
     }
 }
 
@@ -116,8 +124,10 @@ impl LogReader {
             None => self.spans(&request.part).await?,
         };
         // Lines are what they are of when nothing goes on with another.
-        let joined = self.index.as_ref().is_none_or(|index| index.joins.any);
-        let bytes = bytes.or_else(|| (plain && !joined).then(|| spans.iter().map(|span| span.bytes.clone()).collect()));
+        let bytes = match bytes {
+            None if plain && !self.index().await?.joins.any => Some(self.bytes_of(&spans).await?),
+            bytes => bytes,
+        };
         let sections = match request.format {
             Format::Json => self.sections().await?,
             Format::Text => Sections::default(),
@@ -130,42 +140,87 @@ impl LogReader {
 
     /// Finds the bytes of a part.
     async fn spans(&mut self, part: &Part) -> Result<Vec<Span>, Error> {
-        let size = self.size();
-        match part {
+        let bytes = match part {
             Part::Whole => {
-                Ok(vec![Span { bytes: 0..size, line: 1, within: false, lines: 0..u64::MAX, reach: self.reach() }])
+                let (first, reach) = ((1, 0), self.reach());
+                let bytes = 0..self.size();
+                return Ok(vec![Span { bytes, line: 1, within: false, first, lines: 0..u64::MAX, reach }]);
             }
-            Part::Bytes(bytes) => {
-                let bytes = clip(bytes, size);
-                let (line, within) = self.line_of(bytes.start).await?;
-                Ok(vec![Span { bytes, line, within, lines: 0..u64::MAX, reach: self.reach() }])
-            }
+            Part::Bytes(bytes) => clip(bytes, self.size()),
             Part::Errors => {
                 let mut spans = Vec::new();
                 for lines in self.failure().await?.lines() {
                     spans.push(self.span(lines).await?);
                 }
-                Ok(spans)
+                return Ok(spans);
             }
             Part::Head(_) | Part::Tail(_) | Part::Lines(..) | Part::Section(_) => {
                 let lines = part.lines(&*self.index().await?).ok_or(Error::NoSection)?;
-                Ok(vec![self.span(lines).await?])
+                return Ok(vec![self.span(lines).await?]);
             }
-        }
+        };
+        let (line, within) = self.line_of(bytes.start).await?;
+        let shown = self.shown_before(line).await?;
+        Ok(vec![Span { bytes, line, within, first: (line, shown), lines: 0..u64::MAX, reach: self.reach() }])
     }
 
-    /// Finds the bytes that lines are in; the last one is not included. Where lines of several streams go on, they begin before
-    /// the first line, and end with the log: who reads them has all lines earlier.
+    /// Finds the bytes that lines are in; the last one is not included. They begin before the first line, and end with the log: who
+    /// reads them has all lines earlier.
     async fn span(&mut self, lines: Range<u64>) -> Result<Span, Error> {
-        self.index().await?;
-        let (begin, reach) = (self.offset_of(lines.start).await?, self.reach());
-        if reach == 0 || lines.is_empty() {
-            let bytes = begin..self.offset_of(lines.end).await?;
-            return Ok(Span { bytes, line: lines.start, within: false, lines, reach });
+        if lines.is_empty() {
+            return Ok(Span { lines, ..Span::default() });
         }
-        let before = begin.saturating_sub(reach);
+        let first = self.index().await?.lines.before_line(lines.start);
+        Ok(Span { lines, ..self.from(first).await? })
+    }
+
+    /// Returns what is from a joined line on; so many lines are shown before it. Where lines of several streams go on, it begins
+    /// before that.
+    async fn from(&mut self, first: (u64, u64)) -> Result<Span, Error> {
+        let before = self.offset_of(first.0).await?.saturating_sub(self.reach());
         let (line, within) = self.line_of(before).await?;
-        Ok(Span { bytes: before..self.size(), line, within, lines, reach })
+        Ok(Span { bytes: before..self.size(), line, within, first, lines: 0..u64::MAX, reach: self.reach() })
+    }
+
+    /// Returns how many lines are shown before a joined line.
+    async fn shown_before(&mut self, line: u64) -> Result<u64, Error> {
+        let first = self.index().await?.lines.before_joined(line);
+        if first.0 >= line {
+            return Ok(first.1);
+        }
+        let mut span = self.from(first).await?;
+        span.bytes.end = self.offset_of(line).await?.saturating_add(self.reach()).min(self.size());
+        let mut splitter = span.splitter().in_joined(first.0..line, first.1);
+        while !span.bytes.is_empty() {
+            let piece = self.frames.piece(span.bytes.clone()).await?;
+            splitter.push(&piece, &mut |_| {});
+            span.bytes.start += piece.len() as u64;
+            tokio::task::yield_now().await;
+        }
+        Ok(splitter.finish(&mut |_| {}))
+    }
+
+    /// Returns the very bytes of lines, of a log where nothing goes on with another.
+    async fn bytes_of(&mut self, spans: &[Span]) -> Result<Vec<Range<u64>>, Error> {
+        let mut bytes = Vec::new();
+        for Span { lines, .. } in spans {
+            bytes.push(self.place_of(lines.start).await?..self.place_of(lines.end).await?);
+        }
+        Ok(bytes)
+    }
+
+    /// Returns where a line begins, with what shows nothing before it; of one behind the last the end of what is shown.
+    async fn place_of(&mut self, line: u64) -> Result<u64, Error> {
+        let mut span = self.span(line..u64::MAX).await?;
+        let (mut splitter, mut place) = (span.splitter(), None);
+        while !span.bytes.is_empty() && place.is_none() {
+            let piece = self.frames.piece(span.bytes.clone()).await?;
+            splitter.push(&piece, &mut |piece| place = place.or(Some(piece.offset)));
+            span.bytes.start += piece.len() as u64;
+            tokio::task::yield_now().await;
+        }
+        splitter.finish(&mut |piece| place = place.or(Some(piece.offset)));
+        Ok(place.unwrap_or(self.size()))
     }
 
     /// Returns how far lines go on when others have begun, or may, as long as no index tells.
@@ -173,7 +228,7 @@ impl LogReader {
         self.index.as_ref().map_or(JOIN_BYTES, |index| index.joins.reach)
     }
 
-    /// Returns where a line begins; of one behind the last the log's end.
+    /// Returns where a joined line begins; of one behind the last the log's end.
     async fn offset_of(&mut self, line: u64) -> Result<u64, Error> {
         let Some((number, breaks)) = self.index().await?.lines.find(line) else { return Ok(self.size()) };
         let Some(nth) = breaks.checked_sub(1) else { return Ok(0) };
@@ -183,7 +238,7 @@ impl LogReader {
         Ok(Frames::offset(number) + *place as u64 + 1)
     }
 
-    /// Returns the last line that begins before a byte, or with it, and whether it is before.
+    /// Returns the last joined line that begins before a byte, or with it, and whether it is before.
     async fn line_of(&mut self, offset: u64) -> Result<(u64, bool), Error> {
         let index = self.index().await?;
         let number = Frames::at(offset);

@@ -60,8 +60,7 @@ impl Reading {
     /// Gives bytes as they are stored.
     pub(super) fn of_bytes(frames: Frames, bytes: Vec<Range<u64>>) -> Self {
         let size = bytes.iter().map(|bytes| bytes.end - bytes.start).sum();
-        let span = |bytes| Span { bytes, line: 1, within: false, lines: 0..u64::MAX, reach: 0 };
-        let spans = bytes.into_iter().map(span).collect();
+        let spans = bytes.into_iter().map(Span::of_bytes).collect();
         Self::new(frames, spans, Stage::Plain, Some(size), "text/plain; charset=utf-8")
     }
 
@@ -222,7 +221,8 @@ impl Shown {
                     out.extend_from_slice(b"--\n");
                 }
                 let Found { number, offset, text, stamped, .. } = *found;
-                let line = LinePiece { number, offset, text, stamped, first: true, last: true, broken: true };
+                let (first, last, broken) = (true, true, true);
+                let line = LinePiece { number, offset, text, stamped, first, last, broken, ..LinePiece::default() };
                 Renderer::new(*ansi, *timestamps).push(&line, out);
             }
         }

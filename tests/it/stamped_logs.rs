@@ -122,7 +122,7 @@ async fn every_form_of_a_log_is_read_by_its_joined_lines() {
         let json = json_line();
         let shown = "ansi=strip&timestamps=strip";
         for (query, expected) in [
-            (format!("tail=2&{shown}"), "ERROR: Job failed: exit status 0xc0000005\n\n".to_owned()),
+            (format!("tail=2&{shown}"), "done\nERROR: Job failed: exit status 0xc0000005\n".to_owned()),
             (format!("lines=6-8&{shown}"), "100%\nwarning: slow disk\nsrc/a.c:3: error: expected ;\n".to_owned()),
             ("lines=6-6&timestamps=strip".to_owned(), format!("{bar}\n")),
             (format!("lines=4-5&{shown}"), "Executing\n$ make test\n".to_owned()),
@@ -148,7 +148,7 @@ async fn every_form_of_a_log_is_read_by_its_joined_lines() {
         assert!(stripped.as_bytes() == written(version, Form::Unstamped), "{version}");
 
         let sections = serving.json(&format!("{base}/sections")).await;
-        assert_eq!(sections["lines"], json!(12), "{version}");
+        assert_eq!(sections["lines"], json!(11), "{version}");
         let brief: Vec<Value> = sections["sections"]
             .as_array()
             .expect("a list")
@@ -172,7 +172,7 @@ async fn every_form_of_a_log_is_read_by_its_joined_lines() {
             4..=10 => Some("step_script"),
             _ => None,
         };
-        assert_eq!(brief, (1..=12).map(|line| (Some(line), section(line))).collect::<Vec<_>>(), "{version}");
+        assert_eq!(brief, (1..=11).map(|line| (Some(line), section(line))).collect::<Vec<_>>(), "{version}");
         assert_eq!(all[8]["text"], json, "{version}");
         let stream = (form != Form::Unstamped).then_some("stderr");
         assert_eq!((all[6]["stream"].as_str(), all[5]["text"].as_str()), (stream, Some("100%")));
@@ -193,6 +193,59 @@ async fn every_form_of_a_log_is_read_by_its_joined_lines() {
         let events: Vec<Value> = data.map(|data| serde_json::from_str(data).expect("JSON")).collect();
         let told: String = events.iter().filter_map(|event| event["text"].as_str()).collect();
         assert!(told.as_bytes() == log, "{version}");
+        serving.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lines_are_those_of_gitlabs_page_and_numbered_as_there() {
+    let marker = |word: &str, name: &str| format!("section_{word}:1700000000:{name}\r\x1b[0K");
+    // GitLab's page shows no blank lines, and what a script wrote without a line break as a line of its own.
+    let log = [
+        "\x1b[0KRunning\n".to_owned(),
+        marker("start", "step_script") + "\x1b[36;1mExecuting\x1b[0;m\n",
+        "\x1b[32;1m$ make\x1b[0;m\n".to_owned(),
+        "\n".to_owned(),
+        "  \n".to_owned(),
+        "\x1b[0m\r\n".to_owned(),
+        "Compiling\r\x1b[K\n".to_owned(),
+        "error: no line break after it".to_owned()
+            + &marker("end", "step_script")
+            + &marker("start", "cleanup")
+            + "\x1b[36;1mCleaning\x1b[0;m\n",
+        marker("end", "cleanup") + "\n",
+        "\x1b[31;1mERROR: Job failed: exit code 1\n\x1b[0;m\n".to_owned(),
+    ];
+    let stamp = "2026-11-20T10:00:00.123456Z 00O ";
+    let stamped: String = log.concat().split_inclusive('\n').map(|line| format!("{stamp}{line}")).collect();
+    for log in [log.concat(), stamped] {
+        let (rig, project, job) = one_job(log.as_bytes());
+        assert!(rig.backfill(STORE).await.is_clean());
+        let serving = rig.serve(STORE).await;
+        let base = format!("/api/cistern/v1/projects/{project}/jobs/{job}/log");
+        let page = ["Running", "Executing", "$ make", "  ", "error: no line break after it", "Cleaning"];
+        let page = [&page[..], &["ERROR: Job failed: exit code 1"]].concat();
+        let all = objects(&serving, &format!("{base}?format=json&ansi=strip")).await;
+        let shown: Vec<_> = all.iter().map(|line| (line["line"].as_u64(), line["text"].as_str())).collect();
+        assert_eq!(shown, (1..).zip(&page).map(|(number, text)| (Some(number), Some(*text))).collect::<Vec<_>>());
+        let strip = "ansi=strip&timestamps=strip";
+        for (number, line) in (1..).zip(&page) {
+            let part = text(&serving, &format!("{base}?lines={number}-{number}&{strip}")).await;
+            assert_eq!(part.trim_start_matches('\n').trim_end_matches('\n'), *line);
+        }
+        let whole = text(&serving, &format!("{base}?{strip}")).await;
+        let blank =
+            ["Running", "Executing", "$ make", "", "  ", "", "", "error: no line break after it", "Cleaning", ""];
+        assert_eq!(whole.lines().collect::<Vec<_>>(), [&blank[..], &["ERROR: Job failed: exit code 1", ""]].concat());
+        let found = objects(&serving, &format!("{base}?grep=no%20line%20break&format=json")).await;
+        assert_eq!(found.iter().map(|line| line["line"].as_u64()).collect::<Vec<_>>(), [Some(5)]);
+        assert_eq!(text(&serving, &format!("{base}?tail=1&{strip}")).await, "\nERROR: Job failed: exit code 1\n");
+        let sections = serving.json(&format!("{base}/sections")).await;
+        let [script, cleanup] = [0, 1].map(|at| &sections["sections"][at]);
+        assert_eq!((&script["first_line"], &script["last_line"]), (&json!(2), &json!(5)));
+        assert_eq!((&cleanup["first_line"], &cleanup["last_line"]), (&json!(6), &json!(6)));
+        assert_eq!(serving.json(&format!("{base}/errors")).await["output"], json!([4, 5]));
+        assert!(serving.get(&base).await.body == log.as_bytes(), "its bytes are GitLab's");
         serving.stop().await;
     }
 }

@@ -51,7 +51,7 @@ fn a_job_that_succeeded_has_a_verdict_and_no_failure() {
     );
     assert!(failure.command.is_none() && failure.marks.is_empty());
     assert!(failure.verdict.as_ref().is_some_and(|verdict| verdict.succeeded));
-    assert_eq!(failure.lines(), vec![Range { start: 4, end: 5 }]);
+    assert_eq!(failure.lines(), vec![Range { start: 3, end: 4 }]);
 }
 
 #[test]

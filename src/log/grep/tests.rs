@@ -114,7 +114,11 @@ proptest! {
     ) {
         let log = lines.join("\n");
         let regex = regex::bytes::Regex::new(pattern).expect("a pattern");
-        let all: Vec<&str> = log.split_inclusive('\n').map(|line| line.trim_end_matches('\n')).collect();
+        let mut all = Vec::new();
+        let mut take = |piece: LinePiece<'_>| all.extend(piece.shown.then(|| String::from_utf8_lossy(piece.text).into_owned()));
+        let mut splitter = LineSplitter::new();
+        splitter.push(log.as_bytes(), &mut take);
+        splitter.finish(&mut take);
         let matched: Vec<bool> = all.iter().map(|line| regex.is_match(&shown(line.as_bytes())) != invert).collect();
         let near = |at: usize| (0..matched.len()).any(|hit| matched[hit] && at <= hit + after && at + before >= hit);
         let expected: Vec<(u64, String, bool)> = (0..all.len()).filter(|at| near(*at))

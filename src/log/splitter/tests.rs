@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 type Owned = (u64, u64, Vec<u8>, bool, bool);
 
-fn split(text: &[u8], stretch: usize, mut splitter: LineSplitter) -> Vec<Owned> {
+fn split(text: &[u8], stretch: usize, mut splitter: JoinedLines) -> Vec<Owned> {
     let mut pieces = Vec::new();
     let mut each = |piece: LinePiece<'_>| {
         pieces.push((piece.number, piece.offset, piece.text.to_vec(), piece.first, piece.last));
@@ -17,7 +17,7 @@ fn split(text: &[u8], stretch: usize, mut splitter: LineSplitter) -> Vec<Owned> 
 }
 
 fn lines(text: &[u8]) -> Vec<(u64, String)> {
-    let pieces = split(text, text.len().max(1), LineSplitter::new());
+    let pieces = split(text, text.len().max(1), JoinedLines::new());
     pieces.into_iter().map(|piece| (piece.0, String::from_utf8_lossy(&piece.2).into_owned())).collect()
 }
 
@@ -55,7 +55,7 @@ fn what_has_no_line_of_its_own_goes_on_with_the_last_and_takes_nothing_back() {
     let expected = [(1, entry("00O+", "first")), (2, entry("01O ", "kept50% 100%"))];
     assert_eq!(lines(log.as_bytes()), expected);
     // Within a line nobody knows whose it is.
-    let pieces = split(b"begun\r\n2026-11-20T10:00:00.123456Z 01E+50%\r", 7, LineSplitter::from(3, 90, true));
+    let pieces = split(b"begun\r\n2026-11-20T10:00:00.123456Z 01E+50%\r", 7, JoinedLines::from(3, 90, true));
     assert_eq!(pieces, [(3, 90, b"begun\r50%\r".to_vec(), true, true)]);
 }
 
@@ -88,8 +88,8 @@ fn a_line_of_many_entries_is_one_and_comes_in_pieces_that_cut_no_character() {
         log.push(b'\n');
     }
     log.extend(entry("01O ", "end").into_bytes());
-    let pieces = split(&log, 1000, LineSplitter::new());
-    assert_eq!(pieces, split(&log, log.len(), LineSplitter::new()), "wherever the stretches end");
+    let pieces = split(&log, 1000, JoinedLines::new());
+    assert_eq!(pieces, split(&log, log.len(), JoinedLines::new()), "wherever the stretches end");
     assert!(pieces.iter().all(|piece| piece.2.len() <= LINE_PIECE_BYTES && std::str::from_utf8(&piece.2).is_ok()));
     let (line, end) = pieces.split_at(pieces.len() - 1);
     let joined: Vec<u8> = line.iter().flat_map(|piece| piece.2.clone()).collect();
@@ -106,7 +106,7 @@ fn a_line_of_exactly_one_piece_is_one_piece() {
     for length in [LINE_PIECE_BYTES - 1, LINE_PIECE_BYTES, LINE_PIECE_BYTES + 1] {
         for end in [&b"\n"[..], b""] {
             let text = [vec![b'x'; length], end.to_vec()].concat();
-            let pieces = split(&text, 7_000, LineSplitter::new());
+            let pieces = split(&text, 7_000, JoinedLines::new());
             assert_eq!(pieces.len(), length.div_ceil(LINE_PIECE_BYTES), "{length}");
             assert!(pieces.last().expect("a piece").4);
         }
@@ -130,7 +130,7 @@ fn whatever_a_log_holds_little_of_it_is_held() {
             + &(entry("01O+", "") + "\n").repeat(100_000),
     ];
     for log in logs {
-        let mut splitter = LineSplitter::new();
+        let mut splitter = JoinedLines::new();
         for part in log.as_bytes().chunks(256 * 1024) {
             splitter.push(part, &mut |_| {});
             let held: usize = splitter.joiner.lines.iter().map(|line| line.text.len()).sum();
@@ -198,15 +198,15 @@ proptest! {
         let log = parts.concat();
         let expected = whole(&log);
         let owned: Vec<Owned> = expected.iter().cloned().map(|(number, at, text)| (number, at, text, true, true)).collect();
-        prop_assert_eq!(&split(&log, stretch, LineSplitter::new()), &owned);
+        prop_assert_eq!(&split(&log, stretch, JoinedLines::new()), &owned);
 
         let index = index(&log, stretch);
         let Joins { any, reach } = index.joins;
         prop_assert_eq!(any, line_breaks(&log, b"").count() != log.iter().filter(|byte| **byte == b'\n').count());
-        prop_assert_eq!(&split(&log, stretch, LineSplitter::new().reaching(reach)), &owned);
-        prop_assert_eq!(index.lines.lines(), expected.len() as u64);
+        prop_assert_eq!(&split(&log, stretch, JoinedLines::new().reaching(reach)), &owned);
+        prop_assert_eq!(index.lines.joined(), expected.len() as u64);
         prop_assert_eq!(index.lines.find(0), None);
-        prop_assert_eq!(index.lines.find(index.lines.lines() + 1), None);
+        prop_assert_eq!(index.lines.find(index.lines.joined() + 1), None);
         for (number, offset, _) in &expected {
             let (at, breaks) = index.lines.find(*number).expect("a line");
             let (begin, end) = (at * stretch, ((at + 1) * stretch).min(log.len()));
@@ -223,7 +223,7 @@ proptest! {
         if let Some((_, begins, _)) = expected.get(first as usize) {
             let from = begins.saturating_sub(reach);
             let (line, at) = expected.iter().rev().map(|line| (line.0, line.1)).find(|line| line.1 <= from).expect("a line");
-            let splitter = LineSplitter::from(line, from, at != from).only(wanted.clone()).reaching(reach);
+            let splitter = JoinedLines::from(line, from, at != from).only(wanted.clone()).reaching(reach);
             let some = split(&log[from as usize..], stretch, splitter);
             let of_whole: Vec<_> = owned.iter().filter(|line| wanted.contains(&line.0)).cloned().collect();
             prop_assert_eq!(some, of_whole);

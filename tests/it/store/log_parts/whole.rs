@@ -1,9 +1,12 @@
 //! Logs as jobs write them, and their lines put together with all of them at hand.
 
+use std::sync::LazyLock;
+
 use cistern::log::{Part, Stamp};
 use cistern::store::FRAME_BYTES;
+use regex::bytes::Regex;
 
-/// A whole log and its lines.
+/// A whole log and its lines that show something.
 pub(super) struct Whole {
     pub(super) text: Vec<u8>,
     pub(super) lines: Vec<Line>,
@@ -14,6 +17,27 @@ pub(super) struct Line {
     pub(super) start: usize,
     pub(super) text: Vec<u8>,
     broken: bool,
+    /// Lines before it that show nothing.
+    before: Vec<u8>,
+}
+
+impl Line {
+    /// Returns whether GitLab's page shows something of it: anything but control sequences behind the last `\r`.
+    fn shows(&self) -> bool {
+        let mut text = Stamp::strip(&self.text);
+        while let (true, Some(rest)) = (self.broken, text.strip_suffix(b"\r")) {
+            text = rest;
+        }
+        let state = text.rsplit(|byte| *byte == b'\r').next().unwrap_or_default();
+        static SEQUENCE: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\x1b\[[0-?]*[ -/]*[@-~]").expect("a pattern"));
+        !SEQUENCE.replace_all(state, &b""[..]).is_empty()
+    }
+
+    fn write(&self, into: &mut Vec<u8>) {
+        into.extend_from_slice(&self.before);
+        into.extend_from_slice(&self.text);
+        into.extend(self.broken.then_some(b'\n'));
+    }
 }
 
 impl Whole {
@@ -32,11 +56,19 @@ impl Whole {
                 line.broken = broken;
             } else {
                 last.insert(source, lines.len());
-                lines.push(Line { start: begin, text: content.to_vec(), broken });
+                lines.push(Line { start: begin, text: content.to_vec(), broken, before: Vec::new() });
             }
             begin += entry.len();
         }
-        Self { text, lines }
+        let (mut shown, mut before) = (Vec::new(), Vec::new());
+        for line in lines {
+            if line.shows() {
+                shown.push(Line { before: std::mem::take(&mut before), ..line });
+            } else {
+                line.write(&mut before);
+            }
+        }
+        Self { text, lines: shown }
     }
 
     /// Returns lines, both included, from 1.
@@ -46,8 +78,7 @@ impl Whole {
         let lines = if first > last { &[][..] } else { &self.lines[first - 1..last] };
         let mut text = Vec::new();
         for line in lines {
-            text.extend_from_slice(&line.text);
-            text.extend(line.broken.then_some(b'\n'));
+            line.write(&mut text);
         }
         text
     }
