@@ -25,8 +25,9 @@ pub enum Part {
 }
 
 impl Part {
-    /// Returns the lines it means, both included, cut to those there are: an empty range when there are none. `None` for what is
-    /// not told by lines alone, and for a section that is not there.
+    /// Returns the lines it means, cut to those there are; the end is not included. With the last line comes what shows nothing
+    /// behind it, and has the next number: runners end a log with what takes their colour back. `None` for what is not told by
+    /// lines alone, and for a section that is not there.
     pub fn lines(&self, index: &Index) -> Option<Range<u64>> {
         let all = index.lines.lines();
         let (first, last) = match self {
@@ -36,12 +37,12 @@ impl Part {
             Self::Lines(first, last) => (*first, *last),
             Self::Section(name) => {
                 let section = index.sections.find(name)?;
-                (section.first_line, section.last_line)
+                return Some(section.first_line..section.last_line + 1);
             }
             Self::Bytes(_) | Self::Errors => return None,
         };
-        let end = last.min(all) + 1;
-        Some(first.clamp(1, end)..end)
+        let end = if last < all { last + 1 } else { all + 2 };
+        Some(if first > last.min(all) { end..end } else { first.max(1)..end })
     }
 
     /// Returns whether it can only be found with an index.
@@ -61,21 +62,21 @@ mod tests {
         indexer.push(b"1\n2\nsection_start:1:a\r\x1b[0K3\n4\nsection_end:1:a\r\x1b[0K5");
         let index = indexer.finish();
         for (part, lines) in [
-            (Part::Whole, 1..6),
+            (Part::Whole, 1..7),
             (Part::Head(2), 1..3),
-            (Part::Head(u64::MAX - 1), 1..6),
-            (Part::Tail(2), 4..6),
-            (Part::Tail(0), 6..6),
-            (Part::Tail(u64::MAX), 1..6),
+            (Part::Head(u64::MAX), 1..7),
+            (Part::Tail(2), 4..7),
+            (Part::Tail(0), 7..7),
+            (Part::Tail(u64::MAX), 1..7),
             (Part::Lines(2, 3), 2..4),
             (Part::Lines(0, 1), 1..2),
             (Part::Lines(4, 2), 3..3),
-            (Part::Lines(9, 12), 6..6),
+            (Part::Lines(6, 12), 7..7),
             (Part::Section("a".into()), 3..5),
         ] {
             assert_eq!(part.lines(&index), Some(lines), "{part:?}");
         }
         assert_eq!(Part::Section("b".into()).lines(&index), None);
-        assert_eq!(Part::Whole.lines(&Index::default()), Some(1..1));
+        assert_eq!(Part::Whole.lines(&Index::default()), Some(2..2));
     }
 }

@@ -122,7 +122,7 @@ async fn every_form_of_a_log_is_read_by_its_joined_lines() {
         let json = json_line();
         let shown = "ansi=strip&timestamps=strip";
         for (query, expected) in [
-            (format!("tail=2&{shown}"), "done\nERROR: Job failed: exit status 0xc0000005\n".to_owned()),
+            (format!("tail=2&{shown}"), "done\nERROR: Job failed: exit status 0xc0000005\n\n".to_owned()),
             (format!("lines=6-8&{shown}"), "100%\nwarning: slow disk\nsrc/a.c:3: error: expected ;\n".to_owned()),
             ("lines=6-6&timestamps=strip".to_owned(), format!("{bar}\n")),
             (format!("lines=4-5&{shown}"), "Executing\n$ make test\n".to_owned()),
@@ -239,7 +239,7 @@ async fn lines_are_those_of_gitlabs_page_and_numbered_as_there() {
         assert_eq!(whole.lines().collect::<Vec<_>>(), [&blank[..], &["ERROR: Job failed: exit code 1", ""]].concat());
         let found = objects(&serving, &format!("{base}?grep=no%20line%20break&format=json")).await;
         assert_eq!(found.iter().map(|line| line["line"].as_u64()).collect::<Vec<_>>(), [Some(5)]);
-        assert_eq!(text(&serving, &format!("{base}?tail=1&{strip}")).await, "\nERROR: Job failed: exit code 1\n");
+        assert_eq!(text(&serving, &format!("{base}?tail=1&{strip}")).await, "\nERROR: Job failed: exit code 1\n\n");
         let sections = serving.json(&format!("{base}/sections")).await;
         let [script, cleanup] = [0, 1].map(|at| &sections["sections"][at]);
         assert_eq!((&script["first_line"], &script["last_line"]), (&json!(2), &json!(5)));

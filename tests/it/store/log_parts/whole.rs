@@ -10,6 +10,8 @@ use regex::bytes::Regex;
 pub(super) struct Whole {
     pub(super) text: Vec<u8>,
     pub(super) lines: Vec<Line>,
+    /// Lines behind the last of them, which show nothing.
+    rest: Vec<u8>,
 }
 
 /// Where a line begins, and what it is of: its entries without the stamps of all but the first.
@@ -68,7 +70,7 @@ impl Whole {
                 line.write(&mut before);
             }
         }
-        Self { text, lines: shown }
+        Self { text, lines: shown, rest: before }
     }
 
     /// Returns lines, both included, from 1.
@@ -79,6 +81,9 @@ impl Whole {
         let mut text = Vec::new();
         for line in lines {
             line.write(&mut text);
+        }
+        if first <= last && last == self.lines.len() {
+            text.extend_from_slice(&self.rest);
         }
         text
     }
