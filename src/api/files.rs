@@ -33,8 +33,8 @@ pub(super) const TREE: Operation = Operation {
     id: "listArtifactTree",
     tag: "artifacts",
     summary: "What is in a job's archive",
-    about: "`refused` says why a file cannot be read. Where a path is no UTF-8, `encoded_path` is what goes into a URL. \
-            `X-Cistern-Left-Out` counts the entries of the archive whose names are no paths within it, and says why: \
+    about: "A directory's path ends with a slash. `refused` says why a file cannot be read. Where a path is no UTF-8, \
+            `encoded_path` is what goes into a URL. `X-Cistern-Left-Out` counts the entries of the archive whose names are no paths within it, and says why: \
             `3;absolute=1;parent=2`.",
     parameters: &[
         &[
