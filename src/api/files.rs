@@ -34,8 +34,8 @@ pub(super) const TREE: Operation = Operation {
     tag: "artifacts",
     summary: "What is in a job's archive",
     about: "A directory's path ends with a slash. `refused` says why a file cannot be read. Where a path is no UTF-8, \
-            `encoded_path` is what goes into a URL. `X-Cistern-Left-Out` counts the entries of the archive whose names are no paths within it, and says why: \
-            `3;absolute=1;parent=2`.",
+            `encoded_path` is what goes into a URL. `X-Cistern-Left-Out` counts the entries of the archive whose names \
+            are no paths within it, and says why: `3;absolute=1;parent=2`.",
     parameters: &[
         &[
             parameter("path", Kind::Text, "In this directory; the archive itself if left out."),

@@ -1,5 +1,7 @@
 //! The projects of a group, which is known by its projects only (contract, section 5.3).
 
+use std::time::Duration;
+
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::answer::Problem;
@@ -52,7 +54,8 @@ pub(super) async fn projects(
     };
     // Whoever sees none of its projects does not learn that there is such a group.
     let any = Choice { group: Some(Group { subgroups: true, ..group.clone() }), ..Choice::default() };
-    let (first, _) = view.projects_of(roster, any.of(facts.clone()), Slice { offset: 0, limit: 1 }).await?;
+    let (first, _) =
+        view.projects_of(roster, any.of(facts.clone()), Slice { offset: 0, limit: 1 }, Duration::ZERO).await?;
     if first.page.rows.is_empty() {
         return Err(Problem::GroupNotFound);
     }

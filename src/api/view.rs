@@ -8,7 +8,7 @@ mod coverage;
 mod lists;
 mod parts;
 
-pub(super) use self::lists::Roster;
+pub(super) use self::lists::{COUNTING, Roster};
 
 use std::future::{Ready, ready};
 use std::time::Duration;

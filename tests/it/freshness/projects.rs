@@ -156,6 +156,11 @@ async fn each_reader_sees_of_the_new_ones_what_is_theirs() {
         assert_eq!(ids(&get_as(&serving, path, OUTSIDER).await), [public.0], "{path}");
         assert_eq!(ids(&get(serving.address(), path).await), [public.0], "{path}");
         assert_eq!(get_as(&serving, path, "glpat-of-nobody").await.status, 401, "{path}");
+        // They are counted over what the reader may read.
+        let first = get_as(&serving, &path.replace("per_page=100", "per_page=1"), MEMBER).await;
+        assert_eq!((first.header("x-total"), first.header("x-total-pages")), ("2", "2"), "{path}");
+        assert!(first.header("link").contains("rel=\"last\""), "{path}: {}", first.head);
+        assert_eq!(get_as(&serving, path, OUTSIDER).await.header("x-total"), "1", "{path}");
     }
     serving.stop().await;
 
@@ -163,7 +168,8 @@ async fn each_reader_sees_of_the_new_ones_what_is_theirs() {
     let serving = some.serve(STORE).await;
     let another = add_project(&some, "group/pebble");
     add_project(&some, "group/other");
-    assert_eq!(ids(&get_as(&serving, ALL, "a-static-token").await), [private.0, public.0, another.0]);
+    let all = get_as(&serving, ALL, "a-static-token").await;
+    assert_eq!((ids(&all), all.header("x-total")), (vec![private.0, public.0, another.0], "3"));
     some.fake.reset_counters();
     assert_eq!(get_as(&serving, ALL, "wrong").await.status, 401);
     assert_eq!(some.fake.requests().total, 0);
