@@ -103,7 +103,7 @@ impl Reader {
         self.named()?;
         let verdict = verdicts.decide(asker, About::Token).await?;
         let as_of = Timestamp::now().minus(verdict.age);
-        Ok(Some(Document { text: verdict.user.ok_or(Denied::Unknown)?, as_of }))
+        Ok(Some(Document { text: verdict.told.ok_or(Denied::Unknown)?, as_of }))
     }
 
     /// Returns the project if this reader may see it. It need not be cached.
@@ -212,6 +212,12 @@ impl Reader {
             verdicts.decide(asker, about).await?;
         }
         Ok(FileRight(()))
+    }
+
+    /// Returns GitLab's `permissions` of this reader in a project; `None` where GitLab does not judge them or tells none.
+    pub async fn permissions(&self, project: Visible) -> Result<Option<Box<str>>, Denied> {
+        let Scope::Judged(verdicts, asker) = &self.scope else { return Ok(None) };
+        Ok(verdicts.decide(asker, About::Project(project.project)).await?.told)
     }
 
     /// Returns the path of a project; an empty one when it is not cached.

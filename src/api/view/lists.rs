@@ -13,7 +13,7 @@ use crate::api::choice::Choice;
 use crate::api::freshness::{self, PipelinePart, Standing};
 use crate::api::provenance::{Complete, Held, Listed, Provenance, Source};
 use crate::api::simple;
-use crate::domain::{Document, PipelineId, PipelineSource, ProjectFacts, ProjectId, Timestamp};
+use crate::domain::{Document, PipelineId, PipelineSource, Project, ProjectFacts, ProjectId, Timestamp};
 use crate::store::{JobFilter, ListOf, Listing, Page, PipelineFilter, PipelineRow, ProjectJobFilter, Slice};
 use crate::work::{Cause, Target};
 
@@ -71,6 +71,7 @@ impl View {
         let target = match list {
             ListOf::Projects => Target::Projects,
             ListOf::Pipelines(project, source) => Target::Pipelines(project, source),
+            ListOf::Project(project) => Target::Project(project),
         };
         let judge = |listing: &Listing| Standing::aging(listing.as_of);
         match self.held((target, Cause::Read), || self.api.store.listing(list), judge).await {
@@ -128,7 +129,9 @@ impl View {
         let mut wanted = Vec::new();
         for ids in chosen.chunks(AT_ONCE) {
             let documents = self.api.store.project_documents(ids.to_vec()).await?;
-            wanted.extend(documents.iter().filter(|document| choice.wants_document(&document.text)).filter_map(id_of));
+            wanted.extend(
+                documents.iter().filter(|document| choice.wants_document(&document.text)).filter_map(Project::id_of),
+            );
         }
         Ok(wanted)
     }
@@ -201,7 +204,9 @@ impl View {
         let ids: Vec<ProjectId> = seen.into_iter().map(|(id, _)| id).skip(offset).take(limit).collect();
         let last = ids.last().copied();
         let documents = self.api.store.project_documents(ids).await?;
-        let part = |document: &Document| id_of(document).and_then(|id| shown.get(&id)).copied().unwrap_or(Part::Basic);
+        let part = |document: &Document| {
+            Project::id_of(document).and_then(|id| shown.get(&id)).copied().unwrap_or(Part::Basic)
+        };
         let shorten = |document: Document| {
             let part = part(&document);
             simple::part(document, part)
@@ -307,14 +312,6 @@ fn listing_of(filter: &PipelineFilter) -> PipelineSource {
         Some("parent_pipeline") => PipelineSource::Child,
         _ => PipelineSource::Plain,
     }
-}
-
-fn id_of(project: &Document) -> Option<ProjectId> {
-    #[derive(Deserialize)]
-    struct Numbered {
-        id: ProjectId,
-    }
-    serde_json::from_str::<Numbered>(&project.text).ok().map(|project| project.id)
 }
 
 fn pipeline_of(row: &Document) -> Option<PipelineId> {

@@ -5,7 +5,7 @@ use cistern::domain::{ProjectId, Subject};
 use serde_json::Value;
 
 use super::{Answer, STORE, ask, get, get_at_once, reading_through, slow};
-use crate::rig::{Engine, Rig, Serving};
+use crate::rig::{Engine, Rig, Serving, on_both};
 
 const ALL: &str = "/api/v4/projects?per_page=100&order_by=id&sort=asc";
 const GROUP: &str = "/api/v4/groups/group/projects?per_page=100&order_by=id&sort=asc";
@@ -191,4 +191,31 @@ async fn replicas_share_a_look() {
     assert_eq!(rig.fake.requests().of(Endpoint::Projects), 1);
     one.stop().await;
     other.stop().await;
+}
+
+async fn a_project_has_one_shape_whatever_was_read_last(engine: Engine) {
+    let (rig, project) = reading_through(Options::default());
+    let rig = rig.on(engine);
+    // Who runs a project is told more of it than lists tell.
+    rig.fake.with(|world| world.set_bot_role(project, 40));
+    let serving = rig.serve(STORE).await;
+    let path = format!("/api/v4/projects/{project}");
+    let first = get(serving.address(), &path).await;
+    assert_eq!((first.source(), &first.json()["build_git_strategy"]), ("miss", &Value::from("fetch")));
+    rig.fake.with(|world| world.set_archived(project, true));
+    rig.behind(STORE).await.age_looks().await;
+    assert_eq!(get(serving.address(), ALL).await.source(), "refreshed");
+    let keys = |answer: &Answer| answer.json().as_object().expect("a project").keys().cloned().collect::<Vec<_>>();
+    let later = get(serving.address(), &path).await;
+    assert_eq!((later.source(), &later.json()["archived"]), ("hit", &Value::Bool(true)));
+    assert_eq!(keys(&later), keys(&first));
+    rig.fake.with(|world| world.set_archived(project, false));
+    assert!(rig.backfill(STORE).await.is_clean());
+    let again = get(serving.address(), &path).await;
+    assert_eq!((again.source(), &again.body), ("hit", &first.body));
+    serving.stop().await;
+}
+
+on_both! {
+    a_project_has_one_shape_whatever_was_read_last;
 }
