@@ -10,7 +10,7 @@ use percent_encoding::percent_decode_str;
 
 use super::answer::Problem;
 use super::jobs::held_archive;
-use super::openapi::{Answer, Kind, Operation, PAGING, parameter, shapes};
+use super::openapi::{Answer, Basis, Kind, Operation, PAGING, parameter, shapes};
 use super::provenance::{Complete, Held, Listed};
 use super::query::Query;
 use super::view::View;
@@ -43,6 +43,7 @@ pub(super) const TREE: Operation = Operation {
         ],
         PAGING,
     ],
+    basis: Basis::Derived,
     answer: Answer::List(shapes::NODE),
     problems: &[415, 422],
 };
@@ -54,6 +55,7 @@ pub(super) const FILE: Operation = Operation {
     about: "Only its own bytes of the archive are read. A part that begins behind 256 MiB of a compressed file is answered with \
             all of it. The path is percent-encoded; it need not be UTF-8.",
     parameters: &[],
+    basis: Basis::Derived,
     answer: Answer::File,
     problems: &[415, 422],
 };

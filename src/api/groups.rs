@@ -7,7 +7,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use super::answer::Problem;
 use super::choice::{Choice, Group};
 use super::listing;
-use super::openapi::{Answer, Kind, Operation, PAGING, parameter, shapes};
+use super::openapi::{Answer, Basis, Kind, Operation, PAGING, parameter, shapes};
 use super::projects::{self, CHOSEN_BY};
 use super::query::Query;
 use super::view::View;
@@ -27,6 +27,7 @@ pub(super) const PROJECTS: Operation = Operation {
         ],
         PAGING,
     ],
+    basis: Basis::Derived,
     answer: Answer::List(shapes::PROJECT),
     problems: &[],
 };

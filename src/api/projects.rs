@@ -8,7 +8,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::answer::Problem;
 use super::choice::{Choice, Order};
-use super::openapi::{Answer, KEYSET, Kind, Operation, PAGING, Parameter, parameter, shapes};
+use super::openapi::{Answer, Basis, KEYSET, Kind, Operation, PAGING, Parameter, parameter, shapes};
 use super::provenance::Listed;
 use super::query::Query;
 use super::simple::simple;
@@ -69,6 +69,7 @@ pub(super) const LIST: Operation = Operation {
         KEYSET,
         PAGING,
     ],
+    basis: Basis::Cached,
     answer: Answer::List(shapes::PROJECT),
     problems: &[],
 };
@@ -79,6 +80,7 @@ pub(super) const SHOW: Operation = Operation {
     summary: "One project",
     about: "",
     parameters: &[],
+    basis: Basis::Cached,
     answer: Answer::One(shapes::PROJECT),
     problems: &[],
 };
