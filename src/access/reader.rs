@@ -80,11 +80,6 @@ impl Reader {
         Self { store, scope: Scope::Judged(verdicts, Arc::new(Asker { credential, peer })) }
     }
 
-    /// Returns whether nothing is hidden from this reader.
-    pub fn sees_everything(&self) -> bool {
-        matches!(self.scope, Scope::Everything)
-    }
-
     /// Succeeds unless GitLab judges a reader who has no token: what GitLab shows to users only, whatever the project.
     pub fn named(&self) -> Result<(), Denied> {
         match &self.scope {
@@ -108,7 +103,7 @@ impl Reader {
         self.named()?;
         let verdict = verdicts.decide(asker, About::Token).await?;
         let as_of = Timestamp::now().minus(verdict.age);
-        Ok(Some(Document { text: verdict.user.ok_or(Denied::Unknown)?, as_of }))
+        Ok(Some(Document { text: verdict.told.ok_or(Denied::Unknown)?, as_of }))
     }
 
     /// Returns the project if this reader may see it. It need not be cached.
@@ -135,10 +130,11 @@ impl Reader {
         }
     }
 
-    /// Returns whether this reader may see a project, as far as lists of projects are concerned: what is not public is not even
-    /// asked about for those without a token.
-    pub fn may_be_listed(&self, is_public: bool) -> bool {
+    /// Returns whether this reader may see a project, as far as lists of projects are concerned; whom GitLab judges, of them it is
+    /// asked still. What is not public is not even asked about for those without a token.
+    pub fn may_be_listed(&self, project: ProjectId, path: &str, is_public: bool) -> bool {
         match &self.scope {
+            Scope::Some(chosen) => chosen(project, path),
             Scope::Judged(_, asker) if !asker.has_token() => is_public,
             _ => true,
         }
@@ -216,6 +212,12 @@ impl Reader {
             verdicts.decide(asker, about).await?;
         }
         Ok(FileRight(()))
+    }
+
+    /// Returns GitLab's `permissions` of this reader in a project; `None` where GitLab does not judge them or tells none.
+    pub async fn permissions(&self, project: Visible) -> Result<Option<Box<str>>, Denied> {
+        let Scope::Judged(verdicts, asker) = &self.scope else { return Ok(None) };
+        Ok(verdicts.decide(asker, About::Project(project.project)).await?.told)
     }
 
     /// Returns the path of a project; an empty one when it is not cached.

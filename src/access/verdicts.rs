@@ -55,13 +55,13 @@ struct Said {
     answer: Answer,
     /// The project that a path leads to.
     project: Option<ProjectId>,
-    /// The user whose token it is.
-    user: Option<Box<str>>,
+    /// What it said of the reader, as [`Verdict::told`].
+    told: Option<Box<str>>,
 }
 
 impl From<Answer> for Said {
     fn from(answer: Answer) -> Self {
-        Self { answer, project: None, user: None }
+        Self { answer, project: None, told: None }
     }
 }
 
@@ -158,7 +158,7 @@ impl Verdicts {
             Some(self.question(&asker.credential, about).await)
         };
         let answered = tokio::time::timeout(PATIENCE, question).await.ok()??;
-        let Said { answer, project, user } = match answered {
+        let Said { answer, project, told } = match answered {
             Ok(said) => said,
             Err(error) => match error.kind {
                 Kind::NotFound => Answer::NotFound.into(),
@@ -176,7 +176,7 @@ impl Verdicts {
                 }
             },
         };
-        let verdict = Verdict { answer, project, user, age: began.elapsed() };
+        let verdict = Verdict { answer, project, told, age: began.elapsed() };
         if let (About::Path(_), Some(project)) = (about, project) {
             self.keep(*token, &About::Project(project), Verdict { project: None, ..verdict.clone() }).await;
             self.note_path(about, project).await;
@@ -191,20 +191,21 @@ impl Verdicts {
 
     async fn question(&self, credential: &Credential, about: &About) -> Result<Said, Error> {
         let as_member = |standing: Standing| {
-            if standing.level >= REPORTER { Answer::Member } else { Answer::Granted }
+            let answer = if standing.level >= REPORTER { Answer::Member } else { Answer::Granted };
+            Said { answer, project: Some(standing.project), told: standing.permissions }
         };
         let granted = |()| Said::from(Answer::Granted);
         let gitlab = &self.gitlab;
         match about {
             About::Token => {
                 let user = gitlab.user(credential).await?;
-                Ok(Said { user: Some(user.text), ..Answer::Granted.into() })
+                Ok(Said { told: Some(user.text), ..Answer::Granted.into() })
             }
-            About::Path(path) => {
-                let standing = gitlab.standing_by_path(credential, path).await?;
-                Ok(Said { project: Some(standing.project), ..as_member(standing).into() })
+            About::Path(path) => gitlab.standing_by_path(credential, path).await.map(as_member),
+            About::Project(project) => {
+                let said = as_member(gitlab.standing(credential, *project).await?);
+                Ok(Said { project: None, ..said })
             }
-            About::Project(project) => Ok(as_member(gitlab.standing(credential, *project).await?).into()),
             About::Builds(project) => gitlab.may_list_pipelines(credential, *project).await.map(granted),
             About::Log(key) => gitlab.may_read_log(credential, *key).await.map(granted),
             About::Archive(key) => gitlab.may_read_archive(credential, *key).await.map(granted),
@@ -243,7 +244,7 @@ impl Verdicts {
     /// Returns whether a kept answer needs no question. One about a token that does not say whose it is, as earlier versions kept
     /// it, does.
     fn is_good(&self, kept: &Verdict, about: &About) -> bool {
-        let whole = kept.user.is_some() || *about != About::Token || !kept.answer.is_positive();
+        let whole = kept.told.is_some() || *about != About::Token || !kept.answer.is_positive();
         whole && kept.age < self.holds(kept.answer)
     }
 

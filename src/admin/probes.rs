@@ -32,6 +32,8 @@ pub enum Reach {
     Up,
     /// It did not answer when last asked.
     Away,
+    /// It answers, and refuses the token.
+    Refused,
 }
 
 #[derive(Serialize)]

@@ -4,7 +4,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde_json::json;
 
 use super::answer::Problem;
-use super::openapi::{Answer, Operation, shapes};
+use super::openapi::{Answer, Basis, Operation, shapes};
 use super::provenance::Provenance;
 use super::view::View;
 use super::{link, reply};
@@ -20,6 +20,7 @@ pub(super) const VERSION: Operation = Operation {
     summary: "What speaks here",
     about: "`version` names the GitLab whose shapes are served, `revision` is Cistern's own version.",
     parameters: &[],
+    basis: Basis::Derived,
     answer: Answer::One(shapes::VERSION),
     problems: &[],
 };
@@ -31,6 +32,7 @@ pub(super) const USER: Operation = Operation {
     about: "With `access.mode = gitlab` the user whose token it is, as GitLab shows them to themselves. Otherwise nobody is known, and \
             everybody is one made-up user.",
     parameters: &[],
+    basis: Basis::Derived,
     answer: Answer::One(shapes::USER),
     problems: &[],
 };

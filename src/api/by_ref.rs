@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use super::answer::Problem;
 use super::freshness::PipelinePart;
-use super::openapi::{Answer, Kind, Operation, Parameter, parameter};
+use super::openapi::{Answer, Basis, Kind, Operation, Parameter, parameter};
 use super::query::Query;
 use super::view::View;
 use super::{files, jobs};
@@ -41,6 +41,7 @@ pub(super) const ARCHIVE: Operation = Operation {
     summary: "The archive of a job of a branch's or tag's newest successful pipeline",
     about: "",
     parameters: WHICH,
+    basis: Basis::Derived,
     answer: Answer::File,
     problems: &[],
 };
@@ -51,6 +52,7 @@ pub(super) const FILE: Operation = Operation {
     summary: "One file of the archive of a job of a branch's or tag's newest successful pipeline",
     about: "As of `jobs/{job}/artifacts/{path}`.",
     parameters: WHICH,
+    basis: Basis::Derived,
     answer: Answer::File,
     problems: &[415, 422],
 };

@@ -10,7 +10,7 @@ use percent_encoding::percent_decode_str;
 
 use super::answer::Problem;
 use super::jobs::held_archive;
-use super::openapi::{Answer, Kind, Operation, PAGING, parameter, shapes};
+use super::openapi::{Answer, Basis, Kind, Operation, PAGING, parameter, shapes};
 use super::provenance::{Complete, Held, Listed};
 use super::query::Query;
 use super::view::View;
@@ -33,9 +33,9 @@ pub(super) const TREE: Operation = Operation {
     id: "listArtifactTree",
     tag: "artifacts",
     summary: "What is in a job's archive",
-    about: "`refused` says why a file cannot be read. Where a path is no UTF-8, `encoded_path` is what goes into a URL. \
-            `X-Cistern-Left-Out` counts the entries of the archive whose names are no paths within it, and says why: \
-            `3;absolute=1;parent=2`.",
+    about: "A directory's path ends with a slash. `refused` says why a file cannot be read. Where a path is no UTF-8, \
+            `encoded_path` is what goes into a URL. `X-Cistern-Left-Out` counts the entries of the archive whose names \
+            are no paths within it, and says why: `3;absolute=1;parent=2`.",
     parameters: &[
         &[
             parameter("path", Kind::Text, "In this directory; the archive itself if left out."),
@@ -43,6 +43,7 @@ pub(super) const TREE: Operation = Operation {
         ],
         PAGING,
     ],
+    basis: Basis::Derived,
     answer: Answer::List(shapes::NODE),
     problems: &[415, 422],
 };
@@ -54,6 +55,7 @@ pub(super) const FILE: Operation = Operation {
     about: "Only its own bytes of the archive are read. A part that begins behind 256 MiB of a compressed file is answered with \
             all of it. The path is percent-encoded; it need not be UTF-8.",
     parameters: &[],
+    basis: Basis::Derived,
     answer: Answer::File,
     problems: &[415, 422],
 };

@@ -1,11 +1,13 @@
 //! The projects of a group, which is known by its projects only (contract, section 5.3).
 
+use std::time::Duration;
+
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::answer::Problem;
 use super::choice::{Choice, Group};
 use super::listing;
-use super::openapi::{Answer, Kind, Operation, PAGING, parameter, shapes};
+use super::openapi::{Answer, Basis, Kind, Operation, PAGING, parameter, shapes};
 use super::projects::{self, CHOSEN_BY};
 use super::query::Query;
 use super::view::View;
@@ -25,6 +27,7 @@ pub(super) const PROJECTS: Operation = Operation {
         ],
         PAGING,
     ],
+    basis: Basis::Derived,
     answer: Answer::List(shapes::PROJECT),
     problems: &[],
 };
@@ -52,7 +55,8 @@ pub(super) async fn projects(
     };
     // Whoever sees none of its projects does not learn that there is such a group.
     let any = Choice { group: Some(Group { subgroups: true, ..group.clone() }), ..Choice::default() };
-    let (first, _) = view.projects_of(roster, any.of(facts.clone()), Slice { offset: 0, limit: 1 }).await?;
+    let (first, _) =
+        view.projects_of(roster, any.of(facts.clone()), Slice { offset: 0, limit: 1 }, Duration::ZERO).await?;
     if first.page.rows.is_empty() {
         return Err(Problem::GroupNotFound);
     }

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use super::answer::{Problem, REASON};
 use super::blob::File;
 use super::freshness::JobPart;
-use super::openapi::{Answer, KEYSET, Kind, Operation, PAGING, parameter, shapes};
+use super::openapi::{Answer, Basis, KEYSET, Kind, Operation, PAGING, parameter, shapes};
 use super::pipelines::JOB_SCOPE;
 use super::provenance::Held;
 use super::query::Query;
@@ -44,6 +44,7 @@ pub(super) const LIST: Operation = Operation {
         ],
         PAGING,
     ],
+    basis: Basis::Cached,
     answer: Answer::List(shapes::JOB),
     problems: &[],
 };
@@ -54,6 +55,7 @@ pub(super) const SHOW: Operation = Operation {
     summary: "One job",
     about: "",
     parameters: &[],
+    basis: Basis::Cached,
     answer: Answer::One(shapes::JOB),
     problems: &[],
 };
@@ -66,6 +68,7 @@ pub(super) const TRACE: Operation = Operation {
             so is this one: the job never started, has not ended, or its log was erased. Any other log that is not held is 404. \
             Either way `X-Cistern-Reason` says why.",
     parameters: &[],
+    basis: Basis::Cached,
     answer: Answer::Log,
     problems: &[],
 };
@@ -76,6 +79,7 @@ pub(super) const ARTIFACTS: Operation = Operation {
     summary: "A job's archive of artifacts",
     about: "",
     parameters: &[],
+    basis: Basis::Cached,
     answer: Answer::Archive,
     problems: &[],
 };

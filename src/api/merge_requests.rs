@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::answer::Problem;
 use super::listing;
-use super::openapi::{Answer, Operation, PAGING, shapes};
+use super::openapi::{Answer, Basis, Operation, PAGING, shapes};
 use super::provenance::Listed;
 use super::query::Query;
 use super::simple;
@@ -26,6 +26,7 @@ pub(super) const PIPELINES: Operation = Operation {
     about: "Those that were made for the merge request (`source` is `merge_request_event`), newest first. Pipelines of its branch \
             are not among them, as GitLab lists them: ask for those by `ref`.",
     parameters: &[PAGING],
+    basis: Basis::Derived,
     answer: Answer::List(shapes::PIPELINE),
     problems: &[],
 };

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use super::answer::{Problem, REASON};
 use super::blob::File;
 use super::freshness::PipelinePart;
-use super::openapi::{Answer, Kind, Operation, PAGING, Parameter, parameter, shapes};
+use super::openapi::{Answer, Basis, Kind, Operation, PAGING, Parameter, parameter, shapes};
 use super::provenance::{Held, Listed, Provenance, Source};
 use super::query::{Query, STATUSES};
 use super::view::View;
@@ -55,6 +55,7 @@ pub(super) const LIST: Operation = Operation {
         ],
         PAGING,
     ],
+    basis: Basis::Cached,
     answer: Answer::List(shapes::PIPELINE),
     problems: &[],
 };
@@ -65,6 +66,7 @@ pub(super) const LATEST: Operation = Operation {
     summary: "The latest pipeline of a branch",
     about: "The newest that is cached for the ref: which commit is the ref's latest is not known here.",
     parameters: &[&[parameter("ref", Kind::Text, "The branch or tag; the project's default branch if left out.")]],
+    basis: Basis::Derived,
     answer: Answer::One(shapes::PIPELINE_DETAIL),
     problems: &[],
 };
@@ -76,6 +78,7 @@ pub(super) const SHOW: Operation = Operation {
     about: "As lists have it where GitLab refuses more. Where GitLab listed a change after it gave the whole document, and cannot be \
             asked, what lists tell is of the change, the rest is of before, and `detailed_status` is left out.",
     parameters: &[],
+    basis: Basis::Cached,
     answer: Answer::One(shapes::PIPELINE_DETAIL),
     problems: &[],
 };
@@ -89,6 +92,7 @@ pub(super) const JOBS: Operation = Operation {
     summary: "A pipeline's jobs",
     about: "",
     parameters: &[JOB_SCOPE, &[parameter("include_retried", Kind::Switch, "Earlier attempts, too.")], PAGING],
+    basis: Basis::Cached,
     answer: Answer::List(shapes::JOB),
     problems: &[],
 };
@@ -99,6 +103,7 @@ pub(super) const BRIDGES: Operation = Operation {
     summary: "A pipeline's trigger jobs",
     about: "They are fetched when somebody asks for them: until then the list is empty, and `X-Cistern-Reason` is `missing`.",
     parameters: &[JOB_SCOPE, PAGING],
+    basis: Basis::Cached,
     answer: Answer::List(shapes::BRIDGE),
     problems: &[],
 };
@@ -109,6 +114,7 @@ pub(super) const REPORT: Operation = Operation {
     summary: "A pipeline's test report",
     about: "",
     parameters: &[],
+    basis: Basis::Cached,
     answer: Answer::One(shapes::REPORT),
     problems: &[],
 };
@@ -119,6 +125,7 @@ pub(super) const SUMMARY: Operation = Operation {
     summary: "The counts of a pipeline's test report",
     about: "",
     parameters: &[],
+    basis: Basis::Cached,
     answer: Answer::One(shapes::SUMMARY),
     problems: &[],
 };

@@ -2,15 +2,17 @@
 
 mod parameters;
 
+use std::time::Duration;
+
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::answer::Problem;
 use super::choice::{Choice, Order};
-use super::openapi::{Answer, KEYSET, Kind, Operation, PAGING, Parameter, parameter, shapes};
+use super::openapi::{Answer, Basis, KEYSET, Kind, Operation, PAGING, Parameter, parameter, shapes};
 use super::provenance::Listed;
 use super::query::Query;
 use super::simple::simple;
-use super::view::{Roster, View};
+use super::view::{COUNTING, Roster, View};
 use super::{listing, reply};
 use crate::domain::ProjectId;
 use crate::store::Slice;
@@ -46,7 +48,8 @@ pub(super) const LIST: Operation = Operation {
     about: "What GitLab has to decide itself (`owned`, `starred` and the like; with `access.mode = gitlab` also `membership` and \
             `min_access_level`) is passed on, or 400 where it cannot be. By key with `order_by=id` only. GitLab is asked for the newest \
             hundred when the list is older than `api.max_age`: where there are more, it is not complete \
-            until the next pass.",
+            until the next pass. With `access.mode = gitlab` GitLab is asked about each project that is counted, for a second at \
+            most: meanwhile, and of more than 1,000 projects, there are no totals.",
     parameters: &[
         CHOSEN_BY,
         &[
@@ -66,6 +69,7 @@ pub(super) const LIST: Operation = Operation {
         KEYSET,
         PAGING,
     ],
+    basis: Basis::Cached,
     answer: Answer::List(shapes::PROJECT),
     problems: &[],
 };
@@ -76,6 +80,7 @@ pub(super) const SHOW: Operation = Operation {
     summary: "One project",
     about: "",
     parameters: &[],
+    basis: Basis::Cached,
     answer: Answer::One(shapes::PROJECT),
     problems: &[],
 };
@@ -110,7 +115,7 @@ async fn by_key(request: &HttpRequest, query: &Query, view: &View, choice: Choic
     let key = if choice.ascending { "id_after" } else { "id_before" };
     let (facts, roster) = view.project_facts().await?;
     let chosen = view.chosen(&choice, facts).await?;
-    let (listed, last) = view.projects_of(roster, chosen, Slice { offset: 0, limit: per_page }).await?;
+    let (listed, last) = view.projects_of(roster, chosen, Slice { offset: 0, limit: per_page }, Duration::ZERO).await?;
     let next = last.filter(|_| listed.page.total > per_page).map(|last| (key, last.to_string()));
     Ok(listing::respond_keyset(request, query, per_page, &shown(query, listed)?, next))
 }
@@ -123,7 +128,7 @@ pub(super) async fn page(
     chosen: Vec<ProjectId>,
     slice: Slice,
 ) -> Result<Listed, Problem> {
-    let (listed, _) = view.projects_of(roster, chosen, slice).await?;
+    let (listed, _) = view.projects_of(roster, chosen, slice, COUNTING).await?;
     shown(query, listed)
 }
 

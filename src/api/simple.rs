@@ -65,13 +65,27 @@ pub(super) fn without(document: Document, unwanted: &str) -> Document {
     only(document, |key| key != unwanted)
 }
 
-fn only(document: Document, wanted: impl Fn(&str) -> bool) -> Document {
-    let Ok(Entries(mut entries)) = serde_json::from_str::<Entries<'_>>(&document.text) else { return document };
-    entries.retain(|(key, _)| wanted(key));
-    match serde_json::to_string(&Entries(entries)) {
-        Ok(text) => Document { text: text.into(), ..document },
-        Err(_) => document,
+/// Adds GitLab's `permissions` of the reader, where they have some; GitLab's own document has them near its end, too.
+pub(super) fn with_permissions(document: Document, permissions: Option<Box<str>>) -> Document {
+    let value = permissions.as_deref().and_then(|permissions| serde_json::from_str::<&RawValue>(permissions).ok());
+    let Some(value) = value else { return document };
+    match changed(&document.text, |entries| entries.push((Cow::Borrowed("permissions"), value))) {
+        Some(text) => Document { text, ..document },
+        None => document,
     }
+}
+
+fn only(document: Document, wanted: impl Fn(&str) -> bool) -> Document {
+    match changed(&document.text, |entries| entries.retain(|(key, _)| wanted(key))) {
+        Some(text) => Document { text, ..document },
+        None => document,
+    }
+}
+
+fn changed<'a>(text: &'a str, change: impl FnOnce(&mut Vec<(Cow<'a, str>, &'a RawValue)>)) -> Option<Box<str>> {
+    let Entries(mut entries) = serde_json::from_str(text).ok()?;
+    change(&mut entries);
+    serde_json::to_string(&Entries(entries)).ok().map(Into::into)
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for Entries<'a> {

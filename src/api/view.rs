@@ -8,7 +8,7 @@ mod coverage;
 mod lists;
 mod parts;
 
-pub(super) use self::lists::Roster;
+pub(super) use self::lists::{COUNTING, Roster};
 
 use std::future::{Ready, ready};
 use std::time::Duration;
@@ -24,7 +24,7 @@ use crate::access::{Denied, FileRight, Reader, Seen, Visible};
 use crate::domain::{
     Document, JobKey, Piece, PipelineKey, PipelinePhase, ProjectId, Reason, ReportRecord, Subject, Timestamp,
 };
-use crate::store::{self, JobRow, PipelineRow};
+use crate::store::{self, JobRow, ListOf, Listing, PipelineRow};
 use crate::work::{Cause, Target};
 use actix_web::body::BoxBody;
 use actix_web::dev::Payload;
@@ -133,11 +133,19 @@ impl View {
         let (project, fetched) = self.visible(project).await?;
         let id = project.project();
         let target = Target::Project(id);
-        let held = self
-            .held((target, Cause::Read), || self.api.store.project(id), |document| Standing::aging(document.as_of))
-            .await?;
-        let part = self.reader.part_of(project);
-        match held.map(|held| Held { row: simple::part(held.row, part), ..held }) {
+        let read = async || {
+            let Some(document) = self.api.store.project(id).await? else { return Ok(None) };
+            Ok(Some((document, self.api.store.listing(ListOf::Project(id)).await?)))
+        };
+        let judge = |(document, itself): &(Document, Option<Listing>)| match itself {
+            Some(_) => Standing::aging(document.as_of),
+            // Only lists have shown it, which tell less.
+            None => Standing::lacking(document.as_of, Cause::Read),
+        };
+        let held = self.held((target, Cause::Read), read, judge).await?;
+        let (part, permissions) = (self.reader.part_of(project), self.reader.permissions(project).await?);
+        let shown = |document| simple::with_permissions(simple::part(document, part), permissions);
+        match held.map(|Held { row: (document, _), provenance }| Held { row: shown(document), provenance }) {
             Some(held) if fetched => {
                 Ok(Held { provenance: Provenance { source: Source::Miss, ..held.provenance }, ..held })
             }

@@ -259,7 +259,10 @@ async fn keep_readiness(engine: Engine, readiness: Arc<watch::Sender<Readiness>>
         let reach = |up: bool| if up { Reach::Up } else { Reach::Away };
         readiness.send_modify(|readiness| {
             readiness.store = reach(engine.store.is_up());
-            readiness.gitlab = engine.gitlab.is_up().map_or(Reach::Unknown, reach);
+            readiness.gitlab = match engine.gitlab.token_refused() {
+                Some(_) => Reach::Refused,
+                None => engine.gitlab.is_up().map_or(Reach::Unknown, reach),
+            };
         });
         engine.gitlab.end_stalled();
         tokio::select! {

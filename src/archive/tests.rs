@@ -148,8 +148,7 @@ fn a_tree_lists_directories_that_are_implied_and_pages() {
     let directory = open(&archive(&some_files(), false, false)).expect("an archive");
     let paths = |path: &str, recursive, offset, limit| {
         let tree = directory.tree(path.as_bytes(), recursive, offset, limit).expect("a directory");
-        let brief = |node: Node| format!("{}{}", node.path, if node.kind == "directory" { "/" } else { "" });
-        (tree.nodes.into_iter().map(brief).collect::<Vec<_>>(), tree.total)
+        (tree.nodes.into_iter().map(|node| String::from(node.path)).collect::<Vec<_>>(), tree.total)
     };
     let top = ["README", "coverage-old/", "coverage/", "empty"].map(str::to_owned).to_vec();
     assert_eq!(paths("", false, 0, 10), (top.clone(), 4));
@@ -178,6 +177,8 @@ fn a_tree_lists_directories_that_are_implied_and_pages() {
         "name": "index.html", "path": "coverage/index.html", "type": "file", "size": 240_000, "mode": "100644",
     });
     assert_eq!(json, expected);
+    let node = &directory.tree(b"coverage", false, 1, 1).expect("a directory").nodes[0];
+    assert_eq!((&*node.name, &*node.path, node.kind), ("src", "coverage/src/", "directory"));
 }
 
 proptest! {

@@ -1,4 +1,5 @@
-//! What is in a directory of an archive, as GitLab lists it (contract, section 5.7).
+//! What is in a directory of an archive, as GitLab lists it (contract, section 5.7): directories with a slash at their end, all
+//! in the order of their paths' bytes (GitLab's docs, *Job artifacts API*).
 
 use serde::Serialize;
 
@@ -12,7 +13,7 @@ use super::{LeftOutCounts, encoded};
 pub struct Node {
     /// The last part of its path; what is no UTF-8 in it is U+FFFD.
     pub name: Box<str>,
-    /// Its path, without `/` at the end; what is no UTF-8 in it is U+FFFD.
+    /// Its path, a directory's with `/` at the end; what is no UTF-8 in it is U+FFFD.
     pub path: Box<str>,
     /// Its path as it goes into a URL, where `path` does not tell all of it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -73,7 +74,7 @@ impl Directory {
             let slashes = rest.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
             for at in slashes.take(most).filter(|at| *at >= shared) {
                 let listed = at + 1 == rest.len();
-                add(&|| directory(&entry.path[..prefix.len() + at], listed.then_some(entry)));
+                add(&|| directory(&entry.path[..=prefix.len() + at], listed.then_some(entry)));
             }
             let is_here = recursive || !rest.contains(&b'/');
             if is_here && entry.kind() == Kind::File {
@@ -113,7 +114,7 @@ fn directory(path: &[u8], entry: Option<&Entry>) -> Node {
 fn node(path: &[u8], kind: &'static str, mode: u32) -> Node {
     let text: Box<str> = String::from_utf8_lossy(path).into();
     Node {
-        name: text.rsplit('/').next().unwrap_or_default().into(),
+        name: text.trim_end_matches('/').rsplit('/').next().unwrap_or_default().into(),
         encoded_path: (*path != *text.as_bytes()).then(|| encoded(path).into()),
         path: text,
         kind,

@@ -9,8 +9,8 @@ use super::Timestamp;
 
 /// One object as GitLab answered it, and when.
 ///
-/// Keys that depend on the role of the token that asked (`permissions`, `runners_token`, `import_*`, `*_token`) and
-/// pipeline `variables` are removed before the text is made, so that they are never stored.
+/// Keys that depend on the role of the token that asked (`permissions`, `runners_token`, `*_token`, `import_*` but for
+/// `import_status`, which GitLab tells everybody) and pipeline `variables` are removed before the text is made, so that they are never stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Document {
     /// The JSON object, byte for byte as GitLab wrote it unless something had to be removed.
@@ -46,7 +46,8 @@ impl Document {
 
 /// Whether a key's value depends on the token that asked, or may be a secret.
 fn is_private(key: &str) -> bool {
-    key == "permissions" || key == "variables" || key.starts_with("import_") || key.ends_with("_token")
+    let is_import = key.starts_with("import_") && key != "import_status";
+    key == "permissions" || key == "variables" || is_import || key.ends_with("_token")
 }
 
 /// Removes private keys at any depth; most documents have none and are returned untouched.
@@ -81,8 +82,8 @@ mod tests {
 
     #[test]
     fn private_keys_are_removed_at_any_depth_and_the_rest_keeps_its_order() {
-        let raw = r#"{"z":1,"runners_token":"s","a":{"permissions":{},"b":[{"import_url":"u","c":2}]},"variables":[]}"#;
-        assert_eq!(without_secrets(raw), r#"{"z":1,"a":{"b":[{"c":2}]}}"#);
+        let raw = r#"{"z":1,"runners_token":"s","a":{"permissions":{},"b":[{"import_url":"u","import_status":"none","c":2}]},"variables":[]}"#;
+        assert_eq!(without_secrets(raw), r#"{"z":1,"a":{"b":[{"import_status":"none","c":2}]}}"#);
         let harmless = r#"{"b": 1,  "a": 2}"#;
         assert_eq!(without_secrets(harmless), harmless);
     }

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
 use super::lenient::lenient;
 use super::{Document, Malformed, ProjectId, Timestamp};
@@ -102,6 +103,11 @@ impl Project {
         serde_json::from_str::<Wire>(&document.text).ok().map(|wire| wire.path_with_namespace)
     }
 
+    /// Returns the id that a stored document tells.
+    pub fn id_of(document: &Document) -> Option<ProjectId> {
+        serde_json::from_str::<Wire>(&document.text).ok().map(|wire| wire.id)
+    }
+
     /// Reads one object of `GET /projects` or the answer of `GET /projects/:id`.
     pub fn parse(raw: &RawValue, as_of: Timestamp) -> Result<Self, Malformed> {
         let wire: Wire = serde_json::from_str(raw.get()).map_err(|error| Malformed::json("project", &error))?;
@@ -115,6 +121,21 @@ impl Project {
             ci_enabled: !disabled,
             facts,
             document: Document::new(raw, as_of),
+        })
+    }
+}
+
+impl Project {
+    /// Lays a list's row over the document that is held: what lists do not tell stays as the project's own document told it, so that
+    /// the document has one shape whichever was read last. `None` when the row tells nothing new.
+    pub fn listed_over(mut self, held: Option<&Document>) -> Option<Self> {
+        let keys = |document: &Document| serde_json::from_str::<Map<String, Value>>(&document.text).ok();
+        let Some((before, row)) = held.and_then(keys).zip(keys(&self.document)) else { return Some(self) };
+        let mut whole = before.clone();
+        whole.extend(row);
+        (whole != before).then(|| {
+            self.document.text = Value::Object(whole).to_string().into();
+            self
         })
     }
 }

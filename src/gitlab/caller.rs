@@ -36,12 +36,14 @@ pub enum Credential {
 }
 
 /// A project as its reader sees it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Standing {
     /// Its id, also when it was asked for by a path.
     pub project: ProjectId,
     /// The reader's access level there (10 guest, 20 reporter, 50 owner); 0 for who is no member.
     pub level: u32,
+    /// GitLab's `permissions`, as it wrote them.
+    pub permissions: Option<Box<str>>,
 }
 
 /// What GitLab tells of a token's roles in a project, to whoever has one.
@@ -151,14 +153,17 @@ impl Standing {
     /// The level is the higher one of `permissions`, which a reader without a token does not get.
     fn parse(text: &str) -> Result<Self, Malformed> {
         #[derive(Deserialize)]
-        struct Wire {
+        struct Wire<'a> {
             id: ProjectId,
-            #[serde(default)]
-            permissions: Option<Permissions>,
+            #[serde(borrow)]
+            permissions: Option<&'a RawValue>,
         }
-        let wire: Wire = serde_json::from_str(text).map_err(|error| Malformed::json("project", &error))?;
-        let level = wire.permissions.and_then(Permissions::level).unwrap_or(0);
-        Ok(Self { project: wire.id, level })
+        let malformed = |error| Malformed::json("project", &error);
+        let wire: Wire = serde_json::from_str(text).map_err(malformed)?;
+        let permissions = wire.permissions.map(RawValue::get);
+        let told = permissions.map(serde_json::from_str::<Permissions>).transpose().map_err(malformed)?;
+        let level = told.and_then(Permissions::level).unwrap_or(0);
+        Ok(Self { project: wire.id, level, permissions: permissions.map(Into::into) })
     }
 }
 

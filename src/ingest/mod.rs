@@ -33,7 +33,7 @@ pub use unit::{Observer, Unit, UnitOutcome};
 
 use crate::domain::{Eagerness, Project, ProjectId, Schedule, SizeLimits, Subject};
 use crate::gitlab::{self, Gitlab};
-use crate::store::{Change, Store};
+use crate::store::{Change, ListOf, Listing, Store};
 use crate::work::{Cause, Lane, Target, Work};
 
 /// Limits and waiting times of fetching.
@@ -160,7 +160,7 @@ impl Ingest {
             if (self.policy.selected)(project.id, &project.path) && !forgotten().await? {
                 let asked = task.path.filter(|path| !path.eq_ignore_ascii_case(&project.path));
                 let (id, as_of) = (project.id, project.document.as_of);
-                found.facts.push(Change::Project(project));
+                found.facts.extend(itself(project));
                 found.facts.extend(asked.map(|path| Change::FoundAt { path: path.into(), project: id, as_of }));
             }
             return Ok(found);
@@ -199,7 +199,7 @@ impl Ingest {
             return Ok(false);
         }
         self.known().insert(id, self.policy.treatment(id, &project.path, false));
-        found.facts.push(Change::Project(project));
+        found.facts.extend(itself(project));
         Ok(true)
     }
 
@@ -228,4 +228,10 @@ impl Ingest {
     fn known(&self) -> std::sync::MutexGuard<'_, HashMap<ProjectId, Treatment>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Keeps a project's own document, and that it is one.
+fn itself(project: Project) -> [Change; 2] {
+    let (list, listing) = (ListOf::Project(project.id), Listing::whole(project.document.as_of));
+    [Change::Project(project), Change::Listed(list, listing)]
 }

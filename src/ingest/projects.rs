@@ -1,9 +1,9 @@
 //! The newest of our projects: one page, asked for by readers only.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use super::{Found, Ingest, Task, Trouble};
-use crate::domain::{Subject, Timestamp};
+use crate::domain::{Document, Project, ProjectId, Subject, Timestamp};
 use crate::store::{Change, ListOf, Listing};
 
 impl Ingest {
@@ -21,10 +21,13 @@ impl Ingest {
         let forgotten = self.store.forgotten(subjects).await?;
         ours.retain(|project| !forgotten.contains(&Subject::Project { project: project.id }));
         let ids = ours.iter().map(|project| project.id).collect();
-        let held: HashSet<Box<str>> =
-            self.store.project_documents(ids).await?.into_iter().map(|document| document.text).collect();
-        ours.retain(|project| !held.contains(&project.document.text));
-        found.facts.extend(ours.into_iter().map(Change::Project));
+        let held = self.store.project_documents(ids).await?.into_iter();
+        let held: HashMap<ProjectId, Document> = held.filter_map(|held| Some((Project::id_of(&held)?, held))).collect();
+        let new = ours.into_iter().filter_map(|project| {
+            let id = project.id;
+            project.listed_over(held.get(&id))
+        });
+        found.facts.extend(new.map(Change::Project));
         if page.malformed > 0 {
             found.trouble = Some(Trouble::Unreadable(page.malformed));
             return Ok(());

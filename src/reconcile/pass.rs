@@ -228,9 +228,7 @@ impl Reconciler {
         let mut changed = Vec::new();
         for project in projects {
             let held = self.store.project(project.id).await?;
-            if held.is_none_or(|held| held.text != project.document.text) {
-                changed.push(Change::Project(project.clone()));
-            }
+            changed.extend(project.clone().listed_over(held.as_ref()).map(Change::Project));
         }
         if !changed.is_empty() {
             self.store.apply(changed).await?;

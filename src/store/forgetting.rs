@@ -67,7 +67,8 @@ pub(super) fn take_out(changes: &mut Vec<Change>, forgotten: &HashSet<Subject>) 
 fn of(change: &Change) -> Vec<Subject> {
     match change {
         Change::Project(project) => vec![Subject::Project { project: project.id }],
-        Change::Listed(ListOf::Pipelines(project, _), _) | Change::WithoutCi(project, Some(_)) => {
+        Change::Listed(ListOf::Pipelines(project, _) | ListOf::Project(project), _)
+        | Change::WithoutCi(project, Some(_)) => {
             vec![Subject::Project { project: *project }]
         }
         Change::Listed(ListOf::Projects, _) | Change::WithoutCi(_, None) => Vec::new(),

@@ -297,13 +297,15 @@ pub struct Progress {
     pub full_pass_at: Option<Timestamp>,
 }
 
-/// What GitLab lists and readers have looked at.
+/// What GitLab lists and readers have looked at; a project's own document stands for itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ListOf {
     /// The projects that the token is a member of.
     Projects,
     /// One of a project's two listings of pipelines.
     Pipelines(ProjectId, PipelineSource),
+    /// A project's own document, which tells more than the list's row of it.
+    Project(ProjectId),
 }
 
 /// What one look at a list showed.

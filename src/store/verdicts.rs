@@ -49,8 +49,9 @@ pub struct Verdict {
     pub answer: Answer,
     /// The project that a path leads to.
     pub project: Option<ProjectId>,
-    /// GitLab's document of the user whose token it is, where the token itself was asked about.
-    pub user: Option<Box<str>>,
+    /// GitLab's words about the reader: the document of the user whose token it is, where the token itself was asked about, and the
+    /// `permissions` of a project's document.
+    pub told: Option<Box<str>>,
     /// How long ago it was asked, by the database's clock.
     pub age: Duration,
 }

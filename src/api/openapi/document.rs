@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::operation::{Answer, Kind, Operation, Parameter, Shape};
+use super::operation::{Answer, Basis, Kind, Operation, Parameter, Shape};
 use super::shapes;
 use crate::api::table::Described;
 
@@ -65,6 +65,10 @@ fn describe(path: &str, operation: &Operation, head: bool) -> Value {
         "operationId": id,
         "tags": [operation.tag],
         "summary": operation.summary,
+        "x-cistern-basis": match operation.basis {
+            Basis::Cached => "cached",
+            Basis::Derived => "derived",
+        },
         "parameters": parameters,
         "responses": responses,
     });

@@ -12,7 +12,7 @@ use std::sync::LazyLock;
 use actix_web::http::header::CONTENT_TYPE;
 use actix_web::{HttpRequest, HttpResponse, web};
 
-pub(super) use operation::{Answer, KEYSET, Kind, Operation, PAGING, Parameter, parameter};
+pub(super) use operation::{Answer, Basis, KEYSET, Kind, Operation, PAGING, Parameter, parameter};
 
 use super::answer::Problem;
 use super::table::{self, Described};

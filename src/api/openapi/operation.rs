@@ -13,10 +13,21 @@ pub(in crate::api) struct Operation {
     pub(in crate::api) about: &'static str,
     /// The query parameters; those of the path follow from it.
     pub(in crate::api) parameters: &'static [&'static [Parameter]],
+    /// Where its answers come from.
+    pub(in crate::api) basis: Basis,
     /// What a good answer is.
     pub(in crate::api) answer: Answer,
     /// The other statuses that it answers with, beside those that every route has.
     pub(in crate::api) problems: &'static [u16],
+}
+
+/// Where answers come from.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::api) enum Basis {
+    /// GitLab's own words, as they are cached.
+    Cached,
+    /// Made here, from what is cached.
+    Derived,
 }
 
 /// One query parameter.

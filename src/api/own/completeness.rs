@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::api::about::now;
 use crate::api::answer::Problem;
 use crate::api::freshness::PipelinePart;
-use crate::api::openapi::{Answer, Operation, shapes};
+use crate::api::openapi::{Answer, Basis, Operation, shapes};
 use crate::api::provenance::Held;
 use crate::api::reply;
 use crate::api::view::View;
@@ -30,6 +30,7 @@ pub(in crate::api) const PROJECT: Operation = Operation {
             off, so that passes leave it alone. `details` are pipelines' own documents. Pieces are `held`, `live` (held, but not final), \
             `missing` (a gap), or absent for a reason. At most 100 gaps, failures and waiting things are listed.",
     parameters: &[],
+    basis: Basis::Derived,
     answer: Answer::One(shapes::PROJECT_COMPLETENESS),
     problems: &[],
 };
@@ -43,6 +44,7 @@ pub(in crate::api) const PIPELINE: Operation = Operation {
             it is of an older state than its row. `bridges` are `whole` or `not_asked`: GitLab is \
             asked for trigger jobs when somebody reads them.",
     parameters: &[],
+    basis: Basis::Derived,
     answer: Answer::One(shapes::PIPELINE_COMPLETENESS),
     problems: &[],
 };

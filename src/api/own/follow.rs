@@ -14,7 +14,7 @@ use serde_json::json;
 use tokio::time::{Instant, timeout};
 
 use crate::api::answer::Problem;
-use crate::api::openapi::{Answer, Kind, Operation, parameter};
+use crate::api::openapi::{Answer, Basis, Kind, Operation, parameter};
 use crate::api::reply;
 use crate::api::view::View;
 use crate::domain::{JobPhase, Piece};
@@ -29,6 +29,7 @@ pub(in crate::api) const FOLLOW: Operation = Operation {
     about: "Server-sent events: `log` with `offset` and `text`, whose `id` is where the next one begins, and `end` with the job's \
             `status`. A log that is not held is 404 with its reason. A reader that was cut off goes on by `Last-Event-ID`. `closing` says that this process is shutting down.",
     parameters: &[&[parameter("offset", Kind::Number(0, u64::MAX), "Begin at this byte of the log.")]],
+    basis: Basis::Derived,
     answer: Answer::Events,
     problems: &[],
 };

@@ -9,7 +9,7 @@ use crate::api::answer::Problem;
 use crate::api::freshness::JobPart;
 use crate::api::jobs::X_CISTERN_LOG;
 use crate::api::listing::CREDENTIALS;
-use crate::api::openapi::{Answer, Kind, Operation, parameter, shapes};
+use crate::api::openapi::{Answer, Basis, Kind, Operation, parameter, shapes};
 use crate::api::provenance::Held;
 use crate::api::query::Query;
 use crate::api::reply;
@@ -54,6 +54,7 @@ pub(in crate::api) const PART: Operation = Operation {
             "`json`: one object a line, with number, offset, section and time.",
         ),
     ]],
+    basis: Basis::Derived,
     answer: Answer::Part,
     problems: &[422],
 };
@@ -64,6 +65,7 @@ pub(in crate::api) const SECTIONS: Operation = Operation {
     summary: "The sections of a job's log",
     about: "As the log itself says: whoever writes the job's script writes them.",
     parameters: &[],
+    basis: Basis::Derived,
     answer: Answer::One(shapes::LOG_SECTIONS),
     problems: &[],
 };
@@ -75,6 +77,7 @@ pub(in crate::api) const ERRORS: Operation = Operation {
     about: "The last command of its script, the lines that it wrote, those that look like errors, and the runner's verdict. It is \
             read from the log: a help to find the place, and no more.",
     parameters: &[],
+    basis: Basis::Derived,
     answer: Answer::One(shapes::LOG_ERRORS),
     problems: &[],
 };

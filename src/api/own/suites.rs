@@ -19,7 +19,7 @@ use super::cut::Cut;
 use crate::api::answer::{Problem, REASON};
 use crate::api::blob::{self, File};
 use crate::api::freshness::JobPart;
-use crate::api::openapi::{Answer, Operation, shapes};
+use crate::api::openapi::{Answer, Basis, Operation, shapes};
 use crate::api::provenance::{Held, Provenance};
 use crate::api::reply;
 use crate::api::view::View;
@@ -33,6 +33,7 @@ pub(in crate::api) const REPORT: Operation = Operation {
     about: "The suites that the job delivered to. GitLab merges what jobs of one group deliver (`rspec 1/4` … `4/4`): \
             `shared_with` names the other jobs whose tests are in the same suites.",
     parameters: &[],
+    basis: Basis::Derived,
     answer: Answer::One(shapes::JOB_REPORT),
     problems: &[],
 };

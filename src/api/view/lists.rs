@@ -13,12 +13,18 @@ use crate::api::choice::Choice;
 use crate::api::freshness::{self, PipelinePart, Standing};
 use crate::api::provenance::{Complete, Held, Listed, Provenance, Source};
 use crate::api::simple;
-use crate::domain::{Document, PipelineId, PipelineSource, ProjectFacts, ProjectId, Timestamp};
+use crate::domain::{Document, PipelineId, PipelineSource, Project, ProjectFacts, ProjectId, Timestamp};
 use crate::store::{JobFilter, ListOf, Listing, Page, PipelineFilter, PipelineRow, ProjectJobFilter, Slice};
 use crate::work::{Cause, Target};
 
 /// How long projects are asked about for one list once GitLab does not tell of one: nobody waits for each of them in turn.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long GitLab is asked about projects only to count them. Its answers are kept, so that a later list goes on from there.
+pub(in crate::api) const COUNTING: Duration = Duration::from_secs(1);
+
+/// Of more projects than these GitLab is not asked about each only to count them: its answers hold for minutes.
+const COUNTABLE: usize = 1000;
 
 /// Projects that are looked at together to find those that a reader may see.
 const CHECKS: usize = 10;
@@ -65,6 +71,7 @@ impl View {
         let target = match list {
             ListOf::Projects => Target::Projects,
             ListOf::Pipelines(project, source) => Target::Pipelines(project, source),
+            ListOf::Project(project) => Target::Project(project),
         };
         let judge = |listing: &Listing| Standing::aging(listing.as_of);
         match self.held((target, Cause::Read), || self.api.store.listing(list), judge).await {
@@ -100,7 +107,7 @@ impl View {
     pub(in crate::api) async fn project_facts(&self) -> Result<(Vec<(ProjectId, ProjectFacts)>, Roster), Problem> {
         let looked = self.look(ListOf::Projects).await?;
         let mut facts = self.api.store.project_facts().await?;
-        facts.retain(|(_, facts)| self.reader.may_be_listed(facts.is_public()));
+        facts.retain(|(id, facts)| self.reader.may_be_listed(*id, &facts.path, facts.is_public()));
         let passed = self.api.store.completed_ago("reconcile").await?.map(|ago| Timestamp::now().minus(ago));
         // Besides the newest ones, our token may have become a member of older projects since the last pass.
         let is_whole = looked.listing.is_some_and(|listing| listing.is_whole()) && looked.source != Source::Stale;
@@ -122,30 +129,34 @@ impl View {
         let mut wanted = Vec::new();
         for ids in chosen.chunks(AT_ONCE) {
             let documents = self.api.store.project_documents(ids.to_vec()).await?;
-            wanted.extend(documents.iter().filter(|document| choice.wants_document(&document.text)).filter_map(id_of));
+            wanted.extend(
+                documents.iter().filter(|document| choice.wants_document(&document.text)).filter_map(Project::id_of),
+            );
         }
         Ok(wanted)
     }
 
     /// Returns a page of those of the chosen projects that can be seen, in their order, and the last one's id. How many there
-    /// are in all is known only to who sees everything; for others it is only whether there are more.
+    /// are in all is told when it is known, which may take asking about each of them: for so long once the page is full.
     pub(in crate::api) async fn projects_of(
         &self,
         roster: Roster,
         chosen: Vec<ProjectId>,
         slice: Slice,
+        counting: Duration,
     ) -> Result<(Listed, Option<ProjectId>), Problem> {
         let wanted = slice.offset.saturating_add(slice.limit).saturating_add(1);
-        let (mut seen, mut unknown, mut complete) = (Vec::new(), None, roster.complete);
+        let (mut seen, mut unknown, mut complete) = (Vec::new(), false, roster.complete);
+        let counting = if chosen.len() <= COUNTABLE { counting } else { Duration::ZERO };
         let mut left = chosen.into_iter();
-        if self.reader.sees_everything() {
+        if !self.is_judged() {
             seen.extend(left.by_ref().map(|id| (id, Part::Whole)));
         }
         // The first one alone: it says whether the reader's token is one.
         let mut step = 1;
         let began = Instant::now();
-        while (seen.len() as u64) < wanted {
-            if unknown.is_some() && began.elapsed() >= PATIENCE {
+        while (seen.len() as u64) < wanted || began.elapsed() < counting {
+            if unknown && began.elapsed() >= PATIENCE {
                 break;
             }
             let asked: Vec<ProjectId> = left.by_ref().take(step).collect();
@@ -161,32 +172,46 @@ impl View {
                     Err(denied) => Err(denied),
                 }
             });
-            for judged in try_join_all(checks).await? {
+            let checks = try_join_all(checks);
+            let checked = match (seen.len() as u64) < wanted {
+                true => checks.await?,
+                false => match tokio::time::timeout(counting.saturating_sub(began.elapsed()), checks).await {
+                    Ok(Ok(checked)) => checked,
+                    // The page is there all the same.
+                    Ok(Err(_)) | Err(_) => {
+                        unknown = true;
+                        break;
+                    }
+                },
+            };
+            for judged in checked {
                 match judged {
                     Judged::Seen(id, part) => seen.push((id, part)),
                     Judged::Hidden => {}
                     // Of many projects GitLab does not tell all at once; a list of the others is better than none.
-                    Judged::Unknown => (unknown, complete) = (Some(Denied::Unknown), false),
+                    Judged::Unknown => (unknown, complete) = (true, false),
                 }
             }
         }
-        if let Some(denied) = unknown.filter(|_| seen.is_empty()) {
-            return Err(denied.into());
+        if unknown && seen.is_empty() {
+            return Err(Denied::Unknown.into());
         }
-        let total = seen.len() as u64;
+        let counted = !unknown && left.next().is_none();
+        let total = if counted { seen.len() as u64 } else { wanted.min(seen.len() as u64) };
         let offset = usize::try_from(slice.offset).unwrap_or(usize::MAX);
         let limit = usize::try_from(slice.limit).unwrap_or(usize::MAX);
         let shown: HashMap<ProjectId, Part> = seen.iter().copied().skip(offset).take(limit).collect();
         let ids: Vec<ProjectId> = seen.into_iter().map(|(id, _)| id).skip(offset).take(limit).collect();
         let last = ids.last().copied();
         let documents = self.api.store.project_documents(ids).await?;
-        let part = |document: &Document| id_of(document).and_then(|id| shown.get(&id)).copied().unwrap_or(Part::Basic);
+        let part = |document: &Document| {
+            Project::id_of(document).and_then(|id| shown.get(&id)).copied().unwrap_or(Part::Basic)
+        };
         let shorten = |document: Document| {
             let part = part(&document);
             simple::part(document, part)
         };
-        let rows = if self.reader.sees_everything() { documents } else { documents.into_iter().map(shorten).collect() };
-        let counted = self.reader.sees_everything();
+        let rows = if !self.is_judged() { documents } else { documents.into_iter().map(shorten).collect() };
         Ok((
             Listed { page: Page { rows, total }, provenance: roster.provenance, complete: complete.into(), counted },
             last,
@@ -287,14 +312,6 @@ fn listing_of(filter: &PipelineFilter) -> PipelineSource {
         Some("parent_pipeline") => PipelineSource::Child,
         _ => PipelineSource::Plain,
     }
-}
-
-fn id_of(project: &Document) -> Option<ProjectId> {
-    #[derive(Deserialize)]
-    struct Numbered {
-        id: ProjectId,
-    }
-    serde_json::from_str::<Numbered>(&project.text).ok().map(|project| project.id)
 }
 
 fn pipeline_of(row: &Document) -> Option<PipelineId> {

@@ -19,7 +19,8 @@ async fn a_reader_s_token_is_sent_instead_of_ours_in_the_header_it_came_in() {
     .await;
     let gitlab = server.gitlab();
     let standing = gitlab.standing_by_path(&reader(), "old/name").await.expect("a member");
-    assert_eq!(standing, Standing { project: ProjectId(7), level: 20 });
+    let permissions = r#"{"project_access":{"access_level":20},"group_access":null}"#;
+    assert_eq!(standing, Standing { project: ProjectId(7), level: 20, permissions: Some(permissions.into()) });
     gitlab.standing(&Credential::Bearer(READER.to_owned().into()), ProjectId(7)).await.expect("a member");
     gitlab.standing(&Credential::Anonymous, ProjectId(7)).await.expect("a public project");
     let asked = server.asked();
@@ -61,7 +62,7 @@ async fn what_gitlab_says_about_a_reader_s_token_stops_nobody_else() {
     assert!(matches!(standing(1).await, Err(Kind::TokenRefused(_))));
     assert!(matches!(standing(2).await, Err(Kind::Forbidden)), "GitLab says 403 of a scope that is too small");
     assert!(matches!(standing(3).await, Err(Kind::Throttled { everything: false, .. })));
-    assert_eq!(standing(4).await.ok(), Some(Standing { project: ProjectId(7), level: 0 }));
+    assert_eq!(standing(4).await.ok(), Some(Standing { project: ProjectId(7), level: 0, permissions: None }));
     assert!(gitlab.paused().is_none() && gitlab.token_refused().is_none());
     gitlab.project(Class::Backfill, ProjectId(7)).await.expect("our own token is as good as before");
     standing(7).await.expect("and so are readers'");

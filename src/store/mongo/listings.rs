@@ -88,7 +88,7 @@ pub(super) async fn note_ci(
 /// Forgets what was noted of a project.
 pub(super) async fn forget(collections: &Collections, project: ProjectId) -> Result<(), Trouble> {
     let lists = [PipelineSource::Plain, PipelineSource::Child].map(|source| id(ListOf::Pipelines(project, source)));
-    let all: Vec<String> = lists.into_iter().chain([off_id(project)]).collect();
+    let all: Vec<String> = lists.into_iter().chain([id(ListOf::Project(project)), off_id(project)]).collect();
     collections.of::<Document>(LISTINGS).delete_many(doc! { "_id": { "$in": all } }).await?;
     Ok(())
 }
@@ -102,5 +102,6 @@ fn id(list: ListOf) -> String {
         ListOf::Projects => "projects".to_owned(),
         ListOf::Pipelines(project, PipelineSource::Plain) => format!("{project} plain"),
         ListOf::Pipelines(project, PipelineSource::Child) => format!("{project} child"),
+        ListOf::Project(project) => format!("{project} itself"),
     }
 }

@@ -56,7 +56,7 @@ impl Mongo {
             Ok(found.into_iter().next().map(|kept| Verdict {
                 answer: Answer::from_word(&kept.answer),
                 project: kept.project.map(|id| ProjectId(natural(id))),
-                user: kept.user,
+                told: kept.user,
                 age: Duration::from_millis(natural(kept.age)),
             }))
         })
@@ -87,7 +87,7 @@ impl Mongo {
         let id = id(token, about);
         let millis = |span: Duration| i64::try_from(span.as_millis()).unwrap_or(i64::MAX >> 2);
         let (age, keep) = (millis(verdict.age), millis(keep));
-        let Verdict { answer, project, user, .. } = verdict;
+        let Verdict { answer, project, told, .. } = verdict;
         self.run(Operation("save_verdict", "keep a verdict"), Urgency::Bulk, |collections| async move {
             let verdicts = collections.of::<Document>(VERDICTS);
             let asked = doc! { "$subtract": ["$$NOW", age] };
@@ -95,7 +95,7 @@ impl Mongo {
                 "token": binary(&token.0),
                 "answer": answer.as_str(),
                 "project": project.map(|id| integer(id.0)),
-                "user": user.map(|user| doc! { "$literal": String::from(user) }),
+                "user": told.map(|told| doc! { "$literal": String::from(told) }),
                 "asked": asked.clone(),
                 "expires": { "$add": ["$$NOW", keep.saturating_sub(age)] },
             };

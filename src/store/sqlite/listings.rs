@@ -12,6 +12,9 @@ use crate::store::{Error, ListOf, Listing};
 /// Stands in place of a project's two listings for: neither is to be had, because its CI is off.
 const WITHOUT_CI: i64 = 2;
 
+/// Stands for a project's own document.
+const ITSELF: i64 = 3;
+
 impl Sqlite {
     pub(in crate::store) async fn listing(&self, list: ListOf) -> Result<Option<Listing>, Error> {
         self.read(Operation("listing", "read what a look at a list showed"), move |connection| {
@@ -81,5 +84,6 @@ fn key(list: ListOf) -> [i64; 2] {
     match list {
         ListOf::Projects => [0, 0],
         ListOf::Pipelines(project, source) => [integer(project.0), source as i64],
+        ListOf::Project(project) => [integer(project.0), ITSELF],
     }
 }

@@ -42,7 +42,7 @@ impl Sqlite {
                     Ok(Verdict {
                         answer: Answer::from_word(row.get_ref(0)?.as_str().unwrap_or_default()),
                         project: row.get::<_, Option<i64>>(1)?.map(|id| ProjectId(natural(id))),
-                        user: row.get::<_, Option<String>>(3)?.map(Into::into),
+                        told: row.get::<_, Option<String>>(3)?.map(Into::into),
                         age: Duration::from_millis(natural(now - row.get::<_, i64>(2)?)),
                     })
                 })
@@ -74,7 +74,7 @@ impl Sqlite {
         let millis = |span: Duration| i64::try_from(span.as_millis()).unwrap_or(i64::MAX >> 2);
         self.write(Operation("save_verdict", "keep a verdict"), Urgency::Bulk, 0, move |connection| {
             let asked = columns::now(connection)?.saturating_sub(millis(verdict.age));
-            let Verdict { answer, project, user, .. } = verdict;
+            let Verdict { answer, project, told, .. } = verdict;
             if ends_all {
                 connection
                     .prepare_cached("DELETE FROM verdicts WHERE token = ?1 AND asked <= ?2")?
@@ -100,7 +100,7 @@ impl Sqlite {
                     project.map(|id| integer(id.0)),
                     asked,
                     asked.saturating_add(millis(keep)),
-                    user,
+                    told,
                 ])?;
             Ok(())
         })

@@ -96,7 +96,7 @@ async fn every_name_that_linux_allows_is_listed_and_served_and_the_rest_is_count
         "a\tb",
         "a\r\nX-Evil: 1",
         "c:notes.txt",
-        "caf\u{fffd}",
+        "caf\u{fffd}/",
         "caf\u{fffd}/\u{fffd}.txt",
         "com1",
         "dev-disk-by\\x2dlabel.swap",

@@ -5,7 +5,7 @@ use cistern::domain::{ProjectId, Subject};
 use serde_json::Value;
 
 use super::{Answer, STORE, ask, get, get_at_once, reading_through, slow};
-use crate::rig::{Engine, Rig, Serving};
+use crate::rig::{Engine, Rig, Serving, on_both};
 
 const ALL: &str = "/api/v4/projects?per_page=100&order_by=id&sort=asc";
 const GROUP: &str = "/api/v4/groups/group/projects?per_page=100&order_by=id&sort=asc";
@@ -156,6 +156,11 @@ async fn each_reader_sees_of_the_new_ones_what_is_theirs() {
         assert_eq!(ids(&get_as(&serving, path, OUTSIDER).await), [public.0], "{path}");
         assert_eq!(ids(&get(serving.address(), path).await), [public.0], "{path}");
         assert_eq!(get_as(&serving, path, "glpat-of-nobody").await.status, 401, "{path}");
+        // They are counted over what the reader may read.
+        let first = get_as(&serving, &path.replace("per_page=100", "per_page=1"), MEMBER).await;
+        assert_eq!((first.header("x-total"), first.header("x-total-pages")), ("2", "2"), "{path}");
+        assert!(first.header("link").contains("rel=\"last\""), "{path}: {}", first.head);
+        assert_eq!(get_as(&serving, path, OUTSIDER).await.header("x-total"), "1", "{path}");
     }
     serving.stop().await;
 
@@ -163,7 +168,8 @@ async fn each_reader_sees_of_the_new_ones_what_is_theirs() {
     let serving = some.serve(STORE).await;
     let another = add_project(&some, "group/pebble");
     add_project(&some, "group/other");
-    assert_eq!(ids(&get_as(&serving, ALL, "a-static-token").await), [private.0, public.0, another.0]);
+    let all = get_as(&serving, ALL, "a-static-token").await;
+    assert_eq!((ids(&all), all.header("x-total")), (vec![private.0, public.0, another.0], "3"));
     some.fake.reset_counters();
     assert_eq!(get_as(&serving, ALL, "wrong").await.status, 401);
     assert_eq!(some.fake.requests().total, 0);
@@ -185,4 +191,31 @@ async fn replicas_share_a_look() {
     assert_eq!(rig.fake.requests().of(Endpoint::Projects), 1);
     one.stop().await;
     other.stop().await;
+}
+
+async fn a_project_has_one_shape_whatever_was_read_last(engine: Engine) {
+    let (rig, project) = reading_through(Options::default());
+    let rig = rig.on(engine);
+    // Who runs a project is told more of it than lists tell.
+    rig.fake.with(|world| world.set_bot_role(project, 40));
+    let serving = rig.serve(STORE).await;
+    let path = format!("/api/v4/projects/{project}");
+    let first = get(serving.address(), &path).await;
+    assert_eq!((first.source(), &first.json()["build_git_strategy"]), ("miss", &Value::from("fetch")));
+    rig.fake.with(|world| world.set_archived(project, true));
+    rig.behind(STORE).await.age_looks().await;
+    assert_eq!(get(serving.address(), ALL).await.source(), "refreshed");
+    let keys = |answer: &Answer| answer.json().as_object().expect("a project").keys().cloned().collect::<Vec<_>>();
+    let later = get(serving.address(), &path).await;
+    assert_eq!((later.source(), &later.json()["archived"]), ("hit", &Value::Bool(true)));
+    assert_eq!(keys(&later), keys(&first));
+    rig.fake.with(|world| world.set_archived(project, false));
+    assert!(rig.backfill(STORE).await.is_clean());
+    let again = get(serving.address(), &path).await;
+    assert_eq!((again.source(), &again.body), ("hit", &first.body));
+    serving.stop().await;
+}
+
+on_both! {
+    a_project_has_one_shape_whatever_was_read_last;
 }

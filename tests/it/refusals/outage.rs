@@ -54,7 +54,9 @@ async fn a_service_waits_until_everything_is_allowed_again_and_goes_on_by_itself
     let paused = async || server.status().await["gitlab"]["paused"]["why"].clone();
     eventually(async || paused().await == "its user is blocked").await;
     assert!(server.metrics().await.contains("\ncistern_gitlab_token_refused 1\n"));
-    assert_eq!(server.get("/readyz").await.status, 200, "webhooks are still taken");
+    let ready = async || server.get("/readyz").await;
+    assert_eq!(ready().await.status, 200, "webhooks are still taken");
+    eventually(async || String::from_utf8_lossy(&ready().await.body).contains("\"gitlab\":\"refused\"")).await;
 
     rig.fake.clear_faults();
     for job in &jobs {

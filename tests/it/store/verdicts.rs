@@ -9,7 +9,7 @@ const OTHER: TokenHash = TokenHash([2; 32]);
 const HOUR: Duration = Duration::from_secs(3600);
 
 fn said(answer: Answer, secs_ago: u64) -> Verdict {
-    Verdict { answer, project: None, user: None, age: Duration::from_secs(secs_ago) }
+    Verdict { answer, project: None, told: None, age: Duration::from_secs(secs_ago) }
 }
 
 async fn answer(store: &Store, token: TokenHash, about: &About) -> Option<Answer> {
@@ -37,10 +37,10 @@ async fn a_verdict_is_kept_by_reader_and_question_and_ages(engine: Engine) {
         assert_eq!(rig.store.verdict(OTHER, about).await.expect("read"), None);
     }
     let user = r#"{"id":7,"name":"$answer"}"#;
-    let whose = Verdict { user: Some(user.into()), ..said(Answer::Granted, 0) };
+    let whose = Verdict { told: Some(user.into()), ..said(Answer::Granted, 0) };
     rig.store.save_verdict(READER, &About::Token, whose, HOUR).await.expect("kept");
     let kept = rig.store.verdict(READER, &About::Token).await.expect("read").expect("kept");
-    assert_eq!(kept.user.as_deref(), Some(user));
+    assert_eq!(kept.told.as_deref(), Some(user));
     let path = About::Path("group/app".into());
     let leads = Verdict { project: Some(PROJECT), ..said(Answer::Granted, 0) };
     rig.store.save_verdict(READER, &path, leads, HOUR).await.expect("kept");
@@ -59,11 +59,11 @@ async fn what_was_asked_later_stays_and_what_is_too_old_is_gone(engine: Engine) 
     assert_eq!(answer(&rig.store, READER, &about).await, Some(Answer::NotFound));
     rig.store.save_verdict(READER, &about, said(Answer::Granted, 0), HOUR).await.expect("kept");
     assert_eq!(answer(&rig.store, READER, &about).await, Some(Answer::Granted));
-    let whose = Verdict { user: Some("{}".into()), ..said(Answer::Granted, 20) };
+    let whose = Verdict { told: Some("{}".into()), ..said(Answer::Granted, 20) };
     rig.store.save_verdict(READER, &About::Token, whose, HOUR).await.expect("kept");
     rig.store.save_verdict(READER, &About::Token, said(Answer::Unauthorized, 10), HOUR).await.expect("kept");
     let kept = rig.store.verdict(READER, &About::Token).await.expect("read").expect("kept");
-    assert_eq!((kept.answer, kept.user), (Answer::Unauthorized, None), "nobody's any more");
+    assert_eq!((kept.answer, kept.told), (Answer::Unauthorized, None), "nobody's any more");
     rig.store.save_verdict(OTHER, &about, said(Answer::Member, 60), Duration::from_secs(59)).await.expect("kept");
     assert_eq!(answer(&rig.store, OTHER, &about).await, None);
     assert!(!rig.store.knows_token(OTHER).await.expect("read"));

@@ -5,6 +5,9 @@ use serde_json::{Value, json};
 use super::display_name;
 use crate::demo::fake::world::{Caller, Project, World};
 
+/// The access level from which on somebody runs a project, and sees how it is run.
+const MAINTAINER: u32 = 40;
+
 /// The access level from which on somebody knows whom a project is shared with.
 const REPORTER: u32 = 20;
 
@@ -77,7 +80,8 @@ impl World {
         })
     }
 
-    /// The full entity, for who has a token; everybody else gets the small one. It has the keys that depend on the token's role, with values that must never be stored.
+    /// The full entity, for who has a token; everybody else gets the small one. The service's token gets the keys that depend on the
+    /// role, whatever its own is, with values that must never be stored; of readers those get them who run the project.
     pub(crate) fn full_project(&self, project: &Project, caller: Caller) -> Value {
         let mut document = match self.simple_project(project) {
             Value::Object(keys) if caller != Caller::Anonymous => keys,
@@ -109,13 +113,15 @@ impl World {
             "keep_latest_artifact": true,
             "open_issues_count": 0,
             "shared_with_groups": if level >= REPORTER { partners } else { json!([]) },
-            "import_url": "https://user:never-store-me@elsewhere.example/repository.git",
             "import_status": "none",
+        });
+        let run = json!({
+            "import_url": "https://user:never-store-me@elsewhere.example/repository.git",
             "import_error": null,
             "runners_token": "never-store-me-runners-token",
         });
-        if let Value::Object(more) = more {
-            document.extend(more);
+        for (more, is_shown) in [(more, true), (run, level >= MAINTAINER || caller == Caller::Bot)] {
+            document.extend(more.as_object().filter(|_| is_shown).cloned().unwrap_or_default());
         }
         let access = match level {
             0 => Value::Null,
@@ -123,6 +129,15 @@ impl World {
         };
         document.insert("permissions".to_owned(), json!({"project_access": access, "group_access": null}));
         Value::Object(document)
+    }
+
+    /// What only the project's own document tells, to who runs it.
+    pub(crate) fn single_project(&self, project: &Project, caller: Caller) -> Value {
+        let mut document = self.full_project(project, caller);
+        if self.level(caller, project.id) >= MAINTAINER {
+            document["build_git_strategy"] = "fetch".into();
+        }
+        document
     }
 
     /// What `statistics=true` adds to the full entity, for reporters and above.

@@ -11,7 +11,7 @@ impl Asked<'_> {
         let project = self.world.projects.get(&id).ok_or_else(Answer::project_not_found)?;
         let document = match self.query.flag("statistics")? {
             Some(true) => self.world.with_statistics(project, self.caller),
-            _ => self.world.full_project(project, self.caller),
+            _ => self.world.single_project(project, self.caller),
         };
         Ok(Answer::json(document.to_string()))
     }
