@@ -128,6 +128,5 @@ async fn commands_of_public_clients_print_what_they_print_for_gitlab() {
         }
         drop(server);
     }
-    println!("{tally:?}");
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(wrong.is_empty(), "{}\nwhole, of all: {tally:?}", wrong.join("\n"));
 }
