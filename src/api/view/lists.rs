@@ -122,7 +122,12 @@ impl View {
         let mut wanted = Vec::new();
         for ids in chosen.chunks(AT_ONCE) {
             let documents = self.api.store.project_documents(ids.to_vec()).await?;
-            wanted.extend(documents.iter().filter(|document| choice.wants_document(&document.text)).filter_map(id_of));
+            wanted.extend(
+                documents
+                    .iter()
+                    .filter(|document| choice.wants_document(&document.text))
+                    .filter_map(simple::id_of::<ProjectId>),
+            );
         }
         Ok(wanted)
     }
@@ -180,7 +185,8 @@ impl View {
         let ids: Vec<ProjectId> = seen.into_iter().map(|(id, _)| id).skip(offset).take(limit).collect();
         let last = ids.last().copied();
         let documents = self.api.store.project_documents(ids).await?;
-        let part = |document: &Document| id_of(document).and_then(|id| shown.get(&id)).copied().unwrap_or(Part::Basic);
+        let part =
+            |document: &Document| simple::id_of(document).and_then(|id| shown.get(&id)).copied().unwrap_or(Part::Basic);
         let shorten = |document: Document| {
             let part = part(&document);
             simple::part(document, part)
@@ -209,7 +215,7 @@ impl View {
         };
         let filter = PipelineFilter { ref_: Some(ref_), ..PipelineFilter::default() };
         let page = self.api.store.pipelines(project.project(), filter, Slice { offset: 0, limit: 1 }).await?;
-        let Some(latest) = page.rows.first().and_then(pipeline_of) else {
+        let Some(latest) = page.rows.first().and_then(simple::id_of::<PipelineId>) else {
             return Err(self.nothing_in(project).await);
         };
         let held = self.pipeline(project, &latest.to_string(), PipelinePart::Detail).await?;
@@ -287,22 +293,6 @@ fn listing_of(filter: &PipelineFilter) -> PipelineSource {
         Some("parent_pipeline") => PipelineSource::Child,
         _ => PipelineSource::Plain,
     }
-}
-
-fn id_of(project: &Document) -> Option<ProjectId> {
-    #[derive(Deserialize)]
-    struct Numbered {
-        id: ProjectId,
-    }
-    serde_json::from_str::<Numbered>(&project.text).ok().map(|project| project.id)
-}
-
-fn pipeline_of(row: &Document) -> Option<PipelineId> {
-    #[derive(Deserialize)]
-    struct Numbered {
-        id: PipelineId,
-    }
-    serde_json::from_str::<Numbered>(&row.text).ok().map(|pipeline| pipeline.id)
 }
 
 fn default_branch(project: &Document) -> Option<String> {
