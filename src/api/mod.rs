@@ -18,6 +18,7 @@ mod bodies;
 mod by_ref;
 mod choice;
 mod coding;
+mod commits;
 mod compress;
 mod cors;
 mod files;
@@ -132,6 +133,8 @@ fn v4(table: &mut impl Table) {
         &merge_requests::PIPELINES,
         merge_requests::pipelines,
     );
+    table.read("/projects/{project}/repository/commits/{commit}", &commits::SHOW, commits::show);
+    table.read("/projects/{project}/repository/commits/{commit}/statuses", &commits::STATUSES, commits::statuses);
     table.read("/projects/{project}/jobs", &jobs::LIST, jobs::list);
     table.read("/projects/{project}/jobs/artifacts/{ref:.*}/download", &by_ref::ARCHIVE, by_ref::archive);
     table.read("/projects/{project}/jobs/artifacts/{ref:.*}/raw/{path:.*}", &by_ref::FILE, by_ref::file);

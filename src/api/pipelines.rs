@@ -14,7 +14,7 @@ use super::query::{Query, STATUSES};
 use super::view::View;
 use super::{listing, reply};
 use crate::domain::{Document, Piece, PipelinePhase, Reason};
-use crate::store::{JobFilter, Page, PipelineFilter, PipelineOrder, PipelineRow, PipelineScope};
+use crate::store::{JobFilter, PipelineFilter, PipelineOrder, PipelineRow, PipelineScope};
 
 /// What GitLab can filter pipelines by and Cistern cannot: its listing tells neither.
 const UNSUPPORTED: [&str; 2] = ["username", "yaml_errors"];
@@ -221,11 +221,7 @@ pub(super) async fn bridges(
     let pipeline = view.pipeline(view.project(&path.0).await?, &path.1, PipelinePart::Document).await?;
     let held = view.bridges(&pipeline).await?;
     let rows = held.as_ref().map(|list| in_scope(&list.row, &scope)).transpose()?.unwrap_or_default();
-    let total = rows.len() as u64;
-    let slice = paging.slice();
-    let offset = usize::try_from(slice.offset).unwrap_or(usize::MAX);
-    let limit = usize::try_from(slice.limit).unwrap_or(usize::MAX);
-    let page = Page { rows: rows.into_iter().skip(offset).take(limit).collect(), total };
+    let page = listing::page_of(rows, paging.slice());
     let provenance = held.as_ref().map_or(pipeline.provenance, |held| held.provenance);
     let complete = (held.is_some() && provenance.source != Source::Stale).into();
     let mut response =

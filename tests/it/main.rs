@@ -8,6 +8,7 @@ mod by_ref;
 mod chaos;
 mod check;
 mod clients;
+mod commits;
 mod condition;
 mod converge;
 mod deploy;

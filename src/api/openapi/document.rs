@@ -84,6 +84,9 @@ fn path_parameters(path: &str) -> impl Iterator<Item = Value> {
                 (json!({ "type": "string" }), "A group's id, or its path with `/` written `%2F`.", json!("harbour"))
             }
             "job" => (id(), "A job's id.", json!(810_291)),
+            "commit" => {
+                (json!({ "type": "string" }), "A commit's whole SHA; for a commit itself also a ref.", json!("main"))
+            }
             "ref" => (json!({ "type": "string" }), "A branch or tag; it may have slashes.", json!("main")),
             "merge_request" => (id(), "A merge request's number in its project (`iid`).", json!(7)),
             "path" => (json!({ "type": "string" }), "A file's path in the archive.", json!("coverage/index.html")),

@@ -57,6 +57,25 @@ pub(in crate::api) const JOB: Shape = shape(
 "artifacts_expire_at":"2026-12-20T09:15:03.200Z","tag_list":["docker"]}"#,
 );
 
+/// A commit.
+pub(in crate::api) const COMMIT: Shape = shape(
+    "Commit",
+    r#"{"id":"4f6a0c9be1d27735a88c1e0f92b3d4c5e6f70812","short_id":"4f6a0c9b","created_at":"2026-11-20T10:13:41.000+01:00",
+"parent_ids":["9d01b7e2c3f4a5968778695a4b3c2d1e0f123456"],"title":"Round slack water","message":"Round slack water\n",
+"author_name":"Ines Halvorsen","status":"success","project_id":2718,
+"last_pipeline":{"id":90000,"iid":412,"project_id":2718,"ref":"main","status":"success","source":"push"}}"#,
+);
+
+/// What came of a commit in one job.
+pub(in crate::api) const COMMIT_STATUS: Shape = shape(
+    "CommitStatus",
+    r#"{"id":810291,"sha":"4f6a0c9be1d27735a88c1e0f92b3d4c5e6f70812","ref":"main","status":"success","name":"unit",
+"target_url":"https://gitlab.example/harbour/core/tide-ledger/-/jobs/810291","description":null,
+"created_at":"2026-11-20T09:14:02.400Z","started_at":"2026-11-20T09:14:11.800Z","finished_at":"2026-11-20T09:15:03.200Z",
+"allow_failure":false,"coverage":87.4,"pipeline_id":90000,
+"author":{"id":412,"username":"ihalvorsen","name":"Ines Halvorsen","state":"active"}}"#,
+);
+
 /// A trigger job.
 pub(in crate::api) const BRIDGE: Shape = shape(
     "Bridge",

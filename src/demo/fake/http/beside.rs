@@ -36,6 +36,8 @@ impl Asked<'_> {
                 let named = known.ok_or_else(|| Answer::message(404, "404 Branch Not Found"))?;
                 Ok(Answer::json(branch(&named).to_string()))
             }
+            ["repository", "commits", asked] => self.commit(project, &decode(asked)),
+            ["repository", "commits", asked, "statuses"] => self.commit_statuses(project, &decode(asked)),
             ["repository", "files", path] => Ok(file(&decode(path))),
             ["repository", "files", _, "raw"] => Ok(Answer::new(200, "text/plain", "<script>alert(1)</script>\n")
                 .header("Content-Disposition", "inline; filename=\"page.html\"")
@@ -87,7 +89,7 @@ impl Asked<'_> {
         }
     }
 
-    fn page(&self, rows: Vec<Value>) -> Result<Answer, Answer> {
+    pub(super) fn page(&self, rows: Vec<Value>) -> Result<Answer, Answer> {
         let page = Page::of(self.query)?;
         let answer = Answer::json(Value::from(page.rows(&rows).to_vec()).to_string());
         Ok(page.headers(answer, rows.len(), self.options.count_limit, &self.url(), self.query))
