@@ -18,6 +18,7 @@ mod fake;
 mod forecast;
 mod freshness;
 mod fuzz;
+mod groups;
 mod hooks;
 mod lists;
 mod log;

@@ -27,7 +27,8 @@ pub(super) fn document(routes: &[Described]) -> Value {
             "title": "Cistern",
             "version": env!("CARGO_PKG_VERSION"),
             "description": "What is cached of a GitLab instance's CI. Paths below `/api/v4` have GitLab's own shapes, so that \
-                GitLab's clients work with another URL; paths below `/api/cistern/v1` are what GitLab has no shape for. A GET or HEAD \
+                GitLab's clients work with another URL; paths below `/api/cistern/v1` are what GitLab has no shape for; where \
+                GitLab's pages lead to files, those files are. A GET or HEAD \
                 below `/api/v4` that is not described here, or with a parameter that is not, is GitLab's to answer where \
                 `api.pass_through` says so: then `X-Cistern-Cache` is `passed`.",
             "license": { "name": "MIT OR Apache-2.0" },

@@ -117,6 +117,20 @@ pub(in crate::api) const USER: Shape = shape(
 "avatar_url":null,"web_url":"http://127.0.0.1:8080","created_at":"1970-01-01T00:00:00.000Z","bot":true}"#,
 );
 
+/// The token that asks.
+pub(in crate::api) const TOKEN: Shape = shape(
+    "Token",
+    r#"{"id":1,"name":"cistern","revoked":false,"created_at":"1970-01-01T00:00:00.000Z","description":"Whatever reads here",
+"scopes":["read_api"],"user_id":1,"last_used_at":null,"active":true,"expires_at":null}"#,
+);
+
+/// A group.
+pub(in crate::api) const GROUP: Shape = shape(
+    "Group",
+    r#"{"id":88,"web_url":"https://gitlab.example/groups/harbour/core","name":"Core","path":"core",
+"full_name":"Harbour / Core","full_path":"harbour/core","parent_id":12,"avatar_url":null}"#,
+);
+
 /// A job's part of its pipeline's test report.
 pub(in crate::api) const JOB_REPORT: Shape = shape(
     "JobTestReport",

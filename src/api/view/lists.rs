@@ -267,6 +267,13 @@ pub(in crate::api) struct Roster {
     complete: bool,
 }
 
+impl Roster {
+    /// Returns where the list came from.
+    pub(in crate::api) fn provenance(self) -> Provenance {
+        self.provenance
+    }
+}
+
 /// What is known of whether a reader may see a project.
 enum Judged {
     Seen(ProjectId, Part),
