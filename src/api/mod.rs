@@ -30,6 +30,7 @@ mod listing;
 mod merge_requests;
 pub mod openapi;
 mod own;
+mod own_documents;
 mod pass;
 mod pipelines;
 mod projects;

@@ -11,10 +11,11 @@ use crate::access::{Denied, Part, Seen};
 use crate::api::answer::Problem;
 use crate::api::choice::Choice;
 use crate::api::freshness::{self, PipelinePart, Standing};
+use crate::api::own_documents::Own;
 use crate::api::provenance::{Complete, Held, Listed, Provenance, Source};
 use crate::api::simple;
 use crate::domain::{Document, PipelineId, PipelineSource, ProjectFacts, ProjectId, Timestamp};
-use crate::store::{JobFilter, ListOf, Listing, Page, PipelineFilter, PipelineRow, ProjectJobFilter, Slice};
+use crate::store::{COUNTED, JobFilter, ListOf, Listing, Page, PipelineFilter, PipelineRow, ProjectJobFilter, Slice};
 use crate::work::{Cause, Target};
 
 /// How long projects are asked about for one list once GitLab does not tell of one: nobody waits for each of them in turn.
@@ -58,6 +59,31 @@ impl View {
                 .map_or(Complete::No, |listing| freshness::covers_with(&listing, progress.as_ref(), since)),
         };
         Ok(Listed { page, provenance: Provenance { source: looked.source, as_of }, complete, counted: true })
+    }
+
+    /// Returns all of a project's pipelines that are chosen by their own documents, too, and whether each of them told.
+    pub(in crate::api) async fn pipelines_by_own(
+        &self,
+        project: Seen,
+        filter: PipelineFilter,
+        own: &Own,
+        since: Option<Timestamp>,
+    ) -> Result<(Listed, bool), Problem> {
+        let mut listed = self.pipelines(project, filter, Slice { offset: 0, limit: COUNTED }, since).await?;
+        if listed.page.total > COUNTED {
+            return Err(Problem::Unsupported(own.asked().unwrap_or_default()));
+        }
+        let mut rows = Vec::with_capacity(listed.page.rows.len());
+        for some in listed.page.rows.chunks(AT_ONCE) {
+            let ids = some.iter().filter_map(simple::id_of).collect();
+            let mut held: HashMap<_, _> =
+                self.api.store.pipeline_details(project.project(), ids).await?.into_iter().collect();
+            rows.extend(some.iter().map(|row| (row.clone(), simple::id_of(row).and_then(|id| held.remove(&id)))));
+        }
+        let (chosen, every) = own.choose(rows);
+        listed.page.rows = chosen;
+        listed.complete = if every { listed.complete } else { Complete::No };
+        Ok((listed, every))
     }
 
     /// Has GitLab asked what is new in a list, when it was not a moment ago.
