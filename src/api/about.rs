@@ -37,6 +37,20 @@ pub(super) const USER: Operation = Operation {
     problems: &[],
 };
 
+pub(super) const METADATA: Operation = Operation { id: "getMetadata", ..VERSION };
+
+pub(super) const TOKEN: Operation = Operation {
+    id: "getToken",
+    tag: "about",
+    summary: "The token that asks",
+    about: "With `access.mode = gitlab` GitLab's to answer. Otherwise one made-up token for everybody, of the made-up user, which may \
+            read.",
+    parameters: &[],
+    basis: Basis::Derived,
+    answer: Answer::One(shapes::TOKEN),
+    problems: &[],
+};
+
 /// Answers with what speaks here.
 pub(super) async fn version(request: HttpRequest, view: View) -> Result<HttpResponse, Problem> {
     view.identified().await?;
@@ -65,6 +79,26 @@ pub(super) async fn user(request: HttpRequest, view: View) -> Result<HttpRespons
         "bot": true,
     });
     Ok(reply::json(&request, now(), user.to_string()))
+}
+
+/// Answers with the token that asks, in the words of GitLab's `Entities::PersonalAccessToken`.
+pub(super) async fn token(request: HttpRequest, view: View) -> Result<HttpResponse, Problem> {
+    if view.is_judged() {
+        return Err(Problem::UnknownPath);
+    }
+    let token = json!({
+        "id": 1,
+        "name": "cistern",
+        "revoked": false,
+        "created_at": Timestamp::default(),
+        "description": "Whatever reads here",
+        "scopes": ["read_api"],
+        "user_id": 1,
+        "last_used_at": null,
+        "active": true,
+        "expires_at": null,
+    });
+    Ok(reply::json(&request, now(), token.to_string()))
 }
 
 /// What Cistern says itself is as old as the answer.

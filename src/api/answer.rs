@@ -37,6 +37,8 @@ pub(super) enum Problem {
     ProjectNotFound,
     /// The project is to be seen and not cached.
     NotCached,
+    /// No cached pipeline ran for this commit, or for a ref of this name.
+    CommitNotFound,
     /// No cached project is of this group.
     GroupNotFound,
     /// The report holds only the latest attempt of each job.
@@ -88,6 +90,7 @@ impl fmt::Display for Problem {
                 "503 Service Unavailable: GitLab cannot be asked right now whether you may read this. Ask again soon.",
             ),
             Self::ProjectNotFound | Self::NotCached => f.write_str("404 Project Not Found"),
+            Self::CommitNotFound => f.write_str("404 Commit Not Found"),
             Self::GroupNotFound => f.write_str("404 Group Not Found"),
             Self::EarlierAttempt => f.write_str(
                 "404 Not found: GitLab's test report holds the latest attempt of each job only, and this job was retried.",
@@ -138,7 +141,7 @@ impl std::error::Error for Problem {}
 impl Problem {
     /// Returns whether Cistern has no such answer and GitLab may have one.
     pub(super) fn is_gitlab_s_to_answer(&self) -> bool {
-        matches!(self, Self::UnknownPath | Self::Unsupported(_) | Self::NotCached)
+        matches!(self, Self::UnknownPath | Self::Unsupported(_) | Self::NotCached | Self::CommitNotFound)
     }
 }
 
@@ -148,7 +151,9 @@ impl ResponseError for Problem {
             Self::ProjectNotFound | Self::NotCached | Self::NotFound | Self::NotHeld(_) | Self::UnknownPath => {
                 StatusCode::NOT_FOUND
             }
-            Self::GroupNotFound | Self::EarlierAttempt | Self::NoPart(_) => StatusCode::NOT_FOUND,
+            Self::CommitNotFound | Self::GroupNotFound | Self::EarlierAttempt | Self::NoPart(_) => {
+                StatusCode::NOT_FOUND
+            }
             Self::Parameter(_) => StatusCode::BAD_REQUEST,
             Self::Refused(why) if why.is_unsupported() => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Refused(_) => StatusCode::UNPROCESSABLE_ENTITY,

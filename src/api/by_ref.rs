@@ -15,7 +15,7 @@ use super::freshness::PipelinePart;
 use super::openapi::{Answer, Basis, Kind, Operation, Parameter, parameter};
 use super::query::Query;
 use super::view::View;
-use super::{files, jobs};
+use super::{files, jobs, simple};
 use crate::access::Seen;
 use crate::domain::{ArchiveFile, Document, PipelineId, ProjectId};
 use crate::store::{JobFilter, PipelineFilter, Slice};
@@ -91,7 +91,7 @@ async fn find(request: &HttpRequest, view: &View, project: &str, ref_: &str) -> 
     let status = Some("success".to_owned());
     let filter = PipelineFilter { status, ref_: Some(ref_.to_owned()), ..PipelineFilter::default() };
     let newest = view.pipelines(project, filter, Slice { offset: 0, limit }, None).await?;
-    for pipeline in newest.page.rows.iter().filter_map(numbered::<PipelineId>) {
+    for pipeline in newest.page.rows.iter().filter_map(simple::id_of::<PipelineId>) {
         if let Some(job) = below(view, project, pipeline, &name).await? {
             return Ok(job);
         }
@@ -114,7 +114,7 @@ async fn below(view: &View, project: Seen, root: PipelineId, name: &str) -> Resu
             let filter = JobFilter::default();
             let page = view.pipeline_jobs(&pipeline, filter, Slice { offset, limit: JOBS }).await?.page;
             if let Some(job) = page.rows.iter().find(|job| is_wanted(job, name)) {
-                return Ok(numbered::<u64>(job).map(|id| id.to_string()));
+                return Ok(simple::id_of::<u64>(job).map(|id| id.to_string()));
             }
             offset += JOBS;
             if offset >= page.total {
@@ -153,12 +153,4 @@ fn children(triggers: &Document, project: ProjectId) -> Vec<PipelineId> {
     let triggers: Vec<Trigger> = serde_json::from_str(&triggers.text).unwrap_or_default();
     let started = triggers.into_iter().filter_map(|trigger| trigger.downstream_pipeline);
     started.filter(|pipeline| pipeline.project_id == project).map(|pipeline| pipeline.id).collect()
-}
-
-fn numbered<T: serde::de::DeserializeOwned>(document: &Document) -> Option<T> {
-    #[derive(Deserialize)]
-    struct Numbered<T> {
-        id: T,
-    }
-    serde_json::from_str::<Numbered<T>>(&document.text).ok().map(|document| document.id)
 }

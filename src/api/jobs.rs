@@ -17,9 +17,9 @@ use super::pipelines::JOB_SCOPE;
 use super::provenance::Held;
 use super::query::Query;
 use super::view::View;
-use super::{listing, reply};
+use super::{listing, reply, simple};
 use crate::access::FileRight;
-use crate::domain::{ArchiveFile, Document, JobId, Piece};
+use crate::domain::{ArchiveFile, JobId, Piece};
 use crate::store::{JobRow, ProjectJobFilter, Slice};
 
 /// Whether a log can still change: `settled` or `live` (design, section 4.4).
@@ -125,7 +125,7 @@ pub(super) async fn list(
         let slice = Slice { offset: 0, limit: paging.per_page };
         let filter = ProjectJobFilter { scope, below };
         let listed = view.project_jobs(view.project(&project).await?, filter, slice).await?;
-        let last = listed.page.rows.last().filter(|_| listed.page.total > paging.per_page).and_then(id_of);
+        let last = listed.page.rows.last().filter(|_| listed.page.total > paging.per_page).and_then(simple::id_of);
         let next = last.map(|id| ("cursor", Cursor::write(id)));
         return Ok(listing::respond_keyset(&request, &query, paging.per_page, &listed, next));
     }
@@ -133,14 +133,6 @@ pub(super) async fn list(
     let filter = ProjectJobFilter { scope, below: None };
     let listed = view.project_jobs(view.project(&project).await?, filter, paging.slice()).await?;
     Ok(listing::respond(&request, &query, paging, &listed))
-}
-
-fn id_of(job: &Document) -> Option<JobId> {
-    #[derive(Deserialize)]
-    struct Named {
-        id: JobId,
-    }
-    serde_json::from_str::<Named>(&job.text).ok().map(|job| job.id)
 }
 
 /// Answers with one job.

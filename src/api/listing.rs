@@ -9,7 +9,7 @@ use super::provenance::Listed;
 use super::query::{Paging, Query};
 use super::reply;
 use crate::domain::Document;
-use crate::store::{COUNTED, Slice};
+use crate::store::{COUNTED, Page, Slice};
 
 const X_PAGE: HeaderName = HeaderName::from_static("x-page");
 const X_PER_PAGE: HeaderName = HeaderName::from_static("x-per-page");
@@ -47,6 +47,14 @@ impl Paging {
             last,
         }
     }
+}
+
+/// Makes the page of a list that is held as a whole.
+pub(super) fn page_of(rows: Vec<Document>, slice: Slice) -> Page<Document> {
+    let total = rows.len() as u64;
+    let offset = usize::try_from(slice.offset).unwrap_or(usize::MAX);
+    let limit = usize::try_from(slice.limit).unwrap_or(usize::MAX);
+    Page { rows: rows.into_iter().skip(offset).take(limit).collect(), total }
 }
 
 /// Answers with a page. Above [`COUNTED`] rows nobody knows how many there are, as with GitLab.
@@ -138,7 +146,6 @@ mod tests {
     use super::*;
     use crate::api::provenance::Provenance;
     use crate::domain::Timestamp;
-    use crate::store::Page;
 
     fn header(response: &HttpResponse, name: &HeaderName) -> String {
         response.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or("(none)").to_owned()

@@ -4,7 +4,6 @@
 //! is not known here.
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use serde::Deserialize;
 
 use super::answer::Problem;
 use super::listing;
@@ -13,7 +12,7 @@ use super::provenance::Listed;
 use super::query::Query;
 use super::simple;
 use super::view::View;
-use crate::domain::{Document, PipelineId};
+use crate::domain::PipelineId;
 use crate::store::{PipelineFilter, Slice};
 
 /// What pipelines of a merge request run for: its branch, the merged result, a place in a merge train.
@@ -60,7 +59,7 @@ pub(super) async fn pipelines(
     }
     let Some(mut listed) = whole else { return Err(Problem::NotFound) };
     let rows = &mut listed.page.rows;
-    rows.sort_by_key(|row| std::cmp::Reverse(id_of(row)));
+    rows.sort_by_key(|row| std::cmp::Reverse(simple::id_of::<PipelineId>(row)));
     let skipped = usize::try_from(offset).unwrap_or(usize::MAX).min(rows.len());
     rows.drain(..skipped);
     rows.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
@@ -73,12 +72,4 @@ fn joined(mut whole: Listed, more: Listed) -> Listed {
     whole.page.rows.extend(more.page.rows);
     whole.complete = whole.complete.and(more.complete);
     whole
-}
-
-fn id_of(row: &Document) -> Option<PipelineId> {
-    #[derive(Deserialize)]
-    struct Numbered {
-        id: PipelineId,
-    }
-    serde_json::from_str::<Numbered>(&row.text).ok().map(|row| row.id)
 }

@@ -18,6 +18,7 @@ mod bodies;
 mod by_ref;
 mod choice;
 mod coding;
+mod commits;
 mod compress;
 mod cors;
 mod files;
@@ -29,6 +30,7 @@ mod listing;
 mod merge_requests;
 pub mod openapi;
 mod own;
+mod own_documents;
 mod pass;
 mod pipelines;
 mod projects;
@@ -53,6 +55,7 @@ use self::answer::Problem;
 use self::bodies::Bodies;
 pub use self::cors::{Cors, headers};
 pub use self::link::PublicUrl;
+use self::openapi::Operation;
 pub use self::pass::PassThrough;
 use self::table::{Serving, Table};
 pub use self::through::ReadThrough;
@@ -107,18 +110,23 @@ const V1: &str = "/api/cistern/v1";
 pub fn routes(config: &mut web::ServiceConfig, api: Api) {
     let api = web::Data::new(api);
     let scope = |base| Serving(web::scope(base).app_data(api.clone()).default_service(web::to(unknown_path)));
-    let (mut gitlabs, mut own) = (scope(V4), scope(V1));
+    let (mut gitlabs, mut own, mut webs) = (scope(V4), scope(V1), scope(""));
     v4(&mut gitlabs);
     v1(&mut own);
-    config.service(gitlabs.0.wrap(from_fn(pass::or_pass))).service(own.0);
+    web(&mut webs);
+    config.service(gitlabs.0.wrap(from_fn(pass::or_pass))).service(own.0).service(webs.0);
 }
 
 /// GitLab's routes. A fixed word goes before the id that stands in the same place.
 fn v4(table: &mut impl Table) {
     table.read("/version", &about::VERSION, about::version);
+    table.read("/metadata", &about::METADATA, about::version);
     table.read("/user", &about::USER, about::user);
+    table.read("/personal_access_tokens/self", &about::TOKEN, about::token);
     table.read("/projects", &projects::LIST, projects::list);
     table.read("/projects/{project}", &projects::SHOW, projects::show);
+    table.read("/groups", &groups::LIST, groups::list);
+    table.read("/groups/{group}", &groups::SHOW, groups::show);
     table.read("/groups/{group}/projects", &groups::PROJECTS, groups::projects);
     table.read("/projects/{project}/pipelines", &pipelines::LIST, pipelines::list);
     table.read("/projects/{project}/pipelines/latest", &pipelines::LATEST, pipelines::latest);
@@ -132,6 +140,8 @@ fn v4(table: &mut impl Table) {
         &merge_requests::PIPELINES,
         merge_requests::pipelines,
     );
+    table.read("/projects/{project}/repository/commits/{commit}", &commits::SHOW, commits::show);
+    table.read("/projects/{project}/repository/commits/{commit}/statuses", &commits::STATUSES, commits::statuses);
     table.read("/projects/{project}/jobs", &jobs::LIST, jobs::list);
     table.read("/projects/{project}/jobs/artifacts/{ref:.*}/download", &by_ref::ARCHIVE, by_ref::archive);
     table.read("/projects/{project}/jobs/artifacts/{ref:.*}/raw/{path:.*}", &by_ref::FILE, by_ref::file);
@@ -155,6 +165,27 @@ fn v1(table: &mut impl Table) {
     table.read("/projects/{project}/jobs/{job}/log/sections", &own::log::SECTIONS, own::log::sections);
     table.read("/projects/{project}/jobs/{job}/log/errors", &own::log::ERRORS, own::log::errors);
     table.read("/projects/{project}/jobs/{job}/log/follow", &own::follow::FOLLOW, own::follow::follow);
+}
+
+/// Where GitLab's pages lead to files: scripts take them from there, too (GitLab's source: `config/routes/project.rb`). A project's
+/// path is as long as it likes.
+fn web(table: &mut impl Table) {
+    table.read(
+        "/{project:.*}/-/jobs/artifacts/{ref:.*}/download",
+        &Operation { id: "getArtifactsByRefFromPage", ..by_ref::ARCHIVE },
+        by_ref::archive,
+    );
+    table.read(
+        "/{project:.*}/-/jobs/artifacts/{ref:.*}/raw/{path:.*}",
+        &Operation { id: "getArtifactFileByRefFromPage", ..by_ref::FILE },
+        by_ref::file,
+    );
+    table.read(
+        "/{project:.*}/-/jobs/{job}/artifacts/download",
+        &Operation { id: "getJobArtifactsFromPage", ..jobs::ARTIFACTS },
+        jobs::artifacts,
+    );
+    table.read("/{project:.*}/-/jobs/{job}/raw", &Operation { id: "getJobTraceFromPage", ..jobs::TRACE }, jobs::trace);
 }
 
 /// Answers for a path that Cistern does not have; meant as the main listener's default service.

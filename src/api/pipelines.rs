@@ -9,15 +9,14 @@ use super::answer::{Problem, REASON};
 use super::blob::File;
 use super::freshness::PipelinePart;
 use super::openapi::{Answer, Basis, Kind, Operation, PAGING, Parameter, parameter, shapes};
+use super::own_documents::Own;
+use super::pass::InPart;
 use super::provenance::{Held, Listed, Provenance, Source};
 use super::query::{Query, STATUSES};
 use super::view::View;
 use super::{listing, reply};
 use crate::domain::{Document, Piece, PipelinePhase, Reason};
-use crate::store::{JobFilter, Page, PipelineFilter, PipelineOrder, PipelineRow, PipelineScope};
-
-/// What GitLab can filter pipelines by and Cistern cannot: its listing tells neither.
-const UNSUPPORTED: [&str; 2] = ["username", "yaml_errors"];
+use crate::store::{JobFilter, PipelineFilter, PipelineOrder, PipelineRow, PipelineScope};
 
 const SCOPES: [(&str, PipelineScope); 5] = [
     ("running", PipelineScope::Running),
@@ -31,8 +30,9 @@ pub(super) const LIST: Operation = Operation {
     id: "listPipelines",
     tag: "pipelines",
     summary: "A project's pipelines",
-    about: "Child pipelines are left out unless `source=parent_pipeline`, as GitLab does. Of GitLab's parameters `username`, \
-            `yaml_errors` and `order_by=user_id` are not supported.",
+    about: "Child pipelines are left out unless `source=parent_pipeline`, as GitLab does. `username`, `yaml_errors` and \
+            `order_by=user_id` look at the own documents of at most 10,000 pipelines that the other parameters leave. Of one whose \
+            document is not held nobody knows; then the list says that it is not complete, or GitLab's own goes before it.",
     parameters: &[
         &[
             parameter("status", Kind::Word(&STATUSES), "Only with this status."),
@@ -46,11 +46,13 @@ pub(super) const LIST: Operation = Operation {
             parameter("sha", Kind::Text, "Only for this commit."),
             parameter("source", Kind::Text, "Only from this source."),
             parameter("name", Kind::Text, "Only with this name (`workflow:name`)."),
+            parameter("username", Kind::Text, "Only started by the user of this name."),
+            parameter("yaml_errors", Kind::Switch, "Only with errors in the configuration, or only without."),
             parameter("updated_after", Kind::Date, "Only when changed since."),
             parameter("updated_before", Kind::Date, "Only when not changed since."),
             parameter("created_after", Kind::Date, "Only when made since."),
             parameter("created_before", Kind::Date, "Only when made before."),
-            parameter("order_by", Kind::Word(&["id", "status", "ref", "updated_at"]), "`id` if left out."),
+            parameter("order_by", Kind::Word(&["id", "status", "ref", "updated_at", "user_id"]), "`id` if left out."),
             parameter("sort", Kind::Word(&["asc", "desc"]), "The smallest first, or the largest (if left out)."),
         ],
         PAGING,
@@ -149,15 +151,13 @@ pub(super) async fn list(
     view: View,
 ) -> Result<HttpResponse, Problem> {
     let query = Query::of(&request);
-    query.refuse(&UNSUPPORTED)?;
-    if query.text("order_by") == Some("user_id") {
-        return Err(Problem::Unsupported("order_by"));
-    }
     let orders = [
         ("id", PipelineOrder::Id),
         ("status", PipelineOrder::Status),
         ("ref", PipelineOrder::Ref),
         ("updated_at", PipelineOrder::UpdatedAt),
+        // Of those that one user started the id decides.
+        ("user_id", PipelineOrder::Id),
     ];
     let filter = PipelineFilter {
         status: query.status("status")?,
@@ -173,8 +173,19 @@ pub(super) async fn list(
     };
     let paging = query.paging()?;
     let since = query.instant("updated_after").max(query.instant("created_after"));
-    let listed = view.pipelines(view.project(&project).await?, filter, paging.slice(), since).await?;
-    Ok(listing::respond(&request, &query, paging, &listed))
+    let own = Own::of(&query, filter.ascending)?;
+    let project = view.project(&project).await?;
+    if own.asked().is_none() {
+        let listed = view.pipelines(project, filter, paging.slice(), since).await?;
+        return Ok(listing::respond(&request, &query, paging, &listed));
+    }
+    let (mut listed, every) = view.pipelines_by_own(project, filter, &own, since).await?;
+    listed.page = listing::page_of(listed.page.rows, paging.slice());
+    let mut response = listing::respond(&request, &query, paging, &listed);
+    if !every {
+        response.extensions_mut().insert(InPart);
+    }
+    Ok(response)
 }
 
 /// Answers with the newest pipeline of a ref.
@@ -228,11 +239,7 @@ pub(super) async fn bridges(
     let pipeline = view.pipeline(view.project(&path.0).await?, &path.1, PipelinePart::Document).await?;
     let held = view.bridges(&pipeline).await?;
     let rows = held.as_ref().map(|list| in_scope(&list.row, &scope)).transpose()?.unwrap_or_default();
-    let total = rows.len() as u64;
-    let slice = paging.slice();
-    let offset = usize::try_from(slice.offset).unwrap_or(usize::MAX);
-    let limit = usize::try_from(slice.limit).unwrap_or(usize::MAX);
-    let page = Page { rows: rows.into_iter().skip(offset).take(limit).collect(), total };
+    let page = listing::page_of(rows, paging.slice());
     let provenance = held.as_ref().map_or(pipeline.provenance, |held| held.provenance);
     let complete = (held.is_some() && provenance.source != Source::Stale).into();
     let mut response =

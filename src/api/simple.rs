@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{MapAccess, Visitor};
+use serde::de::{DeserializeOwned, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
@@ -45,6 +45,15 @@ const INSIDE: [&str; 8] =
 
 /// The keys of a document, each value exactly as it was written, in the document's order.
 struct Entries<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+
+/// Reads the id of whatever a document is of.
+pub(super) fn id_of<T: DeserializeOwned>(document: &Document) -> Option<T> {
+    #[derive(Deserialize)]
+    struct Numbered<T> {
+        id: T,
+    }
+    serde_json::from_str::<Numbered<T>>(&document.text).ok().map(|numbered| numbered.id)
+}
 
 /// Leaves the simple part of a project's document; one that cannot be read is left as it is.
 pub(super) fn simple(document: Document) -> Document {

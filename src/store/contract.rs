@@ -203,6 +203,9 @@ contract! {
     /// Returns a stored pipeline.
     fn pipeline(key: PipelineKey) -> Result<Option<PipelineRow>, Error>;
 
+    /// Returns the own documents of these pipelines, in the order of the ids; those that are not held are left out.
+    fn pipeline_details(project: ProjectId, ids: Vec<PipelineId>) -> Result<Vec<(PipelineId, Document)>, Error>;
+
     /// Returns what is known of these pipelines; those that are not stored are left out.
     fn pipeline_states(project: ProjectId, ids: Vec<PipelineId>) -> Result<HashMap<PipelineId, PipelineState>, Error>;
 

@@ -90,3 +90,33 @@ async fn the_archive_of_the_newest_successful_pipeline_of_a_ref_is_gitlab_s_own(
     assert_eq!((head.header("content-type"), head.header("x-cistern-cache")), ("application/zip", "hit"));
     view.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_addresses_that_gitlab_s_pages_lead_to_are_the_same_files() {
+    let mut world = World::new();
+    let project = world.add_project("group/sub/deep/app");
+    let pipeline = on(&mut world, project, "feature/x");
+    let job = build(&mut world, pipeline, "build", "success");
+    let rig = Rig::with(world, Options::default());
+    assert!(rig.backfill(STORE).await.is_clean());
+    let view = rig.view(STORE).await;
+    for (page, api) in [
+        ("artifacts/feature/x/download?job=build".to_owned(), "artifacts/feature%2Fx/download?job=build".to_owned()),
+        (
+            "artifacts/feature/x/raw/out.txt?job=build".to_owned(),
+            "artifacts/feature%2Fx/raw/out.txt?job=build".to_owned(),
+        ),
+        (format!("{job}/artifacts/download"), format!("{job}/artifacts")),
+        (format!("{job}/raw"), format!("{job}/trace")),
+        ("1/raw".to_owned(), "1/trace".to_owned()),
+        ("artifacts/none/download?job=build".to_owned(), "artifacts/none/download?job=build".to_owned()),
+    ] {
+        let page = view.ask(&format!("/group/sub/deep/app/-/jobs/{page}")).await;
+        let api = view.ask(&format!("/api/v4/projects/{project}/jobs/{api}")).await;
+        assert_eq!((page.status, &page.body, page.header("etag")), (api.status, &api.body, api.header("etag")));
+    }
+    for unknown in ["/group/sub/-/jobs/1/raw", "/group/sub/deep/app/-/jobs/1/artifacts/browse", "/-/jobs/1/raw"] {
+        assert_eq!(view.ask(unknown).await.status, 404, "{unknown}");
+    }
+    view.close().await;
+}

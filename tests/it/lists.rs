@@ -69,6 +69,7 @@ async fn filters_and_orders_are_gitlab_s_own() {
         world.start_job(job);
         world.finish_job(job, "success");
     }
+    world.add_pipeline(project, PipelineSpec { yaml_errors: Some("no jobs".to_owned()), ..PipelineSpec::default() });
     let rig = Rig::with(world, Options::default());
     assert!(rig.backfill(STORE).await.is_clean());
     let view = rig.view(STORE).await;
@@ -93,6 +94,12 @@ async fn filters_and_orders_are_gitlab_s_own() {
         format!("created_after={created}&created_before={created}"),
         "order_by=status&sort=asc".to_owned(),
         "order_by=ref&per_page=3&page=2".to_owned(),
+        "username=IHALVORSEN&per_page=3&page=2".to_owned(),
+        "username=nobody".to_owned(),
+        "yaml_errors=true".to_owned(),
+        "yaml_errors=false&ref=v1&username=ihalvorsen".to_owned(),
+        "order_by=user_id&sort=asc&per_page=4".to_owned(),
+        "yaml_errors=maybe".to_owned(),
         "status=nothing".to_owned(),
         "scope=nothing".to_owned(),
         "order_by=nothing".to_owned(),

@@ -27,7 +27,8 @@ pub(super) fn document(routes: &[Described]) -> Value {
             "title": "Cistern",
             "version": env!("CARGO_PKG_VERSION"),
             "description": "What is cached of a GitLab instance's CI. Paths below `/api/v4` have GitLab's own shapes, so that \
-                GitLab's clients work with another URL; paths below `/api/cistern/v1` are what GitLab has no shape for. A GET or HEAD \
+                GitLab's clients work with another URL; paths below `/api/cistern/v1` are what GitLab has no shape for; where \
+                GitLab's pages lead to files, those files are. A GET or HEAD \
                 below `/api/v4` that is not described here, or with a parameter that is not, is GitLab's to answer where \
                 `api.pass_through` says so: then `X-Cistern-Cache` is `passed`.",
             "license": { "name": "MIT OR Apache-2.0" },
@@ -88,6 +89,9 @@ fn path_parameters(path: &str) -> impl Iterator<Item = Value> {
                 (json!({ "type": "string" }), "A group's id, or its path with `/` written `%2F`.", json!("harbour"))
             }
             "job" => (id(), "A job's id.", json!(810_291)),
+            "commit" => {
+                (json!({ "type": "string" }), "A commit's whole SHA; for a commit itself also a ref.", json!("main"))
+            }
             "ref" => (json!({ "type": "string" }), "A branch or tag; it may have slashes.", json!("main")),
             "merge_request" => (id(), "A merge request's number in its project (`iid`).", json!(7)),
             "path" => (json!({ "type": "string" }), "A file's path in the archive.", json!("coverage/index.html")),

@@ -34,6 +34,7 @@ fn described() -> Vec<Described> {
     let mut described = Vec::new();
     super::v4(&mut table::Describing { base: super::V4, into: &mut described });
     super::v1(&mut table::Describing { base: super::V1, into: &mut described });
+    super::web(&mut table::Describing { base: "", into: &mut described });
     described
 }
 

@@ -57,6 +57,25 @@ pub(in crate::api) const JOB: Shape = shape(
 "artifacts_expire_at":"2026-12-20T09:15:03.200Z","tag_list":["docker"]}"#,
 );
 
+/// A commit.
+pub(in crate::api) const COMMIT: Shape = shape(
+    "Commit",
+    r#"{"id":"4f6a0c9be1d27735a88c1e0f92b3d4c5e6f70812","short_id":"4f6a0c9b","created_at":"2026-11-20T10:13:41.000+01:00",
+"parent_ids":["9d01b7e2c3f4a5968778695a4b3c2d1e0f123456"],"title":"Round slack water","message":"Round slack water\n",
+"author_name":"Ines Halvorsen","status":"success","project_id":2718,
+"last_pipeline":{"id":90000,"iid":412,"project_id":2718,"ref":"main","status":"success","source":"push"}}"#,
+);
+
+/// What came of a commit in one job.
+pub(in crate::api) const COMMIT_STATUS: Shape = shape(
+    "CommitStatus",
+    r#"{"id":810291,"sha":"4f6a0c9be1d27735a88c1e0f92b3d4c5e6f70812","ref":"main","status":"success","name":"unit",
+"target_url":"https://gitlab.example/harbour/core/tide-ledger/-/jobs/810291","description":null,
+"created_at":"2026-11-20T09:14:02.400Z","started_at":"2026-11-20T09:14:11.800Z","finished_at":"2026-11-20T09:15:03.200Z",
+"allow_failure":false,"coverage":87.4,"pipeline_id":90000,
+"author":{"id":412,"username":"ihalvorsen","name":"Ines Halvorsen","state":"active"}}"#,
+);
+
 /// A trigger job.
 pub(in crate::api) const BRIDGE: Shape = shape(
     "Bridge",
@@ -96,6 +115,20 @@ pub(in crate::api) const USER: Shape = shape(
     "User",
     r#"{"id":1,"username":"cistern","public_email":null,"name":"Everybody who reads here","state":"active","locked":false,
 "avatar_url":null,"web_url":"http://127.0.0.1:8080","created_at":"1970-01-01T00:00:00.000Z","bot":true}"#,
+);
+
+/// The token that asks.
+pub(in crate::api) const TOKEN: Shape = shape(
+    "Token",
+    r#"{"id":1,"name":"cistern","revoked":false,"created_at":"1970-01-01T00:00:00.000Z","description":"Whatever reads here",
+"scopes":["read_api"],"user_id":1,"last_used_at":null,"active":true,"expires_at":null}"#,
+);
+
+/// A group.
+pub(in crate::api) const GROUP: Shape = shape(
+    "Group",
+    r#"{"id":88,"web_url":"https://gitlab.example/groups/harbour/core","name":"Core","path":"core",
+"full_name":"Harbour / Core","full_path":"harbour/core","parent_id":12,"avatar_url":null}"#,
 );
 
 /// A job's part of its pipeline's test report.

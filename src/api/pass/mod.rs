@@ -35,6 +35,10 @@ pub enum PassThrough {
     Service(Passing),
 }
 
+/// Marks an answer of which only a part is known here: where GitLab may be asked and answers, its own goes before it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct InPart;
+
 /// What an answer depends on beside its address.
 const BY_CREDENTIAL: HeaderValue = HeaderValue::from_static("Authorization, PRIVATE-TOKEN, JOB-TOKEN");
 
@@ -45,12 +49,15 @@ pub(super) async fn or_pass(
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let response = next.call(request).await?.map_into_boxed_body();
     let problem = response.response().error().and_then(|error| error.as_error::<Problem>());
-    if !problem.is_some_and(Problem::is_gitlab_s_to_answer) {
+    let in_part = response.response().extensions().contains::<InPart>();
+    if !in_part && !problem.is_some_and(Problem::is_gitlab_s_to_answer) {
         return Ok(response);
     }
     let (request, unanswered) = response.into_parts();
     let answer = match pass(&request).await {
+        Ok(Some(answer)) if in_part && answer.status().is_server_error() => unanswered,
         Ok(Some(answer)) => answer,
+        Err(_) if in_part => unanswered,
         Ok(None) => unanswered,
         Err(problem) => HttpResponse::from_error(problem),
     };

@@ -11,10 +11,11 @@ use crate::access::{Denied, Part, Seen};
 use crate::api::answer::Problem;
 use crate::api::choice::Choice;
 use crate::api::freshness::{self, PipelinePart, Standing};
+use crate::api::own_documents::Own;
 use crate::api::provenance::{Complete, Held, Listed, Provenance, Source};
 use crate::api::simple;
 use crate::domain::{Document, PipelineId, PipelineSource, Project, ProjectFacts, ProjectId, Timestamp};
-use crate::store::{JobFilter, ListOf, Listing, Page, PipelineFilter, PipelineRow, ProjectJobFilter, Slice};
+use crate::store::{COUNTED, JobFilter, ListOf, Listing, Page, PipelineFilter, PipelineRow, ProjectJobFilter, Slice};
 use crate::work::{Cause, Target};
 
 /// How long projects are asked about for one list once GitLab does not tell of one: nobody waits for each of them in turn.
@@ -64,6 +65,31 @@ impl View {
                 .map_or(Complete::No, |listing| freshness::covers_with(&listing, progress.as_ref(), since)),
         };
         Ok(Listed { page, provenance: Provenance { source: looked.source, as_of }, complete, counted: true })
+    }
+
+    /// Returns all of a project's pipelines that are chosen by their own documents, too, and whether each of them told.
+    pub(in crate::api) async fn pipelines_by_own(
+        &self,
+        project: Seen,
+        filter: PipelineFilter,
+        own: &Own,
+        since: Option<Timestamp>,
+    ) -> Result<(Listed, bool), Problem> {
+        let mut listed = self.pipelines(project, filter, Slice { offset: 0, limit: COUNTED }, since).await?;
+        if listed.page.total > COUNTED {
+            return Err(Problem::Unsupported(own.asked().unwrap_or_default()));
+        }
+        let mut rows = Vec::with_capacity(listed.page.rows.len());
+        for some in listed.page.rows.chunks(AT_ONCE) {
+            let ids = some.iter().filter_map(simple::id_of).collect();
+            let mut held: HashMap<_, _> =
+                self.api.store.pipeline_details(project.project(), ids).await?.into_iter().collect();
+            rows.extend(some.iter().map(|row| (row.clone(), simple::id_of(row).and_then(|id| held.remove(&id)))));
+        }
+        let (chosen, every) = own.choose(rows);
+        listed.page.rows = chosen;
+        listed.complete = if every { listed.complete } else { Complete::No };
+        Ok((listed, every))
     }
 
     /// Has GitLab asked what is new in a list, when it was not a moment ago.
@@ -234,7 +260,7 @@ impl View {
         };
         let filter = PipelineFilter { ref_: Some(ref_), ..PipelineFilter::default() };
         let page = self.api.store.pipelines(project.project(), filter, Slice { offset: 0, limit: 1 }).await?;
-        let Some(latest) = page.rows.first().and_then(pipeline_of) else {
+        let Some(latest) = page.rows.first().and_then(simple::id_of::<PipelineId>) else {
             return Err(self.nothing_in(project).await);
         };
         let held = self.pipeline(project, &latest.to_string(), PipelinePart::Detail).await?;
@@ -286,6 +312,13 @@ pub(in crate::api) struct Roster {
     complete: bool,
 }
 
+impl Roster {
+    /// Returns where the list came from.
+    pub(in crate::api) fn provenance(self) -> Provenance {
+        self.provenance
+    }
+}
+
 /// What is known of whether a reader may see a project.
 enum Judged {
     Seen(ProjectId, Part),
@@ -312,14 +345,6 @@ fn listing_of(filter: &PipelineFilter) -> PipelineSource {
         Some("parent_pipeline") => PipelineSource::Child,
         _ => PipelineSource::Plain,
     }
-}
-
-fn pipeline_of(row: &Document) -> Option<PipelineId> {
-    #[derive(Deserialize)]
-    struct Numbered {
-        id: PipelineId,
-    }
-    serde_json::from_str::<Numbered>(&row.text).ok().map(|pipeline| pipeline.id)
 }
 
 fn default_branch(project: &Document) -> Option<String> {

@@ -1,18 +1,22 @@
 //! Reading pipelines and their trigger jobs.
 
+use std::collections::HashMap;
+
 use mongodb::bson::{Document as Filter, doc};
+use serde::Deserialize;
 
 use super::Mongo;
 use super::blobs;
 use super::documents::PipelineDocument;
 use super::jobs::Text;
+use super::pieces::DetailPart;
 use super::query::Query;
 use super::reach::Collections;
 use super::schema::{BRIDGES, PIPELINES};
 use super::trouble::Trouble;
 use super::values::integer;
 use super::{counts, lists};
-use crate::domain::{Document, PipelineKey, ProjectId};
+use crate::domain::{Document, PipelineId, PipelineKey, ProjectId};
 use crate::store::metrics::Operation;
 use crate::store::{Error, Page, PipelineFilter, PipelineOrder, PipelineRow, Slice};
 
@@ -57,6 +61,28 @@ impl Mongo {
                 row.report.summary = Some(whole_text(&collections, blob).await?);
             }
             Ok(Some(row))
+        })
+        .await
+    }
+
+    pub(in crate::store) async fn pipeline_details(
+        &self,
+        project: ProjectId,
+        ids: Vec<PipelineId>,
+    ) -> Result<Vec<(PipelineId, Document)>, Error> {
+        #[derive(Deserialize)]
+        struct Detailed {
+            #[serde(rename = "_id")]
+            id: i64,
+            detail: Option<DetailPart>,
+        }
+        self.read(Operation("pipeline_details", "read pipelines' own documents"), |collections| async move {
+            let asked: Vec<i64> = ids.iter().map(|id| integer(id.0)).collect();
+            let found = Query::of(doc! { "_id": { "$in": asked }, "project": integer(project.0) });
+            let found: Vec<Detailed> = collections.rows(PIPELINES, found.fields(doc! { "detail": 1 })).await?;
+            let document = |found: Detailed| Some((found.id, found.detail?.record().document?));
+            let mut found: HashMap<i64, Document> = found.into_iter().filter_map(document).collect();
+            Ok(ids.iter().filter_map(|id| Some((*id, found.remove(&integer(id.0))?))).collect())
         })
         .await
     }

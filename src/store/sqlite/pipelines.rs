@@ -8,7 +8,7 @@ use super::columns::{self, natural};
 use super::details;
 use super::lists::{Statements, Values};
 use super::reports::{self, report_columns};
-use crate::domain::{Document, PipelineKey, ProjectId, Timestamp};
+use crate::domain::{Document, PipelineId, PipelineKey, ProjectId, Timestamp};
 use crate::store::metrics::Operation;
 use crate::store::{Error, Page, PipelineFilter, PipelineRow, PipelineTally, Slice};
 
@@ -62,6 +62,25 @@ impl Sqlite {
                     })
                 })
                 .optional()?;
+            Ok(found)
+        })
+        .await
+    }
+
+    pub(in crate::store) async fn pipeline_details(
+        &self,
+        project: ProjectId,
+        ids: Vec<PipelineId>,
+    ) -> Result<Vec<(PipelineId, Document)>, Error> {
+        self.read(Operation("pipeline_details", "read pipelines' own documents"), move |connection| {
+            let mut one =
+                connection.prepare_cached("SELECT doc, as_of FROM details WHERE project = ?1 AND pipeline = ?2")?;
+            let mut found = Vec::with_capacity(ids.len());
+            for pipeline in ids {
+                let key = columns::pipeline(PipelineKey { project, pipeline });
+                let document = one.query_row(key, |row| columns::document(row, 0, 1)).optional()?;
+                found.extend(document.map(|document| (pipeline, document)));
+            }
             Ok(found)
         })
         .await

@@ -107,7 +107,22 @@ async fn what_is_refused_or_fails_is_told_and_takes_nothing_away(engine: Engine)
     assert_eq!(rig.store.failures(None).await.expect("read"), []);
 }
 
+async fn many_come_in_the_order_that_is_asked_for(engine: Engine) {
+    let rig = Rig::with_job(engine).await;
+    rig.store
+        .apply(vec![asked("success", 200, 200, "a"), Change::Pipeline(pipeline(84, "running", 1))])
+        .await
+        .expect("stored");
+    let ids = [PipelineId(84), PipelineId(1), PIPELINE.pipeline].to_vec();
+    let details = async |project| rig.store.pipeline_details(project, ids.clone()).await.expect("read");
+    let found = details(PROJECT).await;
+    assert_eq!(found.iter().map(|(id, _)| id.0).collect::<Vec<_>>(), [84, 70]);
+    assert_eq!(found.get(1).map(|(_, document)| document), held(&rig).await.document.as_ref());
+    assert_eq!(details(ProjectId(8)).await, []);
+}
+
 on_both! {
+    many_come_in_the_order_that_is_asked_for;
     whichever_comes_last_the_newest_document_stays_and_is_whole_with_its_row;
     one_of_an_older_state_is_held_and_a_gap;
     what_is_refused_or_fails_is_told_and_takes_nothing_away;

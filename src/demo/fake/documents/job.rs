@@ -59,7 +59,7 @@ impl World {
         Some(text)
     }
 
-    fn job_document(&self, job: &Job, pipeline: &Pipeline) -> Map<String, Value> {
+    pub(crate) fn job_document(&self, job: &Job, pipeline: &Pipeline) -> Map<String, Value> {
         let face = Face {
             id: job.id,
             status: &job.status,

@@ -31,7 +31,7 @@ pub(crate) fn array<'a>(documents: impl IntoIterator<Item = &'a [u8]>) -> Vec<u8
 }
 
 /// Writes a path segment's words with capitals, as in a display name: `tide-ledger` is `Tide Ledger`.
-fn display_name(segment: &str) -> String {
+pub(crate) fn display_name(segment: &str) -> String {
     let mut name = String::with_capacity(segment.len());
     for word in segment.split(['-', '_']).filter(|word| !word.is_empty()) {
         let (first, rest) = word.split_at(word.chars().next().map_or(0, char::len_utf8));

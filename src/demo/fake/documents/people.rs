@@ -9,7 +9,7 @@ const TITLE: &str = "Round slack water to the minute";
 
 impl World {
     /// The small user entity of pipelines.
-    pub(super) fn user(&self) -> Value {
+    pub(crate) fn user(&self) -> Value {
         let base = &self.base_url;
         json!({
             "id": 412,
@@ -46,7 +46,7 @@ impl World {
         })
     }
 
-    pub(super) fn commit(&self, project_path: &str, sha: &str) -> Value {
+    pub(crate) fn commit(&self, project_path: &str, sha: &str) -> Value {
         json!({
             "id": sha,
             "short_id": sha.get(..8),

@@ -69,11 +69,11 @@ impl World {
             "visibility": project.visibility.as_str(),
             "namespace": {
                 "id": 88,
-                "name": names.last_namespace(),
+                "name": display_name(names.last_namespace()),
                 "path": names.last_namespace(),
                 "kind": "group",
                 "full_path": names.namespace,
-                "parent_id": 12,
+                "parent_id": names.namespace.contains('/').then_some(12),
                 "avatar_url": null,
                 "web_url": format!("{}/groups/{}", self.base_url, names.namespace),
             },

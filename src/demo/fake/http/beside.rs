@@ -1,6 +1,8 @@
 //! What GitLab has beside CI, as much of it as clients ask for and in the shapes of its documentation (doc/api: branches,
 //! repository files, projects, merge requests, pipeline schedules, releases, project-level variables, groups).
 
+use std::collections::BTreeSet;
+
 use actix_web::HttpRequest;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -9,6 +11,7 @@ use super::answer::Answer;
 use super::asked::Asked;
 use super::page::Page;
 use super::route::decode;
+use crate::demo::fake::documents::display_name;
 use crate::domain::ProjectId;
 
 /// How the paths below a project begin that are answered here.
@@ -36,6 +39,8 @@ impl Asked<'_> {
                 let named = known.ok_or_else(|| Answer::message(404, "404 Branch Not Found"))?;
                 Ok(Answer::json(branch(&named).to_string()))
             }
+            ["repository", "commits", asked] => self.commit(project, &decode(asked)),
+            ["repository", "commits", asked, "statuses"] => self.commit_statuses(project, &decode(asked)),
             ["repository", "files", path] => Ok(file(&decode(path))),
             ["repository", "files", _, "raw"] => Ok(Answer::new(200, "text/plain", "<script>alert(1)</script>\n")
                 .header("Content-Disposition", "inline; filename=\"page.html\"")
@@ -72,22 +77,39 @@ impl Asked<'_> {
         }
     }
 
+    /// One group, or all of them, of the projects that the caller sees.
     fn group(&self) -> Result<Answer, Answer> {
-        let path = self.route.project.as_deref().unwrap_or_default();
-        let inside = |project: &crate::demo::fake::world::Project| project.path.starts_with(&format!("{path}/"));
-        let shown =
-            self.world.projects.values().any(|project| inside(project) && self.world.sees(self.caller, project.id));
-        match shown {
-            true => Ok(Answer::json(
-                json!({"id": 12, "name": path, "path": path, "full_path": path, "visibility": "private",
-                "web_url": format!("{}/groups/{path}", self.world.base_url), "parent_id": null})
-                .to_string(),
-            )),
-            false => Err(Answer::message(404, "404 Group Not Found")),
+        let projects = self.world.projects.values().filter(|project| self.world.sees(self.caller, project.id));
+        let paths: Vec<&str> = projects.map(|project| project.path.as_str()).collect();
+        let groups = paths.iter().flat_map(|path| path.match_indices('/').map(|(end, _)| path.split_at(end).0));
+        let mut groups: Vec<Value> =
+            groups.collect::<BTreeSet<_>>().into_iter().map(|group| self.group_document(group, &paths)).collect();
+        if let Some(asked) = self.route.project.as_deref() {
+            let found = groups
+                .iter()
+                .find(|group| group["full_path"] == asked || asked.parse::<u64>().is_ok_and(|id| group["id"] == id));
+            let found = found.ok_or_else(|| Answer::message(404, "404 Group Not Found"))?;
+            return Ok(Answer::json(found.to_string()));
         }
+        let words = self.query.text("search").unwrap_or_default();
+        groups.retain(|group| {
+            ["name", "path"].iter().any(|key| group[*key].as_str().is_some_and(|text| text.contains(words)))
+        });
+        groups.sort_by_key(|group| group["name"].to_string());
+        self.page(groups)
     }
 
-    fn page(&self, rows: Vec<Value>) -> Result<Answer, Answer> {
+    /// As projects tell of it: the group that one is in has another number than the one around it.
+    fn group_document(&self, path: &str, projects: &[&str]) -> Value {
+        let is_own = projects.iter().any(|project| project.rsplit_once('/').is_some_and(|(own, _)| own == path));
+        let names: Vec<String> = path.split('/').map(display_name).collect();
+        json!({"id": if is_own { 88 } else { 12 }, "web_url": format!("{}/groups/{path}", self.world.base_url),
+            "name": names.last(), "path": path.rsplit('/').next(), "description": "", "visibility": "private",
+            "full_name": names.join(" / "), "full_path": path, "created_at": "2023-01-05T09:00:00.000Z",
+            "parent_id": path.contains('/').then_some(12), "avatar_url": null})
+    }
+
+    pub(super) fn page(&self, rows: Vec<Value>) -> Result<Answer, Answer> {
         let page = Page::of(self.query)?;
         let answer = Answer::json(Value::from(page.rows(&rows).to_vec()).to_string());
         Ok(page.headers(answer, rows.len(), self.options.count_limit, &self.url(), self.query))

@@ -131,6 +131,7 @@ impl Asked<'_> {
         let (ref_name, sha, name) = (query.text("ref"), query.text("sha"), query.text("name"));
         let (updated_after, updated_before) = (query.date("updated_after")?, query.date("updated_before")?);
         let (created_after, created_before) = (query.date("created_after")?, query.date("created_before")?);
+        let (username, yaml_errors) = (query.text("username"), query.flag("yaml_errors")?);
         let latest = scope.map(|scope| latest_of_refs(self.world, project, scope == "tags")).unwrap_or_default();
         let exclusive = self.options.updated_after == Boundary::Exclusive;
         let children = self.options.children_in_plain;
@@ -145,6 +146,10 @@ impl Asked<'_> {
                 && name.is_none_or(|name| pipeline.name.as_deref() == Some(name))
                 && updated_after.is_none_or(|at| pipeline.updated_at > at || !exclusive && pipeline.updated_at == at)
                 && updated_before.is_none_or(|at| pipeline.updated_at <= at)
+                && username.is_none_or(|name| {
+                    self.world.user()["username"].as_str().is_some_and(|own| own.eq_ignore_ascii_case(name))
+                })
+                && yaml_errors.is_none_or(|errors| pipeline.yaml_errors.is_some() == errors)
                 && created_after.is_none_or(|at| pipeline.created_at >= at)
                 && created_before.is_none_or(|at| pipeline.created_at <= at)
         };

@@ -7,6 +7,7 @@ mod answer;
 mod asked;
 mod beside;
 mod bomb;
+mod commits;
 mod fault;
 mod files;
 mod hooks;

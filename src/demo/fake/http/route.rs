@@ -112,6 +112,7 @@ impl Route {
             ["version" | "metadata"] => Self::bare(Endpoint::Version),
             ["user"] | ["personal_access_tokens", "self"] => Self::bare(Endpoint::User),
             ["projects"] => Self::bare(Endpoint::Projects),
+            ["groups"] => Self { group: true, ..Self::bare(Endpoint::Beside) },
             ["groups", group, "projects"] => {
                 Self { project: Some(decode(group)), ..Self::bare(Endpoint::GroupProjects) }
             }
