@@ -41,8 +41,8 @@ impl Part {
             }
             Self::Bytes(_) | Self::Errors => return None,
         };
-        let end = if last < all { last + 1 } else { all + 2 };
-        Some(if first > last.min(all) { end..end } else { first.max(1)..end })
+        let (first, end) = (first.max(1), if last < all { last + 1 } else { all + 2 });
+        Some(if first > last.min(all) { end..end } else { first..end })
     }
 
     /// Returns whether it can only be found with an index.
@@ -70,6 +70,7 @@ mod tests {
             (Part::Tail(u64::MAX), 1..7),
             (Part::Lines(2, 3), 2..4),
             (Part::Lines(0, 1), 1..2),
+            (Part::Lines(0, 0), 1..1),
             (Part::Lines(4, 2), 3..3),
             (Part::Lines(6, 12), 7..7),
             (Part::Section("a".into()), 3..5),
