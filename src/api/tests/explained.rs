@@ -80,9 +80,13 @@ async fn what_gitlab_deleted_with_its_pipeline_has_expired() {
 #[actix_web::test]
 async fn other_paths_methods_and_a_closed_store_are_explained() {
     let cistern = Cistern::start().await;
-    for path in
-        ["/nothing", "/api/v4/groups/7", "/api/v4/projects/7/issues", "/api/v4/projects/group/name", "/api/cistern/v1"]
-    {
+    for path in [
+        "/nothing",
+        "/api/v4/groups/7/members",
+        "/api/v4/projects/7/issues",
+        "/api/v4/projects/group/name",
+        "/api/cistern/v1",
+    ] {
         let answer = cistern.get(path).await;
         assert_eq!(answer.status, 404, "{path}");
         assert!(answer.json()["message"].as_str().is_some_and(|message| message.contains("no such path")), "{path}");
