@@ -246,10 +246,10 @@ impl Joiner {
             let (now, later) = text.split_at(text.len().min(LINE_PIECE_BYTES));
             let place = self.lines.front().and_then(|front| number.checked_sub(front.number));
             let line = place.and_then(|place| self.lines.get_mut(usize::try_from(place).ok()?));
-            if let Some(line) = line {
-                if wanted {
-                    line.add(now, offset, own);
-                }
+            if let Some(line) = line
+                && wanted
+            {
+                line.add(now, offset, own);
             }
             (text, offset) = (later, offset + now.len() as u64);
             if place == Some(0) {
