@@ -150,11 +150,11 @@ fn a_tree_lists_directories_that_are_implied_and_pages() {
         let tree = directory.tree(path.as_bytes(), recursive, offset, limit).expect("a directory");
         (tree.nodes.into_iter().map(|node| String::from(node.path)).collect::<Vec<_>>(), tree.total)
     };
-    let top = ["README", "coverage-old/", "coverage/", "empty"].map(str::to_owned).to_vec();
+    let top = ["coverage-old/", "coverage/", "README", "empty"].map(str::to_owned).to_vec();
     assert_eq!(paths("", false, 0, 10), (top.clone(), 4));
     assert_eq!(paths("", false, 1, 2), (top[1..3].to_vec(), 4));
     assert_eq!(paths("", false, 9, 2), (Vec::new(), 4));
-    let below = ["coverage/index.html", "coverage/src/"].map(str::to_owned).to_vec();
+    let below = ["coverage/src/", "coverage/index.html"].map(str::to_owned).to_vec();
     assert_eq!(paths("coverage", false, 0, 10), (below.clone(), 2));
     assert_eq!(paths("coverage/", false, 0, 10), (below, 2));
     let all = paths("", true, 0, 100);
@@ -171,13 +171,13 @@ fn a_tree_lists_directories_that_are_implied_and_pages() {
     assert_eq!(all, (expected.map(str::to_owned).to_vec(), 8));
     assert_eq!(directory.tree(b"README", false, 0, 10), None, "a file is no directory");
     assert_eq!(directory.tree(b"cover", false, 0, 10), None);
-    let node = &directory.tree(b"coverage", false, 0, 1).expect("a directory").nodes[0];
+    let node = &directory.tree(b"coverage", false, 1, 1).expect("a directory").nodes[0];
     let json = serde_json::to_value(node).expect("JSON");
     let expected = serde_json::json!({
         "name": "index.html", "path": "coverage/index.html", "type": "file", "size": 240_000, "mode": "100644",
     });
     assert_eq!(json, expected);
-    let node = &directory.tree(b"coverage", false, 1, 1).expect("a directory").nodes[0];
+    let node = &directory.tree(b"coverage", false, 0, 1).expect("a directory").nodes[0];
     assert_eq!((&*node.name, &*node.path, node.kind), ("src", "coverage/src/", "directory"));
 }
 

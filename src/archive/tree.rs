@@ -1,5 +1,6 @@
-//! What is in a directory of an archive, as GitLab lists it (contract, section 5.7): directories with a slash at their end, all
-//! in the order of their paths' bytes (GitLab's docs, *Job artifacts API*).
+//! What is in a directory of an archive, as GitLab lists it (contract, section 5.7): directories, with a slash at their end, before
+//! files, each in the order of their paths' bytes; with all that is below, in that order alone (GitLab's source:
+//! `lib/api/ci/job_artifacts.rb`).
 
 use serde::Serialize;
 
@@ -51,7 +52,7 @@ impl Keep {
 
 impl Directory {
     /// Returns what is in the directory `path` (empty for the archive itself), with `recursive` also what is in the directories
-    /// below: `limit` nodes from `offset` on, in the order of their paths' bytes. `None` when there is no such directory.
+    /// below: `limit` nodes from `offset` on. `None` when there is no such directory.
     ///
     /// Directories that the archive does not list but files are in are listed, too. Files without a plain path are not.
     pub fn tree(&self, path: &[u8], recursive: bool, offset: u64, limit: u64) -> Option<Tree> {
@@ -65,22 +66,27 @@ impl Directory {
             }
             tree.total += 1;
         };
+        let below = below.filter(|entry| !matches!(entry.refused, Some(Refused::UnsafePath(_))));
+        let turns: &[_] = if recursive { &[(true, true)] } else { &[(true, false), (false, true)] };
         let mut before: Option<&[u8]> = None;
-        for entry in below.filter(|entry| !matches!(entry.refused, Some(Refused::UnsafePath(_)))) {
-            let rest = &entry.path[prefix.len()..];
-            // Directories that begin with this entry: those of its path that the one before was not in.
-            let shared = before.map_or(0, |before| shared_bytes(before, rest));
-            let most = if recursive { usize::MAX } else { 1 };
-            let slashes = rest.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
-            for at in slashes.take(most).filter(|at| *at >= shared) {
-                let listed = at + 1 == rest.len();
-                add(&|| directory(&entry.path[..=prefix.len() + at], listed.then_some(entry)));
+        for (directories, files) in turns {
+            before = None;
+            for entry in below.clone() {
+                let rest = &entry.path[prefix.len()..];
+                // Directories that begin with this entry: those of its path that the one before was not in.
+                let shared = before.map_or(0, |before| shared_bytes(before, rest));
+                let most = if recursive { usize::MAX } else { usize::from(*directories) };
+                let slashes = rest.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
+                for at in slashes.take(most).filter(|at| *at >= shared) {
+                    let listed = at + 1 == rest.len();
+                    add(&|| directory(&entry.path[..=prefix.len() + at], listed.then_some(entry)));
+                }
+                let is_here = *files && (recursive || !rest.contains(&b'/'));
+                if is_here && entry.kind() == Kind::File {
+                    add(&|| file(entry));
+                }
+                before = Some(rest);
             }
-            let is_here = recursive || !rest.contains(&b'/');
-            if is_here && entry.kind() == Kind::File {
-                add(&|| file(entry));
-            }
-            before = Some(rest);
         }
         (before.is_some() || prefix.is_empty()).then_some(tree)
     }

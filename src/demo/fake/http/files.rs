@@ -63,7 +63,8 @@ impl Asked<'_> {
         }
     }
 
-    /// The entries directly below `path`, or all below it with `recursive=true`, in the order of their paths.
+    /// The entries directly below `path`, directories first, or all below it with `recursive=true`, in the order of their paths
+    /// (GitLab's source: `lib/api/ci/job_artifacts.rb`).
     pub(super) fn artifacts_tree(&self) -> Result<Answer, Answer> {
         let (_, archive) = self.archive()?;
         let mut zip = ZipArchive::new(Cursor::new(archive)).map_err(|_| Answer::not_found())?;
@@ -88,7 +89,10 @@ impl Asked<'_> {
                 rows.push(json!({"name": name, "path": path, "type": "file", "size": size, "mode": "100644"}));
             }
         }
-        rows.sort_by(|one, other| one["path"].as_str().cmp(&other["path"].as_str()));
+        let is_later = |row: &Value| !recursive && row["type"] == "file";
+        rows.sort_by(|one, other| {
+            (is_later(one), one["path"].as_str()).cmp(&(is_later(other), other["path"].as_str()))
+        });
         let page = Page::of(self.query)?;
         let answer = Answer::json(Value::from(page.rows(&rows).to_vec()).to_string());
         Ok(page.headers(answer, rows.len(), self.options.count_limit, &self.url(), self.query))
