@@ -7,7 +7,10 @@ use crate::rig::Rig;
 
 /// Keys of a project that depend on the role of the token that asks; they are never stored.
 fn depends_on_role(key: &str) -> bool {
-    matches!(key, "permissions" | "runners_token") || key.starts_with("import_") || key.ends_with("_token")
+    // How an import stands GitLab tells everybody.
+    matches!(key, "permissions" | "runners_token")
+        || (key.starts_with("import_") && key != "import_status")
+        || key.ends_with("_token")
 }
 
 fn without_role(mut project: Value) -> Value {
