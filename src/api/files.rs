@@ -97,6 +97,19 @@ pub(super) async fn file(
     named(&request, &(project, job), &name, &view).await
 }
 
+/// Answers with one file, where GitLab's pages lead to it: behind `/-/jobs/:id/artifacts/raw/`.
+pub(super) async fn file_from_page(
+    request: HttpRequest,
+    path: web::Path<(String, String, String)>,
+    view: View,
+) -> Result<HttpResponse, Problem> {
+    let (project, job, _) = path.into_inner();
+    // No path of a project has this in it.
+    let name = request.uri().path().split_once("/-/jobs/").and_then(|(_, rest)| rest.splitn(4, '/').nth(3));
+    let name: Vec<u8> = percent_decode_str(name.unwrap_or_default()).collect();
+    named(&request, &(project, job), &name, &view).await
+}
+
 /// Answers with the file of a job's archive that has this path.
 pub(super) async fn named(
     request: &HttpRequest,

@@ -185,6 +185,11 @@ fn web(table: &mut impl Table) {
         &Operation { id: "getJobArtifactsFromPage", ..jobs::ARTIFACTS },
         jobs::artifacts,
     );
+    table.read(
+        "/{project:.*}/-/jobs/{job}/artifacts/raw/{path:.*}",
+        &Operation { id: "getArtifactFileFromPage", ..files::FILE },
+        files::file_from_page,
+    );
     table.read("/{project:.*}/-/jobs/{job}/raw", &Operation { id: "getJobTraceFromPage", ..jobs::TRACE }, jobs::trace);
 }
 

@@ -43,6 +43,9 @@ const SIMPLE: [&str; 23] = [
 const INSIDE: [&str; 8] =
     ["shared_with_groups", "service_desk_address", "ci_", "runner", "mirror", "compliance_", "external_", "container_"];
 
+/// The key of what whoever asks may do in a project.
+const PERMISSIONS: &str = "permissions";
+
 /// The keys of a document, each value exactly as it was written, in the document's order.
 struct Entries<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 
@@ -74,11 +77,15 @@ pub(super) fn without(document: Document, unwanted: &str) -> Document {
     only(document, |key| key != unwanted)
 }
 
-/// Adds GitLab's `permissions` of the reader, where they have some; GitLab's own document has them near its end, too.
-pub(super) fn with_permissions(document: Document, permissions: Option<Box<str>>) -> Document {
-    let value = permissions.as_deref().and_then(|permissions| serde_json::from_str::<&RawValue>(permissions).ok());
-    let Some(value) = value else { return document };
-    match changed(&document.text, |entries| entries.push((Cow::Borrowed("permissions"), value))) {
+/// Puts GitLab's `permissions` of the reader, where they have some, in the place of the service's own; they stand at the end, near
+/// which GitLab has them.
+pub(super) fn with_permissions(document: Document, permissions: Option<&str>) -> Document {
+    let value = permissions.and_then(|permissions| serde_json::from_str::<&RawValue>(permissions).ok());
+    let text = changed(&document.text, |entries| {
+        entries.retain(|(key, _)| key != PERMISSIONS);
+        entries.extend(value.map(|value| (Cow::Borrowed(PERMISSIONS), value)));
+    });
+    match text {
         Some(text) => Document { text, ..document },
         None => document,
     }

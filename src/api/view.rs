@@ -143,15 +143,22 @@ impl View {
             None => Standing::lacking(document.as_of, Cause::Read),
         };
         let held = self.held((target, Cause::Read), read, judge).await?;
-        let (part, permissions) = (self.reader.part_of(project), self.reader.permissions(project).await?);
-        let shown = |document| simple::with_permissions(simple::part(document, part), permissions);
-        match held.map(|Held { row: (document, _), provenance }| Held { row: shown(document), provenance }) {
-            Some(held) if fetched => {
-                Ok(Held { provenance: Provenance { source: Source::Miss, ..held.provenance }, ..held })
-            }
-            Some(held) => Ok(held),
-            None => Err(self.forgotten(Subject::Project { project: id }).await.unwrap_or(Problem::NotCached)),
+        let Some(Held { row: (document, _), mut provenance }) = held else {
+            return Err(self.forgotten(Subject::Project { project: id }).await.unwrap_or(Problem::NotCached));
+        };
+        if fetched {
+            provenance.source = Source::Miss;
         }
+        Ok(Held { row: self.shown(document, project).await?, provenance })
+    }
+
+    /// Returns of a project's document what its reader is shown: all of it where everybody reads as the service does.
+    async fn shown(&self, document: Document, project: Visible) -> Result<Document, Denied> {
+        if !self.is_judged() {
+            return Ok(document);
+        }
+        let permissions = self.reader.permissions(project).await?;
+        Ok(simple::with_permissions(simple::part(document, self.reader.part_of(project)), permissions.as_deref()))
     }
 
     /// Returns a pipeline, good enough for this part of it.

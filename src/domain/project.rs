@@ -120,7 +120,7 @@ impl Project {
             path: wire.path_with_namespace,
             ci_enabled: !disabled,
             facts,
-            document: Document::new(raw, as_of),
+            document: Document::of_project(raw, as_of),
         })
     }
 }

@@ -107,6 +107,8 @@ async fn the_addresses_that_gitlab_s_pages_lead_to_are_the_same_files() {
             "artifacts/feature%2Fx/raw/out.txt?job=build".to_owned(),
         ),
         (format!("{job}/artifacts/download"), format!("{job}/artifacts")),
+        (format!("{job}/artifacts/raw/out.txt"), format!("{job}/artifacts/out.txt")),
+        (format!("{job}/artifacts/raw/none/of%2Fit"), format!("{job}/artifacts/none/of%2Fit")),
         (format!("{job}/raw"), format!("{job}/trace")),
         ("1/raw".to_owned(), "1/trace".to_owned()),
         ("artifacts/none/download?job=build".to_owned(), "artifacts/none/download?job=build".to_owned()),

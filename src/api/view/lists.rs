@@ -7,7 +7,7 @@ use futures_util::future::try_join_all;
 use serde::Deserialize;
 
 use super::View;
-use crate::access::{Denied, Part, Seen};
+use crate::access::{Denied, Seen, Visible};
 use crate::api::answer::Problem;
 use crate::api::choice::Choice;
 use crate::api::freshness::{self, PipelinePart, Standing};
@@ -176,7 +176,7 @@ impl View {
         let counting = if chosen.len() <= COUNTABLE { counting } else { Duration::ZERO };
         let mut left = chosen.into_iter();
         if !self.is_judged() {
-            seen.extend(left.by_ref().map(|id| (id, Part::Whole)));
+            seen.extend(left.by_ref().map(|id| (id, None)));
         }
         // The first one alone: it says whether the reader's token is one.
         let mut step = 1;
@@ -192,7 +192,7 @@ impl View {
             step = CHECKS;
             let checks = asked.into_iter().map(|id| async move {
                 match self.reader.visible(id).await {
-                    Ok(project) => Ok(Judged::Seen(id, self.reader.part_of(project))),
+                    Ok(project) => Ok(Judged::Seen(id, project)),
                     Err(Denied::NotFound) => Ok(Judged::Hidden),
                     Err(Denied::Unknown) => Ok(Judged::Unknown),
                     Err(denied) => Err(denied),
@@ -212,7 +212,7 @@ impl View {
             };
             for judged in checked {
                 match judged {
-                    Judged::Seen(id, part) => seen.push((id, part)),
+                    Judged::Seen(id, project) => seen.push((id, Some(project))),
                     Judged::Hidden => {}
                     // Of many projects GitLab does not tell all at once; a list of the others is better than none.
                     Judged::Unknown => (unknown, complete) = (true, false),
@@ -226,18 +226,19 @@ impl View {
         let total = if counted { seen.len() as u64 } else { wanted.min(seen.len() as u64) };
         let offset = usize::try_from(slice.offset).unwrap_or(usize::MAX);
         let limit = usize::try_from(slice.limit).unwrap_or(usize::MAX);
-        let shown: HashMap<ProjectId, Part> = seen.iter().copied().skip(offset).take(limit).collect();
+        let asked: HashMap<ProjectId, Option<Visible>> = seen.iter().copied().skip(offset).take(limit).collect();
         let ids: Vec<ProjectId> = seen.into_iter().map(|(id, _)| id).skip(offset).take(limit).collect();
         let last = ids.last().copied();
-        let documents = self.api.store.project_documents(ids).await?;
-        let part = |document: &Document| {
-            Project::id_of(document).and_then(|id| shown.get(&id)).copied().unwrap_or(Part::Basic)
-        };
-        let shorten = |document: Document| {
-            let part = part(&document);
-            simple::part(document, part)
-        };
-        let rows = if !self.is_judged() { documents } else { documents.into_iter().map(shorten).collect() };
+        let mut rows = self.api.store.project_documents(ids).await?;
+        if self.is_judged() {
+            for row in &mut rows {
+                let project = Project::id_of(row).and_then(|id| asked.get(&id)).copied().flatten();
+                *row = match project {
+                    Some(project) => self.shown(row.clone(), project).await?,
+                    None => simple::simple(row.clone()),
+                };
+            }
+        }
         Ok((
             Listed { page: Page { rows, total }, provenance: roster.provenance, complete: complete.into(), counted },
             last,
@@ -321,7 +322,7 @@ impl Roster {
 
 /// What is known of whether a reader may see a project.
 enum Judged {
-    Seen(ProjectId, Part),
+    Seen(ProjectId, Visible),
     Hidden,
     Unknown,
 }
