@@ -120,7 +120,7 @@ impl World {
             "import_error": null,
             "runners_token": "never-store-me-runners-token",
         });
-        for (more, is_shown) in [(more, true), (run, level >= MAINTAINER || caller == Caller::Bot)] {
+        for (more, is_shown) in [(more, true), (run, level >= MAINTAINER)] {
             document.extend(more.as_object().filter(|_| is_shown).cloned().unwrap_or_default());
         }
         let access = match level {
