@@ -22,6 +22,7 @@ mod machine;
 #[path = "../../tests/it/rig/mongod.rs"]
 mod mongod;
 mod parts_of;
+mod passed;
 mod peer;
 mod place;
 mod reads;
@@ -39,7 +40,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Takes one kind of figure.
 type Measure = fn(&mut figure::Figures) -> Result<(), Box<dyn Error>>;
 
-const MEASURES: [(&str, Measure); 19] = [
+const MEASURES: [(&str, Measure); 20] = [
     ("cold and warm backfill", backfill::with_latency),
     ("sequential backfill", backfill::one_at_a_time),
     ("unhindered backfill", backfill::without_latency),
@@ -50,6 +51,7 @@ const MEASURES: [(&str, Measure); 19] = [
     ("small webhooks", webhook::small),
     ("large webhooks", webhook::large),
     ("reads", reads::measure),
+    ("passed through", passed::measure),
     ("parts", parts_of::in_a_file),
     ("caching what is large", caching::measure),
     ("log storage", size::logs),

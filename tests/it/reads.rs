@@ -45,7 +45,9 @@ async fn every_answer_is_gitlab_s_own() {
         let theirs = without_role(rig.ask_gitlab(&base).await);
         let held: Value = serde_json::from_slice(&ours(base.clone()).await).expect("JSON");
         assert_eq!(held, theirs);
-        assert!(held["permissions"]["project_access"]["access_level"].is_u64() && held["path_with_namespace"].is_string());
+        assert!(
+            held["permissions"]["project_access"]["access_level"].is_u64() && held["path_with_namespace"].is_string()
+        );
         let path = held["path_with_namespace"].as_str().expect("a path").replace('/', "%2F");
         assert_eq!(ours(format!("/api/v4/projects/{path}")).await, ours(base.clone()).await);
 
