@@ -71,11 +71,11 @@ impl View {
         })
     }
 
-    /// Finds a project that is cached, by id or by path.
-    pub(super) async fn cached(&self, text: &str) -> Result<ProjectId, Problem> {
+    /// Finds a project that is cached, by id or by path, and its document as the service's token got it.
+    pub(super) async fn cached(&self, text: &str) -> Result<(ProjectId, Document), Problem> {
         let (project, _) = self.visible(text).await?;
         let id = project.project();
-        self.api.store.project(id).await?.map(|_| id).ok_or(Problem::ProjectNotFound)
+        self.api.store.project(id).await?.map(|document| (id, document)).ok_or(Problem::ProjectNotFound)
     }
 
     /// Returns whether GitLab says what this reader may see.

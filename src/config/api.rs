@@ -59,7 +59,8 @@ impl Api {
             }
             (PassThrough::Service, false) => reader.warn(
                 "api.pass_through = service: whoever may read a project reads its repository with its source code, its merge \
-                 requests, releases, environments, deployments, labels, badges and schedules with gitlab.token, too",
+                 requests, releases, environments, deployments, labels, badges and schedules with gitlab.token, too; and its members \
+                 where that token has no more than the Reporter role",
             ),
             _ => {}
         }

@@ -150,6 +150,11 @@ fn parse_user(raw: &RawValue, as_of: Timestamp) -> Result<Document, Malformed> {
 }
 
 impl Standing {
+    /// Returns the level of the token that a project's document was told to; `None` where it does not tell.
+    pub fn level_in(project: &str) -> Option<u32> {
+        Self::parse(project).ok().filter(|standing| standing.permissions.is_some()).map(|standing| standing.level)
+    }
+
     /// The level is the higher one of `permissions`, which a reader without a token does not get.
     fn parse(text: &str) -> Result<Self, Malformed> {
         #[derive(Deserialize)]

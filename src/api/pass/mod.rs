@@ -87,7 +87,11 @@ async fn pass(request: &HttpRequest) -> Result<Option<HttpResponse>, Problem> {
         PassThrough::Service(passing) => {
             let Some(open) = service::open(path, query.pairs()) else { return Ok(None) };
             let view = View::extract(request).await?;
-            let root = format!("/projects/{}/", view.cached(&open.project).await?);
+            let (id, document) = view.cached(&open.project).await?;
+            if !open.is_open_in(&document) {
+                return Ok(None);
+            }
+            let root = format!("/projects/{id}/");
             let Some(passage) = passage(&format!("{root}{}", open.rest), &open.pairs) else { return Ok(None) };
             let passed = passing.for_service(&passage.within(root, service::is_open)).await?;
             if passed.status == 401 {

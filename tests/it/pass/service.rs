@@ -15,12 +15,15 @@ async fn opened() -> Place {
         .set("access.mode", "token")
         .set("access.tokens", &format!("{ALL},{SOME}=group/**"))
         .set("api.pass_through", "service");
-    rig.fake.with(|world| {
-        for project in [ours, other, public] {
-            world.set_bot_role(project, 40);
-        }
-    });
+    with_roles(&rig, &[(ours, 40), (other, 40), (public, 40)]).await;
     Place { rig, ours, other, public, job }
+}
+
+/// Gives our own token roles, and has a pass learn of them.
+async fn with_roles(rig: &Rig, roles: &[(ProjectId, u8)]) {
+    rig.fake.with(|world| roles.iter().for_each(|(project, role)| world.set_bot_role(*project, *role)));
+    assert!(rig.backfill(STORE).await.is_clean());
+    rig.fake.reset_counters();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -126,6 +129,29 @@ async fn what_is_not_listed_is_closed_whatever_our_token_may() {
         let path = format!("/projects/{ours}/repository/branches");
         assert_eq!(send(&serving, method, &path, ALL, &[]).await.status, 405);
     }
+    serving.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_gitlab_keeps_from_reporters_is_gitlab_s_to_refuse_while_our_token_is_one() {
+    let Place { rig, ours, other, .. } = opened().await;
+    with_roles(&rig, &[(ours, 20)]).await;
+    let serving = rig.serve(STORE).await;
+    let schedule = format!("/projects/{ours}/pipeline_schedules/1");
+    for path in [format!("/projects/{ours}/variables"), schedule] {
+        let theirs = theirs(&rig, &path, rig.fake.token()).await;
+        let passed = get(&serving, &path, SOME).await;
+        assert_eq!((passed.status, passed.text(), passed.source()), (theirs.status, theirs.text(), "passed"), "{path}");
+        assert!(!passed.text().contains("secret"), "{path}: {}", passed.text());
+    }
+    for closed in ["variables/a%2fb", "variables/a.b", "members/../hooks", "hooks", "pipeline_schedules/1/x", "issues"]
+    {
+        let answer = get(&serving, &format!("/projects/{ours}/{closed}"), SOME).await;
+        assert_eq!((answer.status, answer.source()), (404, ""), "{closed}");
+    }
+    // In another project it may do more.
+    let answer = get(&serving, &format!("/projects/{other}/variables"), ALL).await;
+    assert_eq!((answer.status, answer.source()), (404, ""));
     serving.stop().await;
 }
 

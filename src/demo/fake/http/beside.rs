@@ -21,7 +21,7 @@ pub(super) const KNOWN: [&str; 6] =
 /// Branches of every project.
 const BRANCHES: usize = 45;
 
-/// The level from which on one sees variables.
+/// The level from which on one sees variables, those of schedules too (GitLab's `PipelineSchedulePolicy`).
 const MAINTAINER: u32 = 40;
 
 impl Asked<'_> {
@@ -59,7 +59,9 @@ impl Asked<'_> {
             ["pipeline_schedules"] => self.page(vec![schedule(1), schedule(2)]),
             ["pipeline_schedules", "1"] => {
                 let mut schedule = schedule(1);
-                schedule["variables"] = json!([{"key": "DEPLOY_KEY", "variable_type": "env_var", "value": "schedule-secret"}]);
+                if self.world.level(self.caller, project) >= MAINTAINER {
+                    schedule["variables"] = json!([{"key": "DEPLOY_KEY", "variable_type": "env_var", "value": "schedule-secret"}]);
+                }
                 Ok(Answer::json(schedule.to_string()))
             }
             ["variables"] if self.world.level(self.caller, project) < MAINTAINER => Err(Answer::forbidden()),
