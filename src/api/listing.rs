@@ -9,6 +9,7 @@ use super::provenance::Listed;
 use super::query::{Paging, Query};
 use super::reply;
 use crate::domain::Document;
+use crate::gitlab::CREDENTIALS;
 use crate::store::{COUNTED, Page, Slice};
 
 const X_PAGE: HeaderName = HeaderName::from_static("x-page");
@@ -20,9 +21,6 @@ const X_TOTAL_PAGES: HeaderName = HeaderName::from_static("x-total-pages");
 
 /// Whether everything that GitLab has of what was asked for is in the list: `true`, `since=` and the time from which on, or `false`.
 const X_CISTERN_COMPLETE: HeaderName = HeaderName::from_static("x-cistern-complete");
-
-/// Parameters that may hold a credential; they are never written into a link.
-pub(super) const CREDENTIALS: [&str; 3] = ["private_token", "access_token", "job_token"];
 
 /// The numbers of the pages around one page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -58,7 +58,7 @@ pub use config::{Config, Timeouts};
 pub use error::{Error, Kind};
 pub use hook::{Delivered, Hook, HookOwner, HookWish, Trigger};
 pub use pages::Next;
-pub use pass::{NotPassed, Passage, Passed, Passing};
+pub use pass::{CREDENTIALS, NotPassed, Passage, Passed, Passing};
 pub use question::OwnToken;
 
 use crate::domain::{

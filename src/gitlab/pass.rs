@@ -33,7 +33,7 @@ use super::{Class, Gitlab, Kind};
 use crate::domain::Timestamp;
 use flow::Flow;
 pub(super) use flow::Flows;
-pub use passage::Passage;
+pub use passage::{CREDENTIALS, Passage};
 
 /// How long a reader waits until GitLab may be asked.
 const PATIENCE: Duration = Duration::from_secs(10);

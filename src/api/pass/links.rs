@@ -2,7 +2,7 @@
 
 use url::form_urlencoded;
 
-use crate::api::listing::CREDENTIALS;
+use crate::gitlab::CREDENTIALS;
 
 /// The links that lead through a list.
 const RELATIONS: [&str; 4] = ["prev", "next", "first", "last"];

@@ -14,8 +14,8 @@ const DEEPEST: usize = 4;
 /// The headers by which a reader says what they have already.
 const CONDITIONS: [HeaderName; 2] = [IF_NONE_MATCH, IF_MODIFIED_SINCE];
 
-/// Parameters that carry a credential, which travels in a header.
-const CREDENTIALS: [&str; 3] = ["private_token", "access_token", "job_token"];
+/// Parameters that carry a credential, which travels in a header: never written into a link, or passed on.
+pub const CREDENTIALS: [&str; 3] = ["private_token", "access_token", "job_token"];
 
 /// A reader's question to GitLab's API: its path cannot be read as one of elsewhere, by whatever it passes on its way.
 #[derive(Debug, Clone)]
