@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::state::{Claim, Taken};
 use super::{Done, Outcome, Queue};
 use crate::domain::{Origin, Pipeline, Timestamp};
-use crate::store::{Change, Entry, EntryId, Error};
+use crate::store::{Change, Entry, EntryId, Error, Suspicion};
 use crate::work::{Cause, Lane, Target, Work};
 
 /// What a worker found, to be committed together with the end of its lease.
@@ -138,6 +138,8 @@ impl Lease {
         Part::commit(committed);
         self.taken.claim.entries.extend(appended);
         self.taken.claim.lane = lane;
+        // It ended without killing anything.
+        self.taken.claim.suspicion = Suspicion::None;
         if attempt == Attempt::Uncounted {
             self.taken.claim.attempts -= 1;
         }

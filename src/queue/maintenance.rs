@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::Queue;
 use super::state::Claim;
 use crate::domain::Timestamp;
-use crate::store::{Change, Error};
+use crate::store::{Change, Entry, Error};
 use crate::work::{Lane, Work};
 
 /// Between two heartbeats at most: they state permits held and wanted, so they are more frequent than the lease needs.
@@ -185,7 +185,8 @@ impl Queue {
                     listed: None,
                     path: None,
                 };
-                let claim = Claim { entries: vec![entry.id], attempts: entry.attempts, ..Claim::new(&work, now) };
+                let Entry { id, attempts, suspicion, .. } = entry;
+                let claim = Claim { entries: vec![id], attempts, suspicion, ..Claim::new(&work, now) };
                 self.hold_if_room(&mut state, entry.target, claim);
             }
             state.end_reading();
@@ -200,7 +201,7 @@ impl Queue {
         let now = Timestamp::now();
         Lane::ALL
             .into_iter()
-            .filter(|lane| state.next_due(*lane).is_some_and(|due| due <= now))
+            .filter(|lane| state.next_due(*lane, now).is_some_and(|due| due <= now))
             .map(|lane| state.depth(lane).0)
             .sum::<usize>()
             + state.running()

@@ -14,6 +14,7 @@ mod lease;
 mod maintenance;
 mod metrics;
 mod state;
+mod suspects;
 #[cfg(test)]
 mod tests;
 
@@ -247,7 +248,7 @@ impl Queue {
 
     /// Returns when the next target of a lane is due.
     pub fn next_due(&self, lane: Lane) -> Option<Timestamp> {
-        self.state().next_due(lane)
+        self.state().next_due(lane, Timestamp::now())
     }
 
     /// Returns the notification of every change that can make [`Queue::take`] succeed. Enable it before looking.

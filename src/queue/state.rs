@@ -7,8 +7,9 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::Done;
+use super::suspects::{Rank, UnderWay};
 use crate::domain::{Origin, Pipeline, PipelineId, PipelineKey, ProjectId, Timestamp};
-use crate::store::EntryId;
+use crate::store::{EntryId, Suspicion};
 use crate::work::{Cause, Lane, Target, Work};
 
 /// How many of a lane's last targets are looked at for one that can wait in the journal. Those that cannot are the targets
@@ -17,14 +18,14 @@ const LOOKED_AT: usize = 64;
 
 /// What is remembered of one target until it is done.
 #[derive(Debug)]
-struct Item {
-    claim: Claim,
+pub(super) struct Item {
+    pub(super) claim: Claim,
     seq: u64,
     /// The pass or process that waits for the outcome.
     waiters: Vec<oneshot::Sender<Done>>,
     /// What arrived while a worker ran it: it will run again for that, because the run may have read GitLab before.
     next: Option<Next>,
-    running: bool,
+    pub(super) running: bool,
     /// Its entries may have become another process's while it ran.
     disowned: bool,
 }
@@ -47,6 +48,8 @@ pub(super) struct Claim {
     /// The committed journal entries that this claim answers for.
     pub(super) entries: Vec<EntryId>,
     pub(super) attempts: u32,
+    /// Whether it may have killed a process.
+    pub(super) suspicion: Suspicion,
     pub(super) listed: Option<Box<Pipeline>>,
     pub(super) path: Option<Box<str>>,
     /// When the first of the hints arrived.
@@ -64,6 +67,7 @@ impl Claim {
             due: work.due,
             entries: Vec::new(),
             attempts: 0,
+            suspicion: Suspicion::None,
             listed: work.listed.clone(),
             path: work.path.clone(),
             since: now,
@@ -78,6 +82,7 @@ impl Claim {
         self.thorough |= other.thorough;
         self.due = self.due.min(other.due);
         self.attempts = self.attempts.max(other.attempts);
+        self.suspicion = self.suspicion.max(other.suspicion);
         self.since = self.since.min(other.since);
         self.origin = self.origin.take().or(other.origin);
         self.entries.extend(other.entries);
@@ -96,11 +101,15 @@ pub(super) struct Taken {
     pub(super) waited_for: bool,
 }
 
-/// Bounded, coalescing, two lanes.
+/// The place of a target among those that wait: in what order, when it is due, in what order it came.
+pub(super) type Place = (Rank, Timestamp, u64, Target);
+
+/// Bounded, coalescing, three lanes, and what may have killed a process apart from them.
 #[derive(Debug)]
 pub(super) struct State {
-    items: HashMap<Target, Item>,
-    waiting: BTreeSet<(Lane, Timestamp, u64, Target)>,
+    pub(super) items: HashMap<Target, Item>,
+    waiting: BTreeSet<Place>,
+    pub(super) under_way: UnderWay,
     capacity: usize,
     seq: u64,
     /// Nothing is handed out before this time: GitLab or the store asked everyone to wait.
@@ -111,7 +120,8 @@ pub(super) struct State {
 
 impl State {
     pub(super) fn new(capacity: usize) -> Self {
-        Self { items: HashMap::new(), waiting: BTreeSet::new(), capacity, seq: 0, hold: None, ended: None }
+        let (items, waiting, under_way) = (HashMap::new(), BTreeSet::new(), UnderWay::default());
+        Self { items, waiting, under_way, capacity, seq: 0, hold: None, ended: None }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -123,7 +133,7 @@ impl State {
     }
 
     pub(super) fn running(&self) -> usize {
-        self.items.values().filter(|item| item.running).count()
+        self.under_way.count()
     }
 
     /// Returns how many targets cannot wait in the journal instead: those that are due, or run, or are waited for.
@@ -160,11 +170,11 @@ impl State {
     /// one is forgotten. Returns when the forgotten one is due; `None` (and nothing changed) when there is none.
     pub(super) fn displace(&mut self, lane: Lane, due: Timestamp) -> Option<Timestamp> {
         let place = Lane::ALL.into_iter().rev().find_map(|of| {
-            let last = self.of_lane(of).rev().take(LOOKED_AT).find(|(.., target)| {
+            let last = self.of(Rank::Of(of)).rev().take(LOOKED_AT).find(|(.., target)| {
                 let item = self.items.get(target);
                 item.is_some_and(|item| item.waiters.is_empty() && !item.claim.entries.is_empty())
             });
-            last.copied().filter(|(_, theirs, ..)| lane < of || due < *theirs)
+            last.filter(|(_, theirs, ..)| lane < of || due < *theirs)
         })?;
         self.waiting.remove(&place);
         self.items.remove(&place.3);
@@ -208,7 +218,7 @@ impl State {
 
     /// Returns whether fewer than `most` targets of a lane wait.
     pub(super) fn has_fewer(&self, lane: Lane, most: usize) -> bool {
-        self.of_lane(lane).take(most).count() < most
+        self.of(Rank::Of(lane)).take(most).count() < most
     }
 
     /// The journal is about to be read: from now on it is remembered which entries end.
@@ -237,24 +247,29 @@ impl State {
             return None;
         }
         self.hold = None;
-        let first = *self.of_lane(lane).next().filter(|(_, due, ..)| *due <= now)?;
+        let first = self.next(lane, now).ok()?;
         self.waiting.remove(&first);
         let target = first.3;
         let item = self.items.get_mut(&target)?;
         item.running = true;
+        self.under_way.began(target, item.claim.suspicion, now);
         item.claim.attempts += 1;
         Some(Taken { target, claim: item.claim.clone(), waited_for: !item.waiters.is_empty() })
     }
 
-    /// Returns when the next target of a lane is due; the hold counts.
-    pub(super) fn next_due(&self, lane: Lane) -> Option<Timestamp> {
-        let due = self.of_lane(lane).next().map(|(_, due, ..)| *due)?;
+    /// Returns when the next target of a lane can be handed out, if no run has to end first; the hold counts.
+    pub(super) fn next_due(&self, lane: Lane, now: Timestamp) -> Option<Timestamp> {
+        let due = match self.next(lane, now) {
+            Ok((_, due, ..)) => due,
+            Err(later) => later?,
+        };
         Some(self.hold.map_or(due, |until| until.max(due)))
     }
 
     /// Returns how many targets of a lane wait and since when the oldest that is due does.
     pub(super) fn depth(&self, lane: Lane) -> (usize, Option<Timestamp>) {
-        (self.of_lane(lane).count(), self.of_lane(lane).next().map(|(_, due, ..)| *due))
+        let waiting = || self.of(Rank::Of(lane)).chain(self.suspects(lane));
+        (waiting().count(), waiting().map(|(_, due, ..)| due).min())
     }
 
     /// Hands nothing out before `until`; an earlier end never shortens a hold.
@@ -269,6 +284,7 @@ impl State {
     /// Ends a run: the target is forgotten unless hints arrived meanwhile. Returns who waits for the outcome.
     pub(super) fn finish(&mut self, target: Target) -> Vec<oneshot::Sender<Done>> {
         let Some(mut item) = self.items.remove(&target) else { return Vec::new() };
+        self.under_way.ended(target, item.running);
         let waiters = std::mem::take(&mut item.waiters);
         if let Some(ended) = &mut self.ended {
             ended.extend(item.claim.entries);
@@ -288,6 +304,7 @@ impl State {
         keep_waiters: bool,
     ) -> Vec<oneshot::Sender<Done>> {
         let Some(mut item) = self.items.remove(&target) else { return Vec::new() };
+        self.under_way.ended(target, item.running);
         if item.disowned {
             claim.entries.clear();
         }
@@ -322,10 +339,12 @@ impl State {
                 item.next.take_if(|next| next.waiters.is_empty());
                 return true;
             }
+            waiting.remove(&place(item, *target));
             item.claim.entries.clear();
+            item.claim.suspicion = Suspicion::None;
             let kept = !item.waiters.is_empty();
-            if !kept {
-                waiting.remove(&(item.claim.lane, item.claim.due, item.seq, *target));
+            if kept {
+                waiting.insert(place(item, *target));
             }
             kept
         });
@@ -334,30 +353,37 @@ impl State {
     /// Inserts whatever the capacity: what was in memory stays in memory.
     fn insert_again(&mut self, target: Target, claim: Claim, waiters: Vec<oneshot::Sender<Done>>) {
         self.seq += 1;
-        self.waiting.insert((claim.lane, claim.due, self.seq, target));
-        self.items.insert(target, Item { claim, seq: self.seq, waiters, next: None, running: false, disowned: false });
+        let item = Item { claim, seq: self.seq, waiters, next: None, running: false, disowned: false };
+        self.waiting.insert(place(&item, target));
+        self.items.insert(target, item);
     }
 
-    fn of_lane(&self, lane: Lane) -> impl DoubleEndedIterator<Item = &(Lane, Timestamp, u64, Target)> {
+    /// Returns those that wait in one order, first first.
+    pub(super) fn of(&self, rank: Rank) -> impl DoubleEndedIterator<Item = Place> {
         let lowest = Target::Pipeline(PipelineKey { project: ProjectId(0), pipeline: PipelineId(0) });
-        let first = |lane| (lane, Timestamp::from_millis(i64::MIN), 0, lowest);
-        let end = match lane {
-            Lane::Live => Bound::Excluded(first(Lane::Reader)),
-            Lane::Reader => Bound::Excluded(first(Lane::Backfill)),
-            Lane::Backfill => Bound::Unbounded,
-        };
-        self.waiting.range((Bound::Included(first(lane)), end))
+        let first = |rank| (rank, Timestamp::from_millis(i64::MIN), 0, lowest);
+        let end = rank.next().map_or(Bound::Unbounded, |next| Bound::Excluded(first(next)));
+        self.waiting.range((Bound::Included(first(rank)), end)).copied()
     }
 
     /// Changes an item and keeps its place in the order right.
     fn rearrange(&mut self, target: Target, change: impl FnOnce(&mut Item)) {
         let Some(item) = self.items.get_mut(&target) else { return };
-        let before = (item.claim.lane, item.claim.due, item.seq, target);
+        let before = place(item, target);
         change(item);
-        let after = (item.claim.lane, item.claim.due, item.seq, target);
+        let after = place(item, target);
         if !item.running && before != after {
             self.waiting.remove(&before);
             self.waiting.insert(after);
         }
     }
+}
+
+fn place(item: &Item, target: Target) -> Place {
+    let rank = match item.claim.suspicion {
+        Suspicion::None => Rank::Of(item.claim.lane),
+        Suspicion::Company => Rank::Company,
+        Suspicion::Alone => Rank::Alone,
+    };
+    (rank, item.claim.due, item.seq, target)
 }

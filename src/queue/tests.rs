@@ -1,5 +1,7 @@
 //! The state machine of the queue under random histories.
 
+mod deaths;
+
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;

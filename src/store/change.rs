@@ -11,11 +11,63 @@ use crate::domain::{
 };
 use crate::work::{Cause, Lane, Target};
 
-/// An entry whose process died this often while working on it is set aside.
-pub(super) const DEATHS: u32 = 3;
+/// An entry whose process died this often while working on it alone is set aside.
+pub(crate) const DEATHS: u32 = 3;
 
 /// Why such an entry failed.
-pub(super) const POISON: &str = "its process died three times while working on it";
+pub(super) const POISON: &str = "its process died three times while working on it alone";
+
+/// What may have killed a process, and how it is worked on from then on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Suspicion {
+    /// Nothing speaks against it.
+    #[default]
+    None,
+    /// It was under way with others when its process died: no other suspect is worked on beside it.
+    Company,
+    /// It was the only suspect, or alone: nothing at all is worked on beside it.
+    Alone,
+}
+
+impl Suspicion {
+    /// Returns the number that it is stored as.
+    pub(super) fn number(self) -> i64 {
+        self as i64
+    }
+
+    /// Reads a stored number; of a later version's the strictest.
+    pub(super) fn of(number: i64) -> Self {
+        match number {
+            0 => Self::None,
+            1 => Self::Company,
+            _ => Self::Alone,
+        }
+    }
+}
+
+/// What the death of a process says about what it was working on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Blame {
+    /// How many deaths are counted for each entry.
+    pub(crate) deaths: u32,
+    /// What those are from now on that were suspects before.
+    pub(crate) suspects: Suspicion,
+    /// And what the others are.
+    pub(crate) others: Suspicion,
+}
+
+impl Blame {
+    /// Judges by how many targets were under way, and how many of them were suspects: at most one of them killed it, so that only one
+    /// that was alone is to blame.
+    pub(crate) fn of(targets: u64, suspects: u64) -> Self {
+        let (deaths, suspects, others) = match (targets, suspects) {
+            (1, _) => (1, Suspicion::Alone, Suspicion::Alone),
+            (_, 1) => (0, Suspicion::Alone, Suspicion::Company),
+            _ => (0, Suspicion::Company, Suspicion::Company),
+        };
+        Self { deaths, suspects, others }
+    }
+}
 
 /// A journal entry's id: fresh for each hint, growing with time within a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -61,12 +113,14 @@ pub struct Entry {
     pub due: Timestamp,
     /// How many times a worker started it.
     pub attempts: u32,
+    /// Whether it may have killed its process.
+    pub suspicion: Suspicion,
 }
 
 impl Entry {
     /// Returns a new entry that nobody tried yet.
     pub fn new(target: Target, lane: Lane, cause: Cause, due: Timestamp) -> Self {
-        Self { id: EntryId::fresh(), target, lane, cause, due, attempts: 0 }
+        Self { id: EntryId::fresh(), target, lane, cause, due, attempts: 0, suspicion: Suspicion::None }
     }
 }
 

@@ -7,7 +7,7 @@
 //!
 //! What it does not do: it never talks to GitLab and never decides what to fetch. A call that failed is the caller's to repeat.
 
-mod change;
+pub(crate) mod change;
 #[macro_use]
 mod contract;
 mod deriving;
@@ -31,7 +31,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 use serde::Serialize;
 
-pub use change::{Change, Entry, EntryId};
+pub use change::{Change, Entry, EntryId, Suspicion};
 pub use contract::Store;
 pub use deriving::{Outdated, OutdatedPlace};
 pub use error::{Error, Kind};

@@ -115,7 +115,7 @@ struct Item {
 
 impl Item {
     fn waiting(found: &Waiting) -> Self {
-        let Entry { id, target, lane, cause, due, attempts } = &found.entry;
+        let Entry { id, target, lane, cause, due, attempts, .. } = &found.entry;
         Self {
             state: if found.running { State::Running } else { State::Waiting },
             entry: Some(id.0),

@@ -12,7 +12,7 @@ use mongodb::error::ErrorKind;
 use serde::{Deserialize, Serialize};
 
 use super::calls::Update;
-use super::processes::{self, roll};
+use super::processes;
 use super::query::Query;
 use super::reach::Collections;
 use super::schema::{FAILURES, JOURNAL, MARKS};
@@ -20,13 +20,9 @@ use super::trouble::{DUPLICATE_KEY, Trouble};
 use super::values::{date, integer, natural, small, time};
 use super::{Mongo, listings};
 use crate::domain::{ProjectId, Timestamp};
-use crate::store::change::{DEATHS, POISON};
 use crate::store::metrics::Operation;
-use crate::store::{Change, Entry, EntryId, Error, Failure, ListOf, Listing};
+use crate::store::{Change, Entry, EntryId, Error, Failure, ListOf, Listing, Suspicion};
 use crate::work::{Cause, Lane, Target};
-
-/// Entries that one call of `adopt` takes at most.
-const ADOPTED: i64 = 4000;
 
 /// Up to this length the journal is counted; above it the database's estimate is near enough.
 const COUNTED: u64 = 10_000;
@@ -37,9 +33,9 @@ pub(super) struct EntryDocument {
     #[serde(rename = "_id")]
     pub(super) id: i64,
     pub(super) owner: i64,
-    kind: Box<str>,
-    project: i64,
-    target: i64,
+    pub(super) kind: Box<str>,
+    pub(super) project: i64,
+    pub(super) target: i64,
     /// 0 live, 1 backfill: the order in which they are worked on.
     lane: i32,
     cause: Cause,
@@ -47,6 +43,9 @@ pub(super) struct EntryDocument {
     attempts: i64,
     deaths: i64,
     pub(super) running: i64,
+    /// An earlier version wrote none.
+    #[serde(default)]
+    pub(super) suspicion: i64,
 }
 
 /// A document of `failures`.
@@ -81,30 +80,6 @@ impl Mongo {
             found.into_iter().map(entry).collect()
         })
         .await
-    }
-
-    pub(in crate::store) async fn adopt(&self) -> Result<u64, Error> {
-        let own = self.inner.owner.id;
-        let adopted = self
-            .read(Operation("adopt", "take journal entries over"), |collections| async move {
-                adopt(&collections, own).await
-            })
-            .await?;
-        if adopted > 0 {
-            let poison = self
-                .read(Operation("adopt", "find entries that kill"), |collections| async move {
-                    let fatal = doc! { "owner": own, "deaths": { "$gte": i64::from(DEATHS) } };
-                    let found: Vec<EntryDocument> = collections.rows(JOURNAL, Query::of(fatal)).await?;
-                    found.into_iter().map(entry).collect()
-                })
-                .await?;
-            let poison: Vec<Entry> = poison;
-            for Entry { id, target, attempts, .. } in poison {
-                let (entries, problem) = (vec![id], POISON.to_owned());
-                self.apply(vec![Change::Fail { target, entries, problem, attempts }]).await?;
-            }
-        }
-        Ok(adopted)
     }
 
     pub(in crate::store) async fn journal_len(&self) -> Result<u64, Error> {
@@ -209,7 +184,7 @@ impl Ending {
             updates.push(own(&self.starts, owner, running)?);
         }
         for (entries, due, lane) in &self.postpones {
-            let put_back = rawdoc! { "$set": { "due": *due, "lane": *lane, "running": 0_i64 } };
+            let put_back = rawdoc! { "$set": { "due": *due, "lane": *lane, "running": 0_i64, "suspicion": 0_i64 } };
             updates.push(own(entries, owner, put_back)?);
         }
         if self.starts.is_empty() || self.postpones.is_empty() {
@@ -302,36 +277,6 @@ pub(super) async fn give_back(collections: &Collections, owner: i64) -> Result<(
     processes::sign_off(collections, owner).await
 }
 
-async fn adopt(collections: &Collections, own: i64) -> Result<u64, Trouble> {
-    let journal = collections.of::<Document>(JOURNAL);
-    let owners = journal.distinct("owner", doc! {}).await?;
-    let owners: Vec<i64> =
-        owners.iter().filter_map(mongodb::bson::Bson::as_i64).filter(|owner| *owner != own).collect();
-    if owners.is_empty() {
-        return Ok(0);
-    }
-    let Some(roll) = roll(collections).await? else { return Ok(0) };
-    let mut left = ADOPTED;
-    for owner in owners.into_iter().filter(|owner| !roll.is_alive(*owner, 1)) {
-        #[derive(Deserialize)]
-        struct Id {
-            #[serde(rename = "_id")]
-            id: i64,
-        }
-        if left <= 0 {
-            break;
-        }
-        let first = Query::of(doc! { "owner": owner }).sort(doc! { "lane": 1, "due": 1, "_id": 1 });
-        let ids: Vec<Id> = collections.rows(JOURNAL, first.limit(left).fields(doc! { "_id": 1 })).await?;
-        let ids: Vec<i64> = ids.into_iter().map(|found| found.id).collect();
-        let deaths = doc! { "$add": ["$deaths", "$running"] };
-        let take = vec![doc! { "$set": { "owner": own, "deaths": deaths, "running": 0_i64 } }];
-        let taken = journal.update_many(doc! { "_id": { "$in": ids }, "owner": owner }, take).await?;
-        left -= integer(taken.matched_count);
-    }
-    Ok(natural(ADOPTED - left))
-}
-
 fn own(entries: &[i64], owner: i64, change: mongodb::bson::RawDocumentBuf) -> Result<Update, Trouble> {
     let filter = doc! { "_id": { "$in": entries }, "owner": owner };
     let filter = mongodb::bson::RawDocumentBuf::try_from(&filter).map_err(|_| Trouble::Unreadable("filter"))?;
@@ -382,6 +327,7 @@ fn document(owner: i64, entry: &Entry) -> EntryDocument {
         attempts: i64::from(entry.attempts),
         deaths: 0,
         running: 0,
+        suspicion: entry.suspicion.number(),
     }
 }
 
@@ -393,5 +339,6 @@ pub(super) fn entry(found: EntryDocument) -> Result<Entry, Trouble> {
         cause: found.cause,
         due: time(found.due),
         attempts: small(found.attempts),
+        suspicion: Suspicion::of(found.suspicion),
     })
 }

@@ -8,6 +8,7 @@
 //! What it does not do: it keeps no transaction over several documents but one (a watermark and the lease it is written
 //! under), and it does not cluster by itself: MongoDB does.
 
+mod adopt;
 mod apply;
 mod blobs;
 mod calls;

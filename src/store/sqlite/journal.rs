@@ -13,7 +13,7 @@ use super::publish;
 use super::trouble::Trouble;
 use super::writer::Urgency;
 use crate::domain::{ProjectId, Reason, Timestamp};
-use crate::store::change::{DEATHS, POISON};
+use crate::store::change::{Blame, DEATHS, POISON, Suspicion};
 use crate::store::metrics::Operation;
 use crate::store::slots::Learned;
 use crate::store::{Entry, EntryId, Error, Failure};
@@ -28,7 +28,7 @@ impl Sqlite {
         self.read(Operation("entries", "read the journal"), move |connection| {
             let entries = connection
                 .prepare_cached(
-                    "SELECT id, kind, project, target, lane, cause, due, attempts FROM journal
+                    "SELECT id, kind, project, target, lane, cause, due, attempts, suspicion FROM journal
                      WHERE owner = ?1 ORDER BY lane, due, id LIMIT ?2",
                 )?
                 .query_map([owner, integer(limit)], entry)?
@@ -43,7 +43,7 @@ impl Sqlite {
             // No index: the journal is written far more often than somebody asks this.
             let entries = connection
                 .prepare_cached(
-                    "SELECT id, kind, project, target, lane, cause, due, attempts FROM journal
+                    "SELECT id, kind, project, target, lane, cause, due, attempts, suspicion FROM journal
                      WHERE project = ?1 ORDER BY due, id LIMIT ?2",
                 )?
                 .query_map([integer(project.0), integer(limit)], entry)?
@@ -127,15 +127,16 @@ pub(super) fn start(connection: &Connection, owner: i64, entries: &[EntryId]) ->
     Ok(())
 }
 
-/// Puts them back.
+/// Puts them back: they have ended without killing anything.
 pub(super) fn postpone(
     connection: &Connection,
     owner: i64,
     entries: &[EntryId],
     (due, lane): (Timestamp, Lane),
 ) -> Result<(), Trouble> {
-    let mut statement = connection
-        .prepare_cached("UPDATE journal SET due = ?3, lane = ?4, running = 0 WHERE id = ?1 AND owner = ?2")?;
+    let mut statement = connection.prepare_cached(
+        "UPDATE journal SET due = ?3, lane = ?4, running = 0, suspicion = 0 WHERE id = ?1 AND owner = ?2",
+    )?;
     let (due, lane) = (due.as_millis(), columns::lane(lane));
     entries.iter().try_for_each(|entry| statement.execute([entry.0, owner, due, lane]).map(drop))?;
     Ok(())
@@ -219,9 +220,10 @@ fn delete(connection: &Connection, owner: i64, entries: &[EntryId]) -> Result<()
 fn adopt(connection: &Connection, own: i64) -> Result<u64, Trouble> {
     let mut left = ADOPTED;
     for owner in orphaned(connection, own)? {
+        blame(connection, owner)?;
         let taken = connection
             .prepare_cached(
-                "UPDATE journal SET owner = ?1, deaths = deaths + running, running = 0
+                "UPDATE journal SET owner = ?1
                  WHERE id IN (SELECT id FROM journal WHERE owner = ?2 ORDER BY lane, due LIMIT ?3)",
             )?
             .execute(params![own, owner, left])?;
@@ -232,6 +234,27 @@ fn adopt(connection: &Connection, own: i64) -> Result<u64, Trouble> {
         set_poison_aside(connection, own)?;
     }
     Ok(taken)
+}
+
+/// Notes what the death of a process says about what it was working on.
+fn blame(connection: &Connection, owner: i64) -> rusqlite::Result<()> {
+    let (targets, suspects) = connection
+        .prepare_cached(
+            "SELECT count(*), coalesce(sum(suspected), 0) FROM (
+                 SELECT max(suspicion > 0) AS suspected FROM journal WHERE owner = ?1 AND running = 1
+                 GROUP BY project, kind, target)",
+        )?
+        .query_row([owner], |row| Ok((columns::natural(row.get(0)?), columns::natural(row.get(1)?))))?;
+    if targets > 0 {
+        let Blame { deaths, suspects, others } = Blame::of(targets, suspects);
+        connection
+            .prepare_cached(
+                "UPDATE journal SET deaths = deaths + ?2, suspicion = iif(suspicion > 0, ?3, ?4), running = 0
+                 WHERE owner = ?1 AND running = 1",
+            )?
+            .execute(params![owner, deaths, suspects.number(), others.number()])?;
+    }
+    Ok(())
 }
 
 /// Returns the owners that are silent or gone; found by jumping through the index, not by reading it all.
@@ -255,7 +278,7 @@ fn set_poison_aside(connection: &Connection, own: i64) -> Result<(), Trouble> {
     loop {
         let poison = connection
             .prepare_cached(
-                "SELECT id, kind, project, target, lane, cause, due, attempts FROM journal
+                "SELECT id, kind, project, target, lane, cause, due, attempts, suspicion FROM journal
                  WHERE deaths >= ?2 AND owner = ?1 LIMIT 1",
             )?
             .query_row(params![own, DEATHS], entry)
@@ -274,5 +297,6 @@ pub(super) fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
         cause: columns::read_cause(row.get(5)?),
         due: Timestamp::from_millis(row.get(6)?),
         attempts: columns::small(row.get(7)?),
+        suspicion: Suspicion::of(row.get(8)?),
     })
 }

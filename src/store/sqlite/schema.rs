@@ -23,7 +23,7 @@ pub(super) const STATEMENTS: usize = 128;
 const APPLICATION_ID: i64 = 0x4349_5354;
 
 /// Every migration, oldest first; the schema version is how many of them ran.
-const MIGRATIONS: [&str; 15] = [
+const MIGRATIONS: [&str; 16] = [
     include_str!("migrations/0001_initial.sql"),
     include_str!("migrations/0002_completed_leases.sql"),
     include_str!("migrations/0003_gone_pipelines.sql"),
@@ -39,6 +39,7 @@ const MIGRATIONS: [&str; 15] = [
     include_str!("migrations/0013_refused.sql"),
     include_str!("migrations/0014_derived.sql"),
     include_str!("migrations/0015_details.sql"),
+    include_str!("migrations/0016_suspicion.sql"),
 ];
 
 /// The WAL file is cut back to this many bytes after a checkpoint.

@@ -20,7 +20,7 @@ macro_rules! owned {
 impl Sqlite {
     pub(in crate::store) async fn work(&self, filter: WorkFilter, limit: u64) -> Result<Vec<Waiting>, Error> {
         const SQL: &str = concat!(
-            "SELECT id, kind, project, target, lane, cause, due, attempts, running, ",
+            "SELECT id, kind, project, target, lane, cause, due, attempts, suspicion, running, ",
             owned!(),
             " FROM journal WHERE id > ?2 AND (?3 IS NULL OR kind = ?3) AND (?4 IS NULL OR cause = ?4)
              AND (?5 = '[]' OR project IN (SELECT value FROM json_each(?5))) ORDER BY id LIMIT ?6"
@@ -35,9 +35,9 @@ impl Sqlite {
             let found = connection
                 .prepare_cached(SQL)?
                 .query_map(params![now, after, kind, cause, projects, integer(limit)], |row| {
-                    let owned: bool = row.get(9)?;
+                    let owned: bool = row.get(10)?;
                     let owner = if owned { WorkOwner::Process } else { WorkOwner::Nobody };
-                    Ok(Waiting { entry: journal::entry(row)?, running: owned && row.get(8)?, owner })
+                    Ok(Waiting { entry: journal::entry(row)?, running: owned && row.get(9)?, owner })
                 })?
                 .collect::<rusqlite::Result<_>>()?;
             Ok(found)

@@ -118,6 +118,42 @@ async fn work_that_kills_its_process_three_times_is_set_aside_until_a_new_hint()
     server.until_cached(&rig, JobKey { project, job }).await;
 }
 
+/// At most one of those that were under way together could be what kills.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_under_way_in_company_survives_three_kills() {
+    let mut world = World::new();
+    let project = world.add_project("group/app");
+    // On MongoDB the permits of a killed process come back only a minute later.
+    let rig = Rig::new(world).on(Engine::Sqlite);
+    let mut server = Server::start(&rig, "cistern.db").await;
+    server.until_swept().await;
+    rig.fake.inject(Fault::new(FaultKind::HtmlStatus(503)).on(Endpoint::Projects));
+    rig.fake.inject(Fault::new(FaultKind::Stall).on(Endpoint::Job));
+    let jobs = finished_jobs(&rig, project, 20);
+    for job in &jobs {
+        let answer = server.deliver(&rig.fake.job_event(*job).expect("an event")).await;
+        assert_eq!((answer.status, outcome(&answer).as_str()), (202, "accepted"));
+    }
+    let mut asked = jobs.len() as u64;
+    for _ in 0..3 {
+        until(|| rig.fake.requests().of(Endpoint::Job) >= asked).await;
+        server.process.kill();
+        asked = rig.fake.requests().of(Endpoint::Job) + 1;
+        server = Server::start(&rig, "cistern.db").await;
+    }
+    // What may have killed it is worked on one at a time.
+    until(|| rig.fake.requests().of(Endpoint::Job) >= asked).await;
+    assert_eq!(rig.fake.requests().of(Endpoint::Job), asked);
+    rig.fake.clear_faults();
+    rig.fake.inject(Fault::new(FaultKind::HtmlStatus(503)).on(Endpoint::Projects));
+    server.process.kill();
+    let server = Server::start(&rig, "cistern.db").await;
+    for job in jobs {
+        server.until_cached(&rig, JobKey { project, job }).await;
+    }
+    assert_eq!(rig.fake.requests().of(Endpoint::PipelineJobs), 0, "the jobs were found by a pass");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_serve_on_one_file_is_refused_with_a_sentence() {
     let rig = Rig::new(World::new()).on(Engine::Sqlite);

@@ -63,6 +63,33 @@ async fn what_killed_three_processes_is_set_aside(engine: Engine) {
     assert_eq!(rig.log().await.piece, Piece::Whole);
 }
 
+async fn only_what_was_alone_is_blamed_for_the_death_of_a_process(engine: Engine) {
+    let rig = Rig::new(engine).await;
+    let all: Vec<Entry> = (1..=4).map(|job| entry(job, i64::try_from(job).expect("small"))).collect();
+    rig.store.apply(vec![Change::Append(all.clone())]).await.expect("stored");
+    let died_with = async |numbers: &[usize]| {
+        let started = numbers.iter().map(|number| all[*number].id).collect();
+        rig.store.apply(vec![Change::Start(started)]).await.expect("stored");
+        rig.behind.orphan_entries().await;
+        rig.store.adopt().await.expect("adopted");
+        let entries = rig.store.entries(9).await.expect("read");
+        entries.into_iter().map(|entry| (entry.target.id(), entry.suspicion)).collect::<Vec<_>>()
+    };
+    let [none, company, alone] = [Suspicion::None, Suspicion::Company, Suspicion::Alone];
+    assert_eq!(died_with(&[0, 1, 2]).await, [(1, company), (2, company), (3, company), (4, none)]);
+    // Beside something new the only suspect is one more than that; whoever is not under way stays what it was.
+    assert_eq!(died_with(&[0, 3]).await, [(1, alone), (2, company), (3, company), (4, company)]);
+    for _ in 0..2 {
+        assert_eq!(died_with(&[1]).await, [(1, alone), (2, alone), (3, company), (4, company)]);
+    }
+    // What ended, however it did, has not killed anything.
+    let later = vec![Change::Start(vec![all[2].id]), Change::Postpone(vec![all[2].id], at(3), Lane::Live)];
+    rig.store.apply(later).await.expect("stored");
+    assert_eq!(died_with(&[1]).await, [(1, alone), (3, none), (4, company)]);
+    let failures = rig.store.failures(None).await.expect("read");
+    assert_eq!(failures.iter().map(|failure| failure.target.id()).collect::<Vec<_>>(), [2]);
+}
+
 async fn an_entry_id_that_exists_fails_alone(engine: Engine) {
     let rig = Rig::new(engine).await;
     let first = entry(1, 0);
@@ -90,6 +117,7 @@ on_both! {
     the_journal_keeps_working_order_and_forgets_what_is_done;
     entries_are_adopted_only_from_a_process_that_is_gone;
     what_killed_three_processes_is_set_aside;
+    only_what_was_alone_is_blamed_for_the_death_of_a_process;
     an_entry_id_that_exists_fails_alone;
     marks_wait_until_they_are_removed;
 }

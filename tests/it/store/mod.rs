@@ -28,7 +28,7 @@ use cistern::domain::{
     Reason, ReportRecord, Timestamp,
 };
 use cistern::store::{
-    CHUNK_BYTES, Change, Config, Entry, JobFilter, Kind, PipelineFilter, Place, Progress, Slice, Store,
+    CHUNK_BYTES, Change, Config, Entry, JobFilter, Kind, PipelineFilter, Place, Progress, Slice, Store, Suspicion,
 };
 use cistern::work::{Cause, Lane, Target};
 use proptest::prelude::*;
