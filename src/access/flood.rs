@@ -8,6 +8,8 @@ use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::domain::network;
+
 /// Unknown tokens per second from one address.
 const PER_SECOND: u32 = 10;
 
@@ -29,8 +31,7 @@ struct Count {
 impl Flood {
     /// Counts one unknown token; false when it is one too many.
     pub(super) fn admits(&self, peer: Option<IpAddr>, now: Instant) -> bool {
-        // A connection without an address is one of a test's; all of them count together.
-        let peer = peer.map_or(IpAddr::from([0, 0, 0, 0]), network);
+        let peer = network(peer);
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let is_over = |count: &Count| now.duration_since(count.since) >= SECOND;
         if counts.len() >= ADDRESSES && !counts.contains_key(&peer) {
@@ -45,16 +46,6 @@ impl Flood {
         }
         count.tokens = count.tokens.saturating_add(1);
         count.tokens <= PER_SECOND
-    }
-}
-
-fn network(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => address,
-        IpAddr::V6(address) => match address.to_ipv4_mapped() {
-            Some(inner) => inner.into(),
-            None => std::net::Ipv6Addr::from(u128::from(address) >> 64 << 64).into(),
-        },
     }
 }
 

@@ -231,7 +231,7 @@ keys! {
     LIMITS_REPORT_SIZE "limits.report_size" Kind::Size, Text("64MiB"), "larger reports are recorded, not fetched";
     LIMITS_ARCHIVE_ENTRIES "limits.archive_entries" Kind::Count, Text("500000"),
         "archives with more files and directories are served whole only; listing one takes some 180 bytes for each";
-    LIMITS_WEBHOOK_BYTES "limits.webhook_bytes" Kind::Size, Text("64MiB"), "webhook bodies in flight, together";
+    LIMITS_WEBHOOK_BYTES "limits.webhook_bytes" Kind::Size, Text("64MiB"), "webhook bodies in flight, together; an eighth is for those of up to 64 KiB";
     API_READ_THROUGH "api.read_through" Kind::Switch, Text("true"),
         "what a reader asks for and is not cached, not settled or too old is fetched, and awaited for up to 10 s";
     API_MAX_AGE "api.max_age" Kind::Duration, Text("30s"), "how old an answer about something unfinished may be";

@@ -32,7 +32,7 @@ pub(super) enum Refused {
     NotJson,
     /// Its body is larger than the limit, in bytes.
     TooLarge(u64),
-    /// Its body was not whole in time.
+    /// Its body was not whole in time, or came slowly while others waited.
     TooSlow,
     /// Its body ended before its length, or is no valid HTTP.
     Broken,
@@ -113,7 +113,10 @@ impl Refused {
                      limits.webhook_bytes."
                 );
             }
-            Self::TooSlow => "The body was not whole within 8 s: look at the network between GitLab and Cistern.",
+            Self::TooSlow => {
+                "The body was not whole within 8 s, or came slowly while others waited: look at the network between GitLab \
+                 and Cistern."
+            }
             Self::Broken => {
                 "The body ended early or is not valid HTTP: look at the network between GitLab and Cistern."
             }

@@ -1,25 +1,41 @@
 //! Takes a delivery in: headers first, then the body, within limits of size, memory and time.
 //!
-//! It guarantees that a body occupies memory only under a permit of the byte budget, that a body that is too large,
-//! too slow or not ours is refused as early as it can be known, and that [`Received`] is the only way to a
-//! [`Verified`] body of a request.
+//! It guarantees that a body occupies memory only under a share of the byte budget that is as large as it may become; that a body
+//! that is too large, too slow or not ours is refused as early as it can be known; that small bodies, which nearly all are, have an
+//! eighth of the budget for themselves; and that [`Received`] is the only way to a [`Verified`] body of a request.
 
-use std::sync::{Arc, PoisonError, RwLock};
+mod pool;
+mod shares;
+
+use std::net::IpAddr;
+use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
 use actix_web::error::PayloadError;
 use actix_web::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap};
 use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
+use self::pool::{Pool, Share};
+use self::shares::{Claim, Pace};
 use super::answer::Refused;
 use super::verify::{Pending, Verified, Verifier};
-use crate::domain::Timestamp;
+use crate::domain::{Timestamp, network};
 
 /// The largest body that GitLab sends: it drops larger ones itself (contract, section 1.4).
 pub const MAX_BODY_BYTES: usize = 25 * 1024 * 1024;
+
+/// The largest body that counts as small: a pipeline of some dozens of jobs.
+const SMALL_BODY_BYTES: usize = 64 * 1024;
+
+/// The part of the budget that is for small bodies.
+const SMALL_PART: usize = 8;
+
+const KIB: f64 = 1024.0;
+
+/// How many small bodies have room in their part at least.
+const SMALL_BODIES: usize = 8;
 
 /// How long a delivery may take; GitLab gives up after 10 s (contract, section 1.4).
 #[derive(Debug, Clone, Copy)]
@@ -28,11 +44,17 @@ pub(super) struct Patience {
     pub(super) body: Duration,
     /// For a share of the byte budget.
     pub(super) budget: Duration,
+    /// What small and large bodies that nothing proves keep to while others wait.
+    pub(super) pace: [Pace; 2],
 }
 
 impl Default for Patience {
     fn default() -> Self {
-        Self { body: Duration::from_secs(8), budget: Duration::from_secs(5) }
+        let small =
+            Pace { grace: Duration::from_millis(300), whole: Duration::from_millis(600), size_is_time: 64.0 * KIB };
+        // Of the large ones those that would not be whole in time anyway.
+        let large = Pace { grace: Duration::from_secs(2), whole: Duration::from_secs(8), size_is_time: 4096.0 * KIB };
+        Self { body: large.whole, budget: Duration::from_secs(7), pace: [small, large] }
     }
 }
 
@@ -40,7 +62,9 @@ impl Default for Patience {
 #[derive(Debug)]
 pub(super) struct Gate {
     verifier: RwLock<Verifier>,
-    budget: Arc<Semaphore>,
+    small: Pool,
+    large: Pool,
+    small_body_bytes: usize,
     max_body_bytes: usize,
     patience: Patience,
 }
@@ -49,7 +73,7 @@ pub(super) struct Gate {
 pub(super) struct Received {
     body: Bytes,
     pending: Pending,
-    _share: Option<OwnedSemaphorePermit>,
+    _share: Share,
 }
 
 impl Received {
@@ -61,12 +85,18 @@ impl Received {
 
 impl Gate {
     pub(super) fn new(verifier: Verifier, bytes_in_flight: usize, patience: Patience) -> Self {
-        let bytes_in_flight = bytes_in_flight.min(Semaphore::MAX_PERMITS);
+        let small = bytes_in_flight / SMALL_PART;
+        let large = bytes_in_flight - small;
+        let small_body_bytes = SMALL_BODY_BYTES.min(small / SMALL_BODIES);
+        // A body larger than all there is could only wait for ever.
+        let max_body_bytes = MAX_BODY_BYTES.min(large);
+        let [of_small, of_large] = patience.pace;
         Self {
             verifier: RwLock::new(verifier),
-            budget: Arc::new(Semaphore::new(bytes_in_flight)),
-            // A body larger than the whole budget could only wait for ever.
-            max_body_bytes: MAX_BODY_BYTES.min(bytes_in_flight),
+            small: Pool::new(small as u64, small_body_bytes as u64, of_small),
+            large: Pool::new(large as u64, max_body_bytes as u64, of_large),
+            small_body_bytes,
+            max_body_bytes,
             patience,
         }
     }
@@ -76,11 +106,12 @@ impl Gate {
         *self.verifier.write().unwrap_or_else(PoisonError::into_inner) = verifier;
     }
 
-    /// Reads one delivery. Dropping the future gives its share of the budget back and loses nothing else.
+    /// Reads one delivery from an address. Dropping the future gives its share of the budget back and loses nothing else.
     pub(super) async fn receive<S>(
         &self,
         headers: &HeaderMap,
         stream: S,
+        from: Option<IpAddr>,
         arrival: Instant,
         now: Timestamp,
     ) -> Result<Received, Refused>
@@ -94,60 +125,45 @@ impl Gate {
         if !is_json(headers) {
             return Err(Refused::NotJson);
         }
-        let announced = content_length(headers);
-        if announced.is_some_and(|length| length > self.max_body_bytes as u64) {
-            return Err(self.too_large());
-        }
-        // Whoever has proved nothing yet gets room for what they have sent, not for what they say that they will send.
-        let announced = announced.filter(|_| pending.is_proved());
-        let share = match announced.and_then(|length| u32::try_from(length).ok()) {
-            Some(length) => Some(self.share(length).await?),
-            None => None,
+        let most = match content_length(headers) {
+            Some(length) => usize::try_from(length).ok().filter(|length| *length <= self.max_body_bytes),
+            None => Some(self.max_body_bytes),
         };
-        let deadline = arrival + self.patience.body;
-        let (body, share) = timeout_at(deadline, self.read(stream, share)).await.map_err(|_| Refused::TooSlow)??;
+        let most = most.ok_or_else(|| self.too_large())?;
+        let pool = if most <= self.small_body_bytes { &self.small } else { &self.large };
+        let claim = Claim { bytes: most as u64, stranger: (!pending.is_proved()).then(|| network(from)) };
+        let share = pool.share(claim, self.patience.budget).await.ok_or(Refused::Busy)?;
+        let body = timeout_at(arrival + self.patience.body, self.read(stream, most, &share));
+        let body = body.await.map_err(|_| Refused::TooSlow)??;
         Ok(Received { body, pending, _share: share })
     }
 
-    /// Collects the pieces. With a share for the announced length none is asked for later; without one each piece asks.
-    async fn read<S>(
-        &self,
-        mut stream: S,
-        announced: Option<OwnedSemaphorePermit>,
-    ) -> Result<(Bytes, Option<OwnedSemaphorePermit>), Refused>
+    /// Collects the pieces, `most` bytes at most.
+    async fn read<S>(&self, mut stream: S, most: usize, share: &Share) -> Result<Bytes, Refused>
     where
         S: Stream<Item = Result<Bytes, PayloadError>> + Unpin,
     {
-        let per_piece = announced.is_none();
-        let mut share = announced;
         let mut body = BytesMut::new();
-        while let Some(piece) = stream.next().await {
+        loop {
+            let piece = tokio::select! {
+                biased;
+                () = share.is_cut() => return Err(Refused::TooSlow),
+                piece = stream.next() => piece,
+            };
+            let Some(piece) = piece else { return Ok(body.freeze()) };
             let piece = piece.map_err(|error| match error {
                 PayloadError::Overflow => self.too_large(),
                 _ => Refused::Broken,
             })?;
-            if piece.len() > self.max_body_bytes - body.len() {
+            if piece.len() > most - body.len() {
                 return Err(self.too_large());
             }
-            if per_piece {
-                let length = u32::try_from(piece.len()).map_err(|_| self.too_large())?;
-                let more = self.share(length).await?;
-                match &mut share {
-                    Some(held) => held.merge(more),
-                    None => share = Some(more),
-                }
+            share.arrived(piece.len());
+            if body.is_empty() {
+                // Growing bit by bit, it would be there twice for moments.
+                body.reserve(most);
             }
             body.extend_from_slice(&piece);
-        }
-        Ok((body.freeze(), share))
-    }
-
-    async fn share(&self, bytes: u32) -> Result<OwnedSemaphorePermit, Refused> {
-        let permit = Arc::clone(&self.budget).acquire_many_owned(bytes);
-        match timeout(self.patience.budget, permit).await {
-            Ok(Ok(permit)) => Ok(permit),
-            // The semaphore is never closed, so this is the timeout.
-            Ok(Err(_)) | Err(_) => Err(Refused::Busy),
         }
     }
 

@@ -17,7 +17,8 @@ pub struct Config {
     pub allow_unsigned: bool,
     /// How long after the first event of an unfinished thing its pipeline is looked at; zero ignores such events.
     pub refresh: Duration,
-    /// Bytes of bodies in memory at once. A single body can be no larger, nor larger than [`super::MAX_BODY_BYTES`].
+    /// Bytes of bodies in memory at once, an eighth of them for small bodies. A single one can be no larger than the rest, nor than
+    /// [`super::MAX_BODY_BYTES`].
     pub bytes_in_flight: usize,
 }
 

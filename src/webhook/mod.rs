@@ -105,7 +105,8 @@ impl Webhook {
         arrival: Instant,
     ) -> Result<(Label, Outcome), Refused> {
         let now = Timestamp::now();
-        let received = self.gate.receive(request.headers(), payload, arrival, now).await?;
+        let from = request.peer_addr().map(|address| address.ip());
+        let received = self.gate.receive(request.headers(), payload, from, arrival, now).await?;
         let verdict = self.read(&received.verify()?, request.headers(), now)?;
         drop(received);
         match verdict {

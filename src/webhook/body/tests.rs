@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures_util::stream::{self, Stream, StreamExt};
 use tokio::time::Instant;
 
-use super::{Gate, MAX_BODY_BYTES, Patience, Received};
+use super::{Claim, Gate, MAX_BODY_BYTES, Patience, Received};
 use crate::domain::Timestamp;
 use crate::webhook::Config;
 use crate::webhook::answer::Refused;
@@ -19,7 +19,7 @@ const SHORT: Duration = Duration::from_millis(20);
 fn gate(bytes_in_flight: usize) -> Gate {
     let config = Config { tokens: vec!["secret".into()], ..Config::default() };
     let verifier = Verifier::build(&config).expect("a usable secret");
-    Gate::new(verifier, bytes_in_flight, Patience { body: SHORT * 4, budget: SHORT })
+    Gate::new(verifier, bytes_in_flight, Patience { body: SHORT * 4, budget: SHORT, ..Patience::default() })
 }
 
 fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
@@ -44,12 +44,17 @@ fn endless() -> impl Stream<Item = Result<Bytes, PayloadError>> + Unpin {
     stream::pending()
 }
 
+/// Returns whether somebody could have so many bytes for a large body.
+async fn is_free(gate: &Gate, bytes: u64) -> bool {
+    gate.large.share(Claim { bytes, stranger: None }, SHORT).await.is_some()
+}
+
 async fn receive(
     gate: &Gate,
     headers: &HeaderMap,
     body: impl Stream<Item = Result<Bytes, PayloadError>> + Unpin,
 ) -> Result<usize, Refused> {
-    let received: Received = gate.receive(headers, body, Instant::now(), Timestamp::now()).await?;
+    let received: Received = gate.receive(headers, body, None, Instant::now(), Timestamp::now()).await?;
     Ok(received.verify()?.bytes().len())
 }
 
@@ -99,21 +104,27 @@ async fn a_body_that_stalls_breaks_or_lies_is_refused() {
     assert_eq!(receive(&gate, &headers(&[("content-length", "20")]), stalled).await, Err(Refused::TooSlow));
     let cut = pieces(&[10]).chain(stream::iter([Err(PayloadError::Incomplete(None))]));
     assert_eq!(receive(&gate, &headers(&[("content-length", "20")]), cut).await, Err(Refused::Broken));
-    assert_eq!(gate.budget.available_permits(), 1000, "every share was given back");
+    assert!(is_free(&gate, 875).await, "every share was given back");
 }
 
 #[tokio::test]
-async fn bodies_in_flight_share_one_budget_and_give_it_back() {
+async fn bodies_in_flight_share_one_budget_in_whole_shares_and_give_it_back() {
     let gate = gate(1000);
-    let announced = headers(&[("content-length", "600")]);
-    let first = gate.receive(&announced, pieces(&[600]), Instant::now(), Timestamp::now()).await.ok();
-    assert_eq!(gate.budget.available_permits(), 400);
+    let announced = headers(&[("content-length", "500")]);
+    let first = gate.receive(&announced, pieces(&[500]), None, Instant::now(), Timestamp::now()).await.ok();
+    assert!(is_free(&gate, 375).await && !is_free(&gate, 376).await);
     assert_eq!(receive(&gate, &announced, untouched()).await, Err(Refused::Busy));
-    assert_eq!(receive(&gate, &headers(&[]), pieces(&[300, 300])).await, Err(Refused::Busy), "piece by piece too");
-    assert_eq!(receive(&gate, &headers(&[]), pieces(&[100, 300])).await, Ok(400));
+    assert_eq!(receive(&gate, &headers(&[]), untouched()).await, Err(Refused::Busy), "it may be as large as any");
+    let small = headers(&[("content-length", "15")]);
+    assert_eq!(receive(&gate, &small, pieces(&[5, 10])).await, Ok(15), "small ones have room of their own");
     drop(first);
-    assert_eq!(receive(&gate, &announced, pieces(&[600])).await, Ok(600));
-    assert_eq!(gate.budget.available_permits(), 1000);
-    let larger = headers(&[("content-length", "1001")]);
-    assert_eq!(receive(&gate, &larger, untouched()).await, Err(Refused::TooLarge(1000)), "it could only wait for ever");
+    assert_eq!(receive(&gate, &headers(&[]), pieces(&[300, 300])).await, Ok(600));
+    assert_eq!(
+        receive(&gate, &small, pieces(&[5, 11])).await,
+        Err(Refused::TooLarge(875)),
+        "it said that it is smaller"
+    );
+    assert!(is_free(&gate, 875).await);
+    let larger = headers(&[("content-length", "876")]);
+    assert_eq!(receive(&gate, &larger, untouched()).await, Err(Refused::TooLarge(875)), "it could only wait for ever");
 }

@@ -1,6 +1,8 @@
 //! Limits of size, time and memory.
 
-use super::{Raw, running, said, with_body};
+use cistern::demo::fake::Delivery;
+
+use super::{Raw, running, said, verdict, with_body};
 use crate::rig::Rig;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -66,17 +68,18 @@ async fn a_body_that_breaks_off_is_never_taken_for_a_whole_one() {
 async fn a_slow_body_is_408_and_while_it_holds_all_bytes_others_are_503() {
     let (world, _, pipeline, _) = running();
     let rig = Rig::new(world).set("limits.webhook_bytes", "64KiB");
+    // Whoever proved a secret by the head alone is not cut for others.
+    let rig = rig.set("webhook.tokens", "a-secret-token").set("webhook.allow_unsigned", "true");
     let serving = rig.serve("cistern.db").await;
-    let event = rig.fake.pipeline_event(pipeline).expect("an event");
-    let mut slow = Raw::send_head(serving.address(), &with_body("{}"), &["Content-Length: 65536"]).await;
-    slow.send(&[b' '; 65_500]).await;
-    // The slow one has its share when the service has read what it sent, which nothing tells: so this asks until it must wait.
+    let proved = |delivery: Delivery| delivery.unsigned().with_token("a-secret-token");
+    let event = proved(rig.fake.pipeline_event(pipeline).expect("an event"));
+    let head = ["Content-Length: 57344"];
+    let mut slow = Raw::send_head(serving.address(), &proved(with_body("{}")), &head).await;
+    slow.send(&[b' '; 57_300]).await;
+    // The slow one has its share when the service has read its head, which nothing tells: so this asks until it must wait.
     let busy = async {
         loop {
-            let length = format!("Content-Length: {}", event.body().len());
-            let mut raw = Raw::send_head(serving.address(), &event, &[&length]).await;
-            raw.send(&event.body()).await;
-            match raw.answer().await {
+            match verdict(&serving.deliver(&event).await) {
                 (202, _) => {}
                 other => break other,
             }
@@ -96,15 +99,15 @@ async fn a_slow_body_is_408_and_while_it_holds_all_bytes_others_are_503() {
 
 /// Signatures are proved by the whole body: until then anybody could say that it will be large.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_only_announced_holds_nobody_up() {
+async fn what_is_only_announced_is_cut_for_whoever_waits() {
     let (world, _, pipeline, _) = running();
     let rig = Rig::new(world).set("limits.webhook_bytes", "64KiB");
     let serving = rig.serve("cistern.db").await;
-    let head = ["Content-Length: 65536", "Expect: 100-continue"];
+    let head = ["Content-Length: 57344", "Expect: 100-continue"];
     let mut idle = Raw::send_head(serving.address(), &with_body("{}"), &head).await;
     assert!(idle.goes_on().await, "the service waits for the body");
     let event = rig.fake.pipeline_event(pipeline).expect("an event");
     assert_eq!(serving.deliver(&event).await.status, 202);
-    idle.end().await;
+    assert_eq!(idle.answer().await, said(408, "too_slow"));
     serving.stop().await;
 }

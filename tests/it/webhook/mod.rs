@@ -1,5 +1,6 @@
 //! `POST /webhooks/gitlab` on the running service: every answer of the design's section 2, and what must never show.
 
+mod floods;
 mod limits;
 mod measured;
 mod outcomes;
