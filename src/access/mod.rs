@@ -13,6 +13,7 @@ mod flights;
 mod flood;
 mod guard;
 mod open;
+mod paused;
 mod reader;
 mod tokens;
 mod verdicts;

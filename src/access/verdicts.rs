@@ -7,18 +7,18 @@
 //! Accepted: a yes that is young enough holds although GitLab would say no by now; that is what the times are for. Two
 //! replicas may ask the same at the same time; whichever asked later is believed.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::{OnceCell, Semaphore};
+use tokio::time::timeout_at;
 
 use super::flights::Flights;
 use super::flood::Flood;
+use super::paused::Paused;
 use super::{Denied, Times, tokens};
-use crate::domain::{ProjectFacts, ProjectId, Timestamp};
+use crate::domain::{ProjectFacts, ProjectId, Timestamp, network};
 use crate::gitlab::{Credential, Error, Gitlab, Kind, Standing};
 use crate::store::{self, About, Answer, Change, Store, TokenHash, Verdict};
 
@@ -27,9 +27,6 @@ const REPORTER: u32 = 20;
 
 /// How long a reader waits for a check before what was known before counts.
 const PATIENCE: Duration = Duration::from_secs(10);
-
-/// Readers whose rate limit at GitLab is remembered; above it, one is asked for in vain.
-const MOST_PAUSED: usize = 1000;
 
 /// Asks GitLab about readers and remembers what it said.
 pub(super) struct Verdicts {
@@ -42,8 +39,7 @@ pub(super) struct Verdicts {
     checks: Semaphore,
     flights: Flights<(TokenHash, About), Result<Option<Verdict>, TooMany>>,
     flood: Flood,
-    /// Who used up their own rate limit at GitLab, and until when.
-    paused: Mutex<HashMap<TokenHash, Timestamp>>,
+    paused: Paused,
 }
 
 /// Unknown tokens, from where this one comes from.
@@ -89,7 +85,7 @@ impl Verdicts {
             checks: Semaphore::new(times.checks.clamp(1, Semaphore::MAX_PERMITS)),
             flights: Flights::default(),
             flood: Flood::default(),
-            paused: Mutex::default(),
+            paused: Paused::default(),
         })
     }
 
@@ -149,33 +145,36 @@ impl Verdicts {
     }
 
     async fn ask_anew(&self, asker: &Asker, (token, about): (&TokenHash, &About)) -> Option<Verdict> {
-        if self.is_paused(*token) {
+        let began = Instant::now();
+        let whose = (*token, (!asker.has_token()).then(|| network(asker.peer)));
+        if self.paused.is(whose, began) {
             return None;
         }
-        let began = Instant::now();
-        let question = async {
-            let _check = self.checks.acquire().await.ok()?;
-            Some(self.question(&asker.credential, about).await)
+        let deadline = tokio::time::Instant::from_std(began + PATIENCE);
+        let _check = timeout_at(deadline, self.checks.acquire()).await.ok()?.ok()?;
+        let answered = timeout_at(deadline, self.question(&asker.credential, about)).await;
+        let Said { answer, project, told } = match answered.map(|answered| answered.map_err(|error| error.kind)) {
+            Ok(Ok(said)) => said,
+            Ok(Err(Kind::NotFound)) => Answer::NotFound.into(),
+            Ok(Err(Kind::Forbidden)) => Answer::Forbidden.into(),
+            Ok(Err(Kind::TokenRefused(_))) => Answer::Unauthorized.into(),
+            Ok(Err(Kind::Throttled { everything: true, .. })) => return None,
+            Ok(Err(Kind::Throttled { until, .. })) => {
+                let now = Instant::now();
+                self.paused.throttled(*token, now + until.since(Timestamp::now()), now);
+                return None;
+            }
+            failed => {
+                let error = match failed {
+                    Ok(Err(kind)) => kind.to_string(),
+                    _ => "no answer in time".to_owned(),
+                };
+                tracing::debug!(error, "GitLab did not say what a reader may read");
+                self.paused.failed(whose, Instant::now());
+                return None;
+            }
         };
-        let answered = tokio::time::timeout(PATIENCE, question).await.ok()??;
-        let Said { answer, project, told } = match answered {
-            Ok(said) => said,
-            Err(error) => match error.kind {
-                Kind::NotFound => Answer::NotFound.into(),
-                Kind::Forbidden => Answer::Forbidden.into(),
-                Kind::TokenRefused(_) => Answer::Unauthorized.into(),
-                Kind::Throttled { until, everything } => {
-                    if !everything {
-                        self.pause(*token, until);
-                    }
-                    return None;
-                }
-                kind => {
-                    tracing::debug!(error = %kind, "GitLab did not say what a reader may read");
-                    return None;
-                }
-            },
-        };
+        self.paused.answered(whose);
         let verdict = Verdict { answer, project, told, age: began.elapsed() };
         if let (About::Path(_), Some(project)) = (about, project) {
             self.keep(*token, &About::Project(project), Verdict { project: None, ..verdict.clone() }).await;
@@ -274,22 +273,6 @@ impl Verdicts {
             Credential::Bearer(token) => hash("bearer", token),
             Credential::Anonymous => tokens::hash(key, "anonymous", ""),
         }))
-    }
-
-    fn is_paused(&self, token: TokenHash) -> bool {
-        let paused = self.paused.lock().unwrap_or_else(PoisonError::into_inner);
-        paused.get(&token).is_some_and(|until| *until > Timestamp::now())
-    }
-
-    fn pause(&self, token: TokenHash, until: Timestamp) {
-        let now = Timestamp::now();
-        let mut paused = self.paused.lock().unwrap_or_else(PoisonError::into_inner);
-        if paused.len() >= MOST_PAUSED {
-            paused.retain(|_, until| *until > now);
-        }
-        if paused.len() < MOST_PAUSED {
-            paused.insert(token, until);
-        }
     }
 }
 

@@ -1,7 +1,8 @@
 //! Whether GitLab answers at all: after many failures in a row nothing is asked for a while, then one question tries.
 //!
 //! Guarantees that an instance that is down is asked once per pause and not by everyone, that the first proper answer ends it
-//! for all, and that a failure of a question which was sent before does not undo that. Pure: time is passed in.
+//! for all, and that a failure of a question which was sent before does not undo that. Only the service's own questions judge:
+//! what GitLab answers to a reader's neither opens nor closes it. Pure: time is passed in.
 
 use std::time::Duration;
 
@@ -23,6 +24,9 @@ const PROBE_PATIENCE: Duration = Duration::from_secs(60);
 /// How soon the others look whether it came back: so short that they wait instead of being put off.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
+/// How often a reader's question is let through all the same: long enough that the others are put off instead of waiting.
+const READER_EVERY: Duration = Duration::from_secs(1);
+
 /// How GitLab is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -40,6 +44,8 @@ pub enum Circuit {
 pub(super) struct Breaker {
     failures: u32,
     open: Option<Pause>,
+    /// When a reader's question was last let through although nothing is asked.
+    reader: Option<Instant>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -60,6 +66,17 @@ impl Breaker {
             None => Some(pause.until).filter(|until| *until > now),
             Some(lost) => Some(lost.min(now + LOOK_AGAIN)).filter(|until| *until > now),
         }
+    }
+
+    /// Returns until when no reader's question may be asked.
+    pub(super) fn not_before_for_readers(&self, now: Instant) -> Option<Instant> {
+        let before = self.open.and(self.reader).is_some_and(|reader| now < reader + READER_EVERY);
+        before.then(|| now + READER_EVERY)
+    }
+
+    /// Lets a reader's question through that is sent at once.
+    pub(super) fn pass_reader(&mut self, now: Instant) {
+        self.reader = self.open.map(|_| now);
     }
 
     /// Lets a question through that is sent at once; while open it is the one that tries.
@@ -161,6 +178,21 @@ mod tests {
             breaker.failed(now, now, 1.0);
             assert_eq!(breaker.not_before(now), Some(now + expected * SECOND));
         }
+    }
+
+    #[test]
+    fn a_reader_s_question_is_not_the_one_that_tries_and_takes_nobody_s_place() {
+        let now = Instant::now();
+        let mut breaker = open(now);
+        assert_eq!(breaker.not_before_for_readers(now), None);
+        breaker.pass_reader(now);
+        assert_eq!(breaker.not_before_for_readers(now), Some(now + READER_EVERY));
+        assert_eq!((breaker.circuit(), breaker.not_before(now)), (Circuit::Open, Some(now + FIRST_PAUSE)));
+        let later = now + SECOND;
+        assert_eq!((breaker.not_before_for_readers(later), breaker.not_before(later)), (None, None));
+        assert!(breaker.answered(later));
+        breaker.pass_reader(later);
+        assert_eq!(breaker.not_before_for_readers(later), None, "they go on as ever");
     }
 
     proptest! {

@@ -2,8 +2,8 @@
 //!
 //! Guarantees: the credential is sent to GitLab's own origin only and is kept nowhere; what GitLab says about it, that it is
 //! refused or used up its rate limit, is about its owner and stops neither the service's token nor other readers (GitLab
-//! counts by user; a limit by address shows in the service's own answers, too). Permits, redirects and GitLab's condition are
-//! those of every question.
+//! counts by user; a limit by address shows in the service's own answers, too), nor does a question that GitLab, or what is before
+//! it, fails to answer. Permits and redirects are those of every question.
 //!
 //! The answer's body is dropped unless it says who somebody is.
 
@@ -183,6 +183,7 @@ pub(super) fn judge(head: &Head, body: &[u8]) -> Option<Kind> {
             let until = wall_clock(now, now + wait.clamp(Duration::from_secs(1), Duration::from_secs(3600)));
             Some(Kind::Throttled { until, everything: false })
         }
+        (status, Meaning::ThrottledEverywhere(_)) => Some(Kind::Unavailable(format!("status {status}"))),
         _ => None,
     }
 }

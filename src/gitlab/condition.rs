@@ -18,9 +18,9 @@ const SLOW: Duration = Duration::from_secs(10);
 const BACKFILL_PART: f64 = 0.9;
 
 impl Http {
-    /// Takes in what the end of a call says about GitLab's condition: an answer is an answer, whatever it says.
+    /// Takes in what the end of a call of the service's own says about GitLab's condition: an answer is an answer, whatever it says.
     pub(super) fn weigh(&self, hop: &Hop<'_>, kind: Option<&Kind>) {
-        if !hop.home {
+        if !hop.judges() {
             return;
         }
         let now = Instant::now();

@@ -83,6 +83,14 @@ pub(super) struct Hop<'a> {
     pub(super) sent: Instant,
 }
 
+impl Hop<'_> {
+    /// Whether the service asks for itself: what GitLab says to a reader's question, whoever's token carries it, says nothing about
+    /// GitLab, because its reader may choose one that always fails.
+    pub(super) fn judges(&self) -> bool {
+        self.home && !matches!(self.asker, Asker::Caller(_)) && self.endpoint != Endpoint::Passed
+    }
+}
+
 /// In whose name a call is made.
 #[derive(Clone, Copy)]
 pub(super) enum Asker<'a> {
@@ -263,9 +271,10 @@ impl Http {
         let claim = Claim { class, bulk: endpoint.is_bulk() };
         loop {
             let now = Instant::now();
+            let reader = matches!(asker, Asker::Caller(_));
             let before = match asker {
                 Asker::Reading => self.limits().peek(now, class, endpoint),
-                _ => self.limits().peek_for_caller(now, class, endpoint),
+                _ => self.limits().peek_with_another(now, class, endpoint, reader),
             };
             if let Some(short) = pause(now, before)? {
                 sleep_until(short).await;
@@ -275,7 +284,7 @@ impl Http {
             let now = Instant::now();
             let verdict = match asker {
                 Asker::Reading => self.limits().claim(now, class, endpoint),
-                _ => self.limits().claim_for_caller(now, class, endpoint),
+                _ => self.limits().claim_with_another(now, class, endpoint, reader),
             };
             match pause(now, verdict)? {
                 None => return Ok(permit),
@@ -327,8 +336,7 @@ impl Http {
             Err(_) => Err(Kind::Unavailable("no answer in time".to_owned())),
         };
         let up = status.is_some_and(|status| status < 500);
-        // That a reader asked for what fails says nothing.
-        if hop.home && (up || hop.endpoint != Endpoint::Passed) {
+        if hop.judges() {
             let before = self.up.lock().unwrap_or_else(PoisonError::into_inner).replace(up);
             // Later on only an outage is worth a word, which the circuit tells.
             if let (None, Err(problem)) = (before, &outcome) {

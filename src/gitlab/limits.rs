@@ -93,13 +93,14 @@ impl Limits {
         if let Some(until) = self.doubt.not_before(now) {
             return Verdict::Wait { until, everything: true };
         }
-        self.peek_for_caller(now, class, endpoint)
+        self.peek_with_another(now, class, endpoint, endpoint == Endpoint::Passed)
     }
 
-    /// Judges a question with another token than the service's.
-    pub(super) fn peek_for_caller(&self, now: Instant, class: Class, endpoint: Endpoint) -> Verdict {
+    /// Judges a question with another token than the service's, a reader's one or not.
+    pub(super) fn peek_with_another(&self, now: Instant, class: Class, endpoint: Endpoint, reader: bool) -> Verdict {
         let later = |until: Option<Instant>| until.filter(|until| *until > now);
-        if let Some(until) = later(self.everything.map(|(until, _)| until)).max(self.breaker.not_before(now)) {
+        let down = if reader { self.breaker.not_before_for_readers(now) } else { self.breaker.not_before(now) };
+        if let Some(until) = later(self.everything.map(|(until, _)| until)).max(down) {
             return Verdict::Wait { until, everything: true };
         }
         let kept = self.left.filter(|left| class == Class::Backfill && left.calls <= left.kept);
@@ -113,11 +114,15 @@ impl Limits {
     pub(super) fn claim(&mut self, now: Instant, class: Class, endpoint: Endpoint) -> Verdict {
         let verdict = self.peek(now, class, endpoint);
         if verdict == Verdict::Go {
-            self.breaker.pass(now);
-            self.doubt.pass(now);
+            let reader = endpoint == Endpoint::Passed;
+            self.pass(now, reader);
             if let Some(left) = &mut self.left {
                 left.calls = left.calls.saturating_sub(1);
             }
+            if reader {
+                return verdict;
+            }
+            self.doubt.pass(now);
             if let Some(refused) = &mut self.refused {
                 refused.next_probe = now + PROBE_PATIENCE;
             }
@@ -126,12 +131,22 @@ impl Limits {
     }
 
     /// Judges a question with another token that is sent at once on [`Verdict::Go`].
-    pub(super) fn claim_for_caller(&mut self, now: Instant, class: Class, endpoint: Endpoint) -> Verdict {
-        let verdict = self.peek_for_caller(now, class, endpoint);
+    pub(super) fn claim_with_another(
+        &mut self,
+        now: Instant,
+        class: Class,
+        endpoint: Endpoint,
+        reader: bool,
+    ) -> Verdict {
+        let verdict = self.peek_with_another(now, class, endpoint, reader);
         if verdict == Verdict::Go {
-            self.breaker.pass(now);
+            self.pass(now, reader);
         }
         verdict
+    }
+
+    fn pass(&mut self, now: Instant, reader: bool) {
+        if reader { self.breaker.pass_reader(now) } else { self.breaker.pass(now) }
     }
 
     /// GitLab answered a call that was sent at this time, whatever it said. Returns whether that ends an outage.
@@ -349,7 +364,7 @@ mod tests {
         assert!(!limits.accepted(now));
         let Refusal::Doubted { until, news: true } = limits.refused(now, now, "401", 0.0) else { panic!("believed") };
         assert!(matches!(live(&limits, now), Verdict::Wait { everything: true, .. }));
-        assert_eq!(limits.peek_for_caller(now, Class::Reader, Endpoint::Job), Verdict::Go);
+        assert_eq!(limits.peek_with_another(now, Class::Reader, Endpoint::Job, true), Verdict::Go);
         assert_eq!((limits.refusal(), limits.paused(now).map(|(until, _)| until)), (None, Some(until)));
         assert_eq!(limits.claim(until, Class::Live, Endpoint::Job), Verdict::Go);
         assert!(matches!(limits.claim(until, Class::Live, Endpoint::Job), Verdict::Wait { everything: true, .. }));

@@ -23,7 +23,6 @@ use url::Url;
 
 use super::answer::{Head, Meaning};
 use super::body::Body;
-use super::breaker::Circuit;
 use super::caller::{Caller, Credential};
 use super::endpoint::Endpoint;
 use super::http::{Asker, Hop, Http};
@@ -149,7 +148,7 @@ impl Http {
         for _ in 0..=MAX_REDIRECTS {
             let hop = Hop { endpoint: Endpoint::Passed, home: true, asker, sent: Instant::now() };
             let request = passage.ask(|method| self.request(&hop, method, url));
-            let response = self.exchange(&hop, request).await.inspect_err(|_| self.weigh_passed(&hop, true))?;
+            let response = self.exchange(&hop, request).await?;
             self.heed(&hop, &response);
             match self.onward(passage, &response) {
                 Some(next) => url = next,
@@ -171,29 +170,21 @@ impl Http {
         (self.origin.owns(&target) && passage.reaches(address)).then_some(target)
     }
 
-    /// Takes in what an answer says about GitLab's condition and our token's limits, but nothing that it says about one thing.
+    /// Takes in what an answer says about our token's limits, but nothing that it says about GitLab's condition or one thing.
     fn heed(&self, hop: &Hop<'_>, response: &Response) {
         let head = Head::read(response.status().as_u16(), response.headers());
         self.learn(&head, hop);
         let is_ours = matches!(hop.asker, Asker::Reading);
         match head.meaning(&[]) {
+            // One that does not tell of our token's budget may be of what was asked.
             Meaning::ThrottledEverywhere(wait) if is_ours && head.status == 429 => {
-                drop(self.throttled(Instant::now(), None, wait));
+                let endpoint = head.budget.is_none().then_some(Endpoint::Passed);
+                drop(self.throttled(Instant::now(), endpoint, wait));
             }
             Meaning::ThrottledHere(wait) if is_ours => {
                 drop(self.throttled(Instant::now(), Some(Endpoint::Passed), wait));
             }
             _ => {}
-        }
-        self.weigh_passed(hop, head.status >= 500);
-    }
-
-    /// As [`Self::weigh`]. A failure counts only when GitLab is known to be away, because a reader may ask for what always fails.
-    fn weigh_passed(&self, hop: &Hop<'_>, failed: bool) {
-        if !failed {
-            self.weigh(hop, None);
-        } else if self.circuit() != Circuit::Closed {
-            self.weigh(hop, Some(&Kind::Unavailable(String::new())));
         }
     }
 }

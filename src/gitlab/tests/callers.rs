@@ -53,6 +53,8 @@ async fn what_gitlab_says_about_a_reader_s_token_stops_nobody_else() {
         "/git/api/v4/projects/1" => status("401 Unauthorized", head, r#"{"message":"401 Unauthorized"}"#),
         "/git/api/v4/projects/2" => status("403 Forbidden", head, scope),
         "/git/api/v4/projects/3" => status("429 Too Many", "content-type: text/plain\r\nretry-after: 60\r\n", "later"),
+        "/git/api/v4/projects/5" => status("503 Away", "content-type: text/html\r\nretry-after: 60\r\n", "<html>"),
+        "/git/api/v4/projects/6" => status("403 Forbidden", "content-type: text/html\r\n", "<html>"),
         "/git/api/v4/projects/4" => json("ratelimit-remaining: 0\r\nratelimit-reset: 9999999999\r\n", PROJECT),
         _ => json("", PROJECT),
     })
@@ -63,6 +65,10 @@ async fn what_gitlab_says_about_a_reader_s_token_stops_nobody_else() {
     assert!(matches!(standing(2).await, Err(Kind::Forbidden)), "GitLab says 403 of a scope that is too small");
     assert!(matches!(standing(3).await, Err(Kind::Throttled { everything: false, .. })));
     assert_eq!(standing(4).await.ok(), Some(Standing { project: ProjectId(7), level: 0, permissions: None }));
+    for id in [5, 6].repeat(10) {
+        assert!(matches!(standing(id).await, Err(Kind::Unavailable(_))));
+    }
+    assert_eq!((gitlab.circuit(), gitlab.window(), gitlab.is_up()), (Circuit::Closed, 2, None));
     assert!(gitlab.paused().is_none() && gitlab.token_refused().is_none());
     gitlab.project(Class::Backfill, ProjectId(7)).await.expect("our own token is as good as before");
     standing(7).await.expect("and so are readers'");

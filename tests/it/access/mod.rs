@@ -4,6 +4,7 @@ mod flood;
 mod matrix;
 mod modes;
 mod secrets;
+mod strangers;
 mod times;
 mod user;
 
