@@ -29,6 +29,12 @@ pub struct Body {
     state: State,
     as_of: Timestamp,
     announced: Option<u64>,
+}
+
+/// The body of any answer, whatever its status, as it comes: one that stalls, drips or breaks off is an error.
+pub(super) struct Arrival {
+    response: Response,
+    announced: Option<u64>,
     received: u64,
     waited: Duration,
     timeouts: Timeouts,
@@ -38,7 +44,7 @@ enum State {
     /// Its bytes are not what GitLab has, but something that we cannot read.
     Encoded,
     Arriving {
-        response: Response,
+        arrival: Arrival,
         _held: Permit,
     },
     Whole,
@@ -53,11 +59,12 @@ impl Body {
         as_of: Timestamp,
         timeouts: Timeouts,
     ) -> Self {
-        let announced = response.content_length();
+        let arrival = Arrival::of(response, timeouts);
+        let (announced, response) = (arrival.announced, &arrival.response);
         // What we asked for is decoded by now, and the header gone.
         let encoded = response.headers().get_all(CONTENT_ENCODING).iter().any(|coding| coding != "identity");
-        let state = if encoded { State::Encoded } else { State::Arriving { response, _held: permit } };
-        Self { question, state, as_of, announced, received: 0, waited: Duration::ZERO, timeouts }
+        let state = if encoded { State::Encoded } else { State::Arriving { arrival, _held: permit } };
+        Self { question, state, as_of, announced }
     }
 
     /// Returns the next piece, never empty; `None` at the proven end (announced length or last chunk seen).
@@ -90,7 +97,7 @@ impl Body {
     /// Returns the scheme, host and port that it comes from; `None` once it was read.
     pub fn place(&self) -> Option<String> {
         match &self.state {
-            State::Arriving { response, .. } => Some(Origin::of(response.url()).to_string()),
+            State::Arriving { arrival, .. } => Some(Origin::of(arrival.response.url()).to_string()),
             State::Encoded | State::Whole | State::Broken => None,
         }
     }
@@ -103,7 +110,7 @@ impl Body {
     /// Returns the answer's headers; `None` once it was read.
     pub(super) fn headers(&self) -> Option<&HeaderMap> {
         match &self.state {
-            State::Arriving { response, .. } => Some(response.headers()),
+            State::Arriving { arrival, .. } => Some(arrival.response.headers()),
             State::Encoded | State::Whole | State::Broken => None,
         }
     }
@@ -136,17 +143,40 @@ impl Body {
     }
 
     async fn next_piece(&mut self) -> Result<Option<Bytes>, Kind> {
-        let response = match &mut self.state {
-            State::Arriving { response, .. } => response,
+        match &mut self.state {
+            State::Arriving { arrival, .. } => arrival.next_piece().await,
             State::Encoded => {
-                return Err(Kind::Unavailable("it is encoded in a way that was not asked for: by a proxy?".to_owned()));
+                Err(Kind::Unavailable("it is encoded in a way that was not asked for: by a proxy?".to_owned()))
             }
-            State::Whole => return Ok(None),
-            State::Broken => return Err(Kind::Unavailable("the body broke off before".to_owned())),
-        };
+            State::Whole => Ok(None),
+            State::Broken => Err(Kind::Unavailable("the body broke off before".to_owned())),
+        }
+    }
+}
+
+impl Arrival {
+    pub(super) fn of(response: Response, timeouts: Timeouts) -> Self {
+        let announced = response.content_length();
+        Self { response, announced, received: 0, waited: Duration::ZERO, timeouts }
+    }
+
+    /// Reads `most` bytes at most of what says why a question was not answered; what does not come is left out, the status says
+    /// enough.
+    pub(super) async fn beginning(mut self, most: usize) -> Vec<u8> {
+        let mut body = Vec::new();
+        while let Ok(Some(piece)) = self.next_piece().await {
+            if body.len() + piece.len() > most {
+                break;
+            }
+            body.extend_from_slice(&piece);
+        }
+        body
+    }
+
+    async fn next_piece(&mut self) -> Result<Option<Bytes>, Kind> {
         let began = Instant::now();
         let piece = loop {
-            match timeout(self.timeouts.idle, response.chunk()).await {
+            match timeout(self.timeouts.idle, self.response.chunk()).await {
                 Err(_) => {
                     return Err(Kind::Unavailable(format!("the body stalled for {} s", self.timeouts.idle.as_secs())));
                 }
@@ -178,7 +208,6 @@ impl fmt::Debug for Body {
         f.debug_struct("Body")
             .field("question", &self.question)
             .field("announced", &self.announced)
-            .field("received", &self.received)
             .finish_non_exhaustive()
     }
 }

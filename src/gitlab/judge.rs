@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use reqwest::Response;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 use super::answer::{Head, Meaning, Shape, about_the_user};
+use super::body::Arrival;
 use super::doubt::Refusal;
 use super::endpoint::Endpoint;
 use super::http::{Asker, Hop, Http, wall_clock};
@@ -49,7 +50,7 @@ impl Http {
             };
         }
         let body = match head.status {
-            401 | 403 => self.beginning(response).await,
+            401 | 403 => Arrival::of(response, self.timeouts).beginning(ERROR_BYTES).await,
             _ => return self.judge_with(hop, head, &[]).map(|()| response),
         };
         match self.judge_with(hop, head, &body) {
@@ -125,17 +126,5 @@ impl Http {
             Some(endpoint) => tracing::warn!(%until, %endpoint, "GitLab asks to wait at one endpoint"),
         }
         Kind::Throttled { until, everything: endpoint.is_none() }
-    }
-
-    /// Reads the beginning of a small error body; what cannot be read is left out, the status says enough.
-    async fn beginning(&self, mut response: Response) -> Vec<u8> {
-        let mut body = Vec::new();
-        while let Ok(Ok(Some(piece))) = timeout(self.timeouts.idle, response.chunk()).await {
-            if body.len() + piece.len() > ERROR_BYTES {
-                break;
-            }
-            body.extend_from_slice(&piece);
-        }
-        body
     }
 }

@@ -1,10 +1,11 @@
 //! Sends orders: once, without redirects, and believes only what answers them.
 
 use reqwest::header::{CONTENT_TYPE, HeaderValue};
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 use url::Url;
 
 use super::answer::{Head, Meaning};
+use super::body::Arrival;
 use super::http::{Asker, Hop, Http};
 use super::manage::{MOST, Order};
 use super::{Class, Error, Kind};
@@ -28,14 +29,7 @@ impl Http {
         }
         let response = self.exchange(&hop, request).await.inspect_err(|kind| self.weigh(&hop, Some(kind)))?;
         let head = Head::read(response.status().as_u16(), response.headers());
-        let mut response = response;
-        let mut body = Vec::new();
-        while let Ok(Ok(Some(piece))) = timeout(self.timeouts.idle, response.chunk()).await {
-            if body.len() + piece.len() > MOST {
-                break;
-            }
-            body.extend_from_slice(&piece);
-        }
+        let body = Arrival::of(response, self.timeouts).beginning(MOST).await;
         let judged = match head.status {
             200..=204 => Ok(body),
             301..=308 => {

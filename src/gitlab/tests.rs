@@ -234,6 +234,24 @@ async fn a_body_that_drips_is_given_up() {
 }
 
 #[tokio::test]
+async fn a_refusal_that_drips_is_given_up_as_any_body_and_its_status_counts() {
+    for (line, refused) in [("401 Unauthorized", "401"), ("403 Forbidden", "403")] {
+        let head = format!("HTTP/1.1 {line}\r\ncontent-type: application/json\r\ncontent-length: 8000\r\n\r\n{{DRIP");
+        let server = Server::start(move |_| head.clone().into_bytes()).await;
+        let gitlab = server.gitlab();
+        let owner = HookOwner::Project(PIPELINE.project);
+        let both =
+            async { [gitlab.job(Class::Live, JOB).await.map(drop), gitlab.test_hook(&owner, 1, Trigger::Job).await] };
+        let answered = tokio::time::timeout(Duration::from_secs(20), both).await.expect("it drips for 13 minutes");
+        for answer in answered {
+            let error = answer.expect_err("a refusal");
+            assert!(error.to_string().contains(refused), "{error}");
+        }
+        assert_eq!(gitlab.in_flight(), 0);
+    }
+}
+
+#[tokio::test]
 async fn a_dropped_body_gives_its_permit_back() {
     let stalled = b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalfSTALL";
     let server = Server::start(|_| stalled.to_vec()).await;
