@@ -111,12 +111,12 @@ impl Gitlab {
     /// Lists the 50 newest jobs of a project that ended well or badly (contract, section 5.5).
     pub async fn latest_jobs(&self, class: Class, project: ProjectId) -> Result<Listing<Job>, Error> {
         let parse = |row: &RawValue, as_of| Job::parse(project, row, as_of);
-        pages::offset(self.0.ask(class, Question::LatestJobs(project)).await?, 1, "page of jobs", parse).await
+        pages::offset(self.0.ask(class, Question::LatestJobs(project)).await?, None, "page of jobs", parse).await
     }
 
     /// Lists the reading token's role in each of its projects, 100 at a time.
     pub async fn memberships(&self, class: Class, next: Option<&Next>) -> Result<Listing<Membership>, Error> {
         let body = self.0.ask(class, Question::Projects(next.and_then(Next::cursor).cloned())).await?;
-        pages::keyset(body, &self.0.origin, "page of projects", Membership::parse).await
+        pages::keyset(body, next, &self.0.origin, "page of projects", Membership::parse).await
     }
 }

@@ -44,7 +44,7 @@ enum State {
     /// Its bytes are not what GitLab has, but something that we cannot read.
     Encoded,
     Arriving {
-        arrival: Arrival,
+        arrival: Box<Arrival>,
         _held: Permit,
     },
     Whole,
@@ -59,7 +59,7 @@ impl Body {
         as_of: Timestamp,
         timeouts: Timeouts,
     ) -> Self {
-        let arrival = Arrival::of(response, timeouts);
+        let arrival = Box::new(Arrival::of(response, timeouts));
         let (announced, response) = (arrival.announced, &arrival.response);
         // What we asked for is decoded by now, and the header gone.
         let encoded = response.headers().get_all(CONTENT_ENCODING).iter().any(|coding| coding != "identity");

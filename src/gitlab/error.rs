@@ -60,6 +60,9 @@ pub enum Kind {
     /// The answer is JSON, but not what was documented.
     #[error(transparent)]
     Malformed(#[from] Malformed),
+    /// A listing that does not end: whoever goes on gets what was there before, or ever more.
+    #[error("GitLab's listing does not end, it shows {0}: does a cache before it leave out what was asked for?")]
+    Endless(&'static str),
     /// A redirect of a file from https to http at this host and port, which nobody allowed.
     #[error(
         "GitLab redirects to its storage at {0} by http, without encryption; if the network between may be trusted with archives, \

@@ -160,7 +160,7 @@ impl Gitlab {
     pub async fn hooks(&self, class: Class, owner: &HookOwner, next: Option<&Next>) -> Result<Listing<Hook>, Error> {
         let page = next.and_then(Next::page).unwrap_or(1);
         let question = Question::Hook(HookQuestion::Hooks { owner: owner.clone(), page });
-        pages::offset(self.0.ask(class, question).await?, page, "page of webhooks", Hook::parse).await
+        pages::offset(self.0.ask(class, question).await?, next, "page of webhooks", Hook::parse).await
     }
 
     /// Lists a page of a webhook's deliveries of the last 7 days, the newest first (contract, section 1.3).
@@ -173,7 +173,7 @@ impl Gitlab {
     ) -> Result<Listing<Delivered>, Error> {
         let page = next.and_then(Next::page).unwrap_or(1);
         let question = Question::Hook(HookQuestion::Deliveries { owner: owner.clone(), hook, page });
-        pages::offset(self.0.ask(class, question).await?, page, "page of deliveries", Delivered::parse).await
+        pages::offset(self.0.ask(class, question).await?, next, "page of deliveries", Delivered::parse).await
     }
 
     /// Makes a webhook; returns it as GitLab made it, which may be otherwise than wished.

@@ -135,13 +135,13 @@ impl Gitlab {
     /// `GET /projects?membership=true&order_by=id&sort=asc&pagination=keyset&per_page=100`.
     pub async fn projects(&self, class: Class, next: Option<&Next>) -> Result<Listing<Project>, Error> {
         let body = self.0.ask(class, Question::Projects(next.and_then(Next::cursor).cloned())).await?;
-        pages::keyset(body, &self.0.origin, "page of projects", Project::parse).await
+        pages::keyset(body, next, &self.0.origin, "page of projects", Project::parse).await
     }
 
     /// Lists the hundred projects with the highest ids of those that the token is a member of.
     pub async fn newest_projects(&self, class: Class) -> Result<Listing<Project>, Error> {
         let body = self.0.ask(class, Question::NewestProjects).await?;
-        pages::keyset(body, &self.0.origin, "page of projects", Project::parse).await
+        pages::keyset(body, None, &self.0.origin, "page of projects", Project::parse).await
     }
 
     /// Reads a project by its numeric id.
@@ -170,7 +170,7 @@ impl Gitlab {
     ) -> Result<Listing<Pipeline>, Error> {
         let question = Question::Pipelines { project, source, updated_after, page };
         let parse = |row: &_, as_of| Pipeline::parse(project, row, as_of);
-        pages::offset(self.0.ask(class, question).await?, page, "page of pipelines", parse).await
+        pages::offset(self.0.ask(class, question).await?, None, "page of pipelines", parse).await
     }
 
     /// Lists the pipelines that changed last, the newest change first: at most 100 since a time, or 20.
@@ -183,7 +183,7 @@ impl Gitlab {
     ) -> Result<Listing<Pipeline>, Error> {
         let question = Question::Latest { project, source, updated_after };
         let parse = |row: &_, as_of| Pipeline::parse(project, row, as_of);
-        pages::offset(self.0.ask(class, question).await?, 1, "page of pipelines", parse).await
+        pages::offset(self.0.ask(class, question).await?, None, "page of pipelines", parse).await
     }
 
     /// Reads a pipeline, child pipelines included, trimmed to what the listing has.
@@ -196,7 +196,7 @@ impl Gitlab {
     pub async fn jobs(&self, class: Class, key: PipelineKey, next: Option<&Next>) -> Result<Listing<Job>, Error> {
         let page = next.and_then(Next::page).unwrap_or(1);
         let parse = |row: &_, as_of| Job::parse(key.project, row, as_of);
-        pages::offset(self.0.ask(class, Question::Jobs { key, page }).await?, page, "page of jobs", parse).await
+        pages::offset(self.0.ask(class, Question::Jobs { key, page }).await?, next, "page of jobs", parse).await
     }
 
     /// Reads a job.
@@ -217,7 +217,7 @@ impl Gitlab {
             true => Ok(Document::new(row, as_of)),
             false => Err(Malformed { what: "trigger job", problem: "it is no object".to_owned() }),
         };
-        pages::offset(self.0.ask(class, Question::Bridges { key, page }).await?, page, "page of trigger jobs", parse)
+        pages::offset(self.0.ask(class, Question::Bridges { key, page }).await?, next, "page of trigger jobs", parse)
             .await
     }
 

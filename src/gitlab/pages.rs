@@ -1,7 +1,8 @@
 //! Listings: rows, and where the next page is (contract, section 5.2).
 //!
 //! Guarantees that one odd row does not lose the others, that a full page is never taken for the last one without GitLab
-//! having said so, and that of a link only its cursor is used: a next page is asked for where every question is.
+//! having said so, that a listing which shows the same page again and again ends as an error, and that of a link only its
+//! cursor is used: a next page is asked for where every question is.
 
 use bytes::Bytes;
 use reqwest::header::{HeaderMap, LINK};
@@ -21,9 +22,50 @@ const PAGE_BYTES: usize = 64 * 1024 * 1024;
 /// The most that one object may hold.
 const OBJECT_BYTES: usize = 4 * 1024 * 1024;
 
+/// How often the same page may come: rows that are added while one pages may push a whole page's down.
+const SAME_PAGES: u32 = 3;
+
+/// The most pages of one listing: a million rows.
+const MOST_PAGES: u32 = 10_000;
+
 /// Where the next page of a listing is; opaque to callers.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Next(Place);
+pub struct Next {
+    place: Place,
+    shown: Shown,
+}
+
+/// What a walk through a listing has shown so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Shown {
+    pages: u32,
+    /// The first and last ids of the last page.
+    edges: Option<(u64, u64)>,
+    /// How many pages in a row had these.
+    same: u32,
+}
+
+impl Shown {
+    /// Goes on by a page that has another behind it.
+    fn and(self, rows: &[&RawValue]) -> Result<Self, Kind> {
+        let edges = rows.iter().find_map(|row| id(row)).zip(rows.iter().rev().find_map(|row| id(row)));
+        let same = if edges.is_some() && edges == self.edges { self.same + 1 } else { 1 };
+        match (same >= SAME_PAGES, self.pages >= MOST_PAGES) {
+            (true, _) => Err(Kind::Endless("the same page again and again")),
+            (_, true) => Err(Kind::Endless("more than 10000 pages")),
+            _ => Ok(Self { pages: self.pages + 1, edges, same }),
+        }
+    }
+}
+
+/// Returns the id that a row tells.
+fn id(row: &RawValue) -> Option<u64> {
+    #[derive(Deserialize)]
+    struct Wire {
+        id: u64,
+    }
+    serde_json::from_str::<Wire>(row.get()).ok().map(|row| row.id)
+}
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Place {
@@ -40,7 +82,7 @@ pub(super) struct Cursor(Box<str>);
 impl Next {
     /// Returns the number of an offset listing's page.
     pub(super) fn page(&self) -> Option<u32> {
-        match self.0 {
+        match self.place {
             Place::Page(page) => Some(page),
             Place::Cursor(_) => None,
         }
@@ -48,7 +90,7 @@ impl Next {
 
     /// Returns what leads to a keyset listing's page.
     pub(super) fn cursor(&self) -> Option<&Cursor> {
-        match &self.0 {
+        match &self.place {
             Place::Page(_) => None,
             Place::Cursor(cursor) => Some(cursor),
         }
@@ -70,12 +112,8 @@ impl Cursor {
 
     /// Leads on from the last of these rows that tells its id.
     fn after(rows: &[&RawValue], keyset: Keyset) -> Option<Self> {
-        #[derive(Deserialize)]
-        struct Wire {
-            id: u64,
-        }
-        let last = rows.iter().rev().find_map(|row| serde_json::from_str::<Wire>(row.get()).ok())?;
-        Some(Self(format!("{}={}", keyset.cursor, last.id).into()))
+        let last = rows.iter().rev().find_map(|row| id(row))?;
+        Some(Self(format!("{}={last}", keyset.cursor).into()))
     }
 
     /// Returns the parameters.
@@ -101,13 +139,14 @@ pub(super) async fn object<T>(
 /// row. `origin` is where GitLab is asked: the listing tells when its links lead elsewhere.
 pub(super) async fn keyset<T>(
     body: Body,
+    asked: Option<&Next>,
     origin: &Origin,
     what: &'static str,
     parse: impl Fn(&RawValue, Timestamp) -> Result<T, Malformed>,
 ) -> Result<Listing<T>, Error> {
     let keyset = body.question().keyset();
     let link = body.headers().and_then(link_next).map(str::to_owned);
-    let mut listing = rows(body, what, parse, |rows, full| match &link {
+    let mut listing = rows(body, asked, what, parse, |rows, full| match &link {
         None if !full => Ok(None),
         link => {
             let cursor = link.as_deref().and_then(Cursor::of_link).or_else(|| Cursor::after(rows, keyset));
@@ -121,15 +160,16 @@ pub(super) async fn keyset<T>(
     Ok(listing)
 }
 
-/// Reads page `page` of an offset listing.
+/// Reads a page of an offset listing: the first, or the one that was asked for.
 pub(super) async fn offset<T>(
     body: Body,
-    page: u32,
+    asked: Option<&Next>,
     what: &'static str,
     parse: impl Fn(&RawValue, Timestamp) -> Result<T, Malformed>,
 ) -> Result<Listing<T>, Error> {
+    let page = asked.and_then(Next::page).unwrap_or(1);
     let said = body.headers().map_or(Said::Nothing, |headers| offset_next(headers, page));
-    rows(body, what, parse, |_, full| {
+    rows(body, asked, what, parse, |_, full| {
         let next = match said {
             Said::Next(next) => Some(next),
             Said::Nothing if full => page.checked_add(1),
@@ -143,6 +183,7 @@ pub(super) async fn offset<T>(
 /// Reads the rows of a page; `next` gets all of them as they were written, and whether they fill it.
 async fn rows<T>(
     mut body: Body,
+    asked: Option<&Next>,
     what: &'static str,
     parse: impl Fn(&RawValue, Timestamp) -> Result<T, Malformed>,
     next: impl FnOnce(&[&RawValue], bool) -> Result<Option<Place>, Malformed>,
@@ -151,7 +192,11 @@ async fn rows<T>(
     let bytes: Bytes = body.read(PAGE_BYTES).await?;
     let raw: Vec<&RawValue> = serde_json::from_slice(&bytes).map_err(|error| body.error(unreadable(what, &error)))?;
     let received = raw.len();
-    let next = next(&raw, received >= body.question().page_rows()).map_err(|malformed| body.error(malformed.into()))?;
+    let place =
+        next(&raw, received >= body.question().page_rows()).map_err(|malformed| body.error(malformed.into()))?;
+    let shown = asked.map(|asked| asked.shown).unwrap_or_default();
+    let next = place.map(|place| Ok(Next { place, shown: shown.and(&raw)? })).transpose();
+    let next = next.map_err(|kind| body.error(kind))?;
     let mut rows = Vec::with_capacity(received);
     let mut first_odd = None;
     for (position, row) in raw.into_iter().enumerate() {
@@ -166,7 +211,7 @@ async fn rows<T>(
     if let Some((position, odd)) = first_odd {
         tracing::warn!(rows = malformed, row.first = position, error = %odd, "GitLab listed rows that are not readable");
     }
-    Ok(Listing { rows, received, malformed, next: next.map(Next), links_lead_to: None, as_of })
+    Ok(Listing { rows, received, malformed, next, links_lead_to: None, as_of })
 }
 
 /// A text that ends too early was cut on its way: asking again may help.
@@ -197,7 +242,12 @@ enum Said {
 /// by number, so that the address behind it does not matter. GitLab's offset pages always link to the first one.
 fn offset_next(headers: &HeaderMap, page: u32) -> Said {
     if let Some(said) = headers.get("x-next-page").and_then(|value| value.to_str().ok()) {
-        return said.trim().parse().ok().filter(|next| *next > page).map_or(Said::End, Said::Next);
+        return match said.trim().parse() {
+            Ok(next) if next > page => Said::Next(next),
+            // That is another page than was asked for.
+            Ok(_) => Said::Nothing,
+            Err(_) => Said::End,
+        };
     }
     match (link_next(headers), page.checked_add(1)) {
         (Some(_), Some(next)) => Said::Next(next),
@@ -291,13 +341,27 @@ mod tests {
     }
 
     #[test]
+    fn the_same_page_may_come_twice_and_a_listing_has_an_end() {
+        let page: Vec<&RawValue> = serde_json::from_str(r#"[{"id":7},{"id":9}]"#).expect("rows");
+        let other: Vec<&RawValue> = serde_json::from_str(r#"[{"id":"odd"},{"id":5},{"id":9}]"#).expect("rows");
+        let mut shown = Shown::default();
+        for rows in [&page, &page, &other, &page, &page] {
+            shown = shown.and(rows).expect("it goes on");
+        }
+        assert!(matches!(shown.and(&page), Err(Kind::Endless("the same page again and again"))));
+        assert!(shown.and(&other).is_ok());
+        let long = Shown { pages: MOST_PAGES, ..shown };
+        assert!(matches!(long.and(&other), Err(Kind::Endless("more than 10000 pages"))));
+    }
+
+    #[test]
     fn an_offset_listing_ends_where_headers_say_so_and_without_them_nothing_is_said() {
         let link = r#"<https://elsewhere.example/jobs?page=3>; rel="next""#;
         let last = r#"<https://elsewhere.example/jobs?page=1>; rel="first""#;
         for (pairs, expected) in [
             (&[("x-next-page", "3"), ("link", link)][..], Said::Next(3)),
             (&[("x-next-page", ""), ("link", link)], Said::End),
-            (&[("x-next-page", "2")], Said::End),
+            (&[("x-next-page", "2")], Said::Nothing),
             (&[("link", link)], Said::Next(3)),
             (&[("link", last)], Said::End),
             (&[("link", "</style.css>; rel=preload")], Said::Nothing),

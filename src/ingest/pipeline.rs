@@ -55,6 +55,11 @@ impl Ingest {
                     self.store.apply(std::mem::take(&mut found.facts)).await?;
                     page = match self.gitlab.jobs(class, key, Some(&next)).await {
                         Ok(page) => page,
+                        // What was listed is fetched all the same.
+                        Err(error) if matches!(error.kind, Kind::Endless(_)) => {
+                            found.trouble = Some(error.into());
+                            return Ok(());
+                        }
                         Err(error) => return self.not_there(task, key, error, found).await,
                     };
                 }
@@ -134,7 +139,7 @@ const FAILED: Piece = Piece::Absent(Reason::Failed);
 fn concerns_it_alone(kind: &Kind) -> bool {
     match kind {
         Kind::Forbidden | Kind::Rejected(_) | Kind::Refused { .. } | Kind::Malformed(_) | Kind::Unavailable(_) => true,
-        Kind::PlainStorage(_) | Kind::Redirect(_) => true,
+        Kind::PlainStorage(_) | Kind::Redirect(_) | Kind::Endless(_) => true,
         Kind::NotFound | Kind::Throttled { .. } => false,
         Kind::TokenRefused(_) | Kind::HooksTokenRefused(_) | Kind::Withheld { .. } => false,
     }

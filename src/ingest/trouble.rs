@@ -94,6 +94,7 @@ impl Trouble {
                 | gitlab::Kind::Rejected(_)
                 | gitlab::Kind::Refused { .. }
                 | gitlab::Kind::Malformed(_)
+                | gitlab::Kind::Endless(_)
                 | gitlab::Kind::PlainStorage(_)
                 | gitlab::Kind::Redirect(_) => Remedy::Nothing,
             },

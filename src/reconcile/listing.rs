@@ -1,12 +1,21 @@
 //! Reading a pipeline listing to its end while its rows move (design, section 4.3).
+//!
+//! Guarantees that a listing without an end, which only something between GitLab and us can make, ends as an error after what it showed
+//! was read.
 
 use std::collections::HashSet;
 
 use crate::domain::{Pipeline, PipelineId, PipelineSource, ProjectId, Timestamp};
-use crate::gitlab::{Class, Error, Gitlab, Listing};
+use crate::gitlab::{Class, Error, Gitlab, Kind, Listing};
 
 /// Rows of one page of GitLab.
 const PAGE: usize = 100;
+
+/// Full pages without a row that is new, one after the other: where a question starts at a row that was read, there may be one.
+const BARREN_PAGES: u32 = 3;
+
+/// Pages of one question: a million rows that were updated at one time.
+const MOST_PAGES: u32 = 10_000;
 
 /// A walk through one of the two listings of a project, oldest update first.
 pub(super) struct Walk<'a> {
@@ -15,7 +24,10 @@ pub(super) struct Walk<'a> {
     source: PipelineSource,
     /// Where the next question starts.
     after: Timestamp,
+    /// Whether that is where a row was read.
+    moved: bool,
     page: u32,
+    barren: u32,
     /// Rows seen at the last timestamp, because the next question begins with it again. A row that has moved since is
     /// another row.
     seen: HashSet<(PipelineId, Timestamp)>,
@@ -34,7 +46,9 @@ impl<'a> Walk<'a> {
             project,
             source,
             after,
+            moved: false,
             page: 1,
+            barren: 0,
             seen: HashSet::new(),
             greatest: None,
             read_at: None,
@@ -51,12 +65,21 @@ impl<'a> Walk<'a> {
         if self.ended {
             return Ok(None);
         }
+        if self.barren >= BARREN_PAGES {
+            return Err(self.endless("the same rows again and again"));
+        }
+        if self.page > MOST_PAGES {
+            return Err(self.endless("more than 10000 pages of one time"));
+        }
         let question = self.gitlab.pipelines(Class::Backfill, self.project, self.source, Some(self.after), self.page);
         let Listing { mut rows, received, malformed, as_of, .. } = question.await?;
         self.malformed += malformed;
         self.read_at = Some(as_of);
         self.ended = received < PAGE;
-        rows.retain(|row| self.seen.insert((row.key.pipeline, row.updated_at)));
+        // What is older than was asked for was read before.
+        let is_old = |row: &Pipeline| self.moved && row.updated_at < self.after;
+        rows.retain(|row| !is_old(row) && self.seen.insert((row.key.pipeline, row.updated_at)));
+        self.barren = if rows.is_empty() && malformed == 0 { self.barren + 1 } else { 0 };
         let Some(last) = rows.iter().map(|row| row.updated_at).max() else {
             // A full page of repeats or of unreadable rows: only a higher number leads on.
             self.page += 1;
@@ -67,12 +90,22 @@ impl<'a> Walk<'a> {
         let next = last.minus(std::time::Duration::from_millis(1));
         if next > self.after {
             self.after = next;
+            self.moved = true;
             self.page = 1;
             self.seen.retain(|(_, updated_at)| *updated_at >= next);
         } else {
             self.page += 1;
         }
         Ok(Some(rows))
+    }
+
+    fn endless(&self, shows: &'static str) -> Error {
+        let listing = match self.source {
+            PipelineSource::Plain => "pipelines",
+            PipelineSource::Child => "child pipelines",
+        };
+        let question = format!("list {listing} of project {} updated after {}", self.project, self.after);
+        Error { question, kind: Kind::Endless(shows) }
     }
 
     /// Returns the greatest `updated_at` that was read.

@@ -58,6 +58,8 @@ pub enum FaultKind {
     MalformedRow,
     /// 200 with 16 GiB of blanks in this coding (`gzip`, `deflate` or `zstd`), a few megabytes on the wire, as JSON or as text.
     Bomb(&'static str),
+    /// The first page of the listing, whichever is asked for: from a cache that leaves out by what one pages.
+    FirstPage,
     /// 200 with JSON that breaks off.
     BrokenJson,
     /// 200 with blanks that never end, without a length.

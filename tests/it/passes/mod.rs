@@ -2,6 +2,7 @@
 
 mod calls;
 mod ci;
+mod endless;
 mod failing;
 mod finds;
 mod moving;

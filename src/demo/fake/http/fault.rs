@@ -10,6 +10,7 @@ use futures_util::stream;
 
 use super::answer::Answer;
 use super::bomb;
+use super::query::Query;
 use super::{Connection, head, respond};
 use crate::demo::fake::counters::InFlight;
 use crate::demo::fake::faults::FaultKind;
@@ -17,14 +18,18 @@ use crate::demo::fake::faults::FaultKind;
 /// How long a cut answer's first part may take to leave, so that the client has seen the head when it breaks.
 const FLUSH: Duration = Duration::from_millis(5);
 
-/// Answers as the fault says; `healthy` is what the answer would have been.
+/// Answers as the fault says; `healthy` is what the answer would have been to what was `asked`.
 pub(super) async fn apply(
     kind: FaultKind,
-    healthy: impl FnOnce() -> Answer,
+    healthy: impl FnOnce(Query) -> Answer,
+    asked: Query,
     connection: Option<Arc<Connection>>,
     in_flight: InFlight,
 ) -> HttpResponse {
+    let first = matches!(kind, FaultKind::FirstPage);
+    let healthy = || healthy(if first { asked.first_page() } else { asked });
     let answer = match kind {
+        FaultKind::FirstPage => healthy(),
         FaultKind::HtmlStatus(status) => Answer::html(status),
         FaultKind::ServerError => Answer::server_error(),
         FaultKind::NotFound => Answer::not_found(),

@@ -113,18 +113,19 @@ pub(super) async fn serve(request: HttpRequest, body: web::Bytes, shared: web::D
     }
     let fault = lock(&shared.faults).take(&route);
     let connection = request.conn_data::<Arc<Connection>>().cloned();
+    let query = Query::parse(request.uri().query().unwrap_or_default());
     match fault {
-        None => match answer(&request, &body, &shared, &route, at_storage) {
+        None => match answer(&request, &query, &body, &shared, &route, at_storage) {
             Done::Answer(answer) => respond(answer, in_flight),
             Done::Deliver(parcel) => respond(hooks::deliver(&shared, parcel).await, in_flight),
         },
         Some(kind) => {
             // What a fault hides is not delivered either.
-            let healthy = || match answer(&request, &body, &shared, &route, at_storage) {
+            let healthy = |query| match answer(&request, &query, &body, &shared, &route, at_storage) {
                 Done::Answer(answer) => answer,
                 Done::Deliver(_) => Answer::server_error(),
             };
-            fault::apply(kind, healthy, connection, in_flight).await
+            fault::apply(kind, healthy, query, connection, in_flight).await
         }
     }
 }
@@ -137,15 +138,14 @@ enum Done {
 }
 
 /// Computes the answer without faults.
-fn answer(request: &HttpRequest, body: &[u8], shared: &Shared, route: &Route, at_storage: bool) -> Done {
-    let query = Query::parse(request.uri().query().unwrap_or_default());
+fn answer(request: &HttpRequest, query: &Query, body: &[u8], shared: &Shared, route: &Route, at_storage: bool) -> Done {
     let mut world = lock(&shared.world);
     let date = http_date(world.now());
     if at_storage {
-        return Done::Answer(files::stored(&world, route.subject, &query).header("Date", date));
+        return Done::Answer(files::stored(&world, route.subject, query).header("Date", date));
     }
     let verdict = shared.limiter.as_ref().map(|limiter| lock(limiter).observe());
-    let token = token(request, &query);
+    let token = token(request, query);
     let caller = world.caller(token.as_deref(), &shared.options.token);
     let answer = match (verdict, caller) {
         (Some(verdict), _) if verdict.refused() => {
@@ -155,7 +155,7 @@ fn answer(request: &HttpRequest, body: &[u8], shared: &Shared, route: &Route, at
         _ if route.endpoint.is_of_hooks() => {
             let asked =
                 hooks::Asked { world: &mut world, options: &shared.options, limits: &shared.hook_limits, route };
-            match asked.answer(request.method(), &query, body, token.as_deref().unwrap_or_default()) {
+            match asked.answer(request.method(), query, body, token.as_deref().unwrap_or_default()) {
                 Ok(hooks::Answered::Now(answer)) | Err(answer) => answer,
                 Ok(hooks::Answered::Deliver(parcel)) => return Done::Deliver(parcel),
             }
@@ -176,8 +176,7 @@ fn answer(request: &HttpRequest, body: &[u8], shared: &Shared, route: &Route, at
         },
         (_, Ok(caller)) => {
             let (options, storage_url) = (&shared.options, shared.storage_url.as_str());
-            Asked { world: &mut world, caller, options, route, query: &query, path: request.uri().path(), storage_url }
-                .answer()
+            Asked { world: &mut world, caller, options, route, query, path: request.uri().path(), storage_url }.answer()
         }
     };
     let answer = if route.endpoint == Endpoint::Beside { beside::dress(answer, request) } else { answer };

@@ -84,6 +84,12 @@ impl Query {
     }
 
     /// Writes the parameters with some replaced, sorted by name as GitLab does in `Link`.
+    /// Leaves out by what one pages.
+    pub(crate) fn first_page(mut self) -> Self {
+        self.pairs.retain(|(name, _)| !matches!(name.as_str(), "page" | "id_after" | "id_before" | "updated_after"));
+        self
+    }
+
     pub(crate) fn with(&self, replaced: &[(&str, String)]) -> String {
         let kept = self.pairs.iter().filter(|(key, _)| !replaced.iter().any(|(name, _)| key == name));
         let mut pairs: Vec<(&str, &str)> = kept.map(|(key, value)| (key.as_str(), value.as_str())).collect();
