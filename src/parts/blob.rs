@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::Error;
 use crate::domain::BlobId;
-use crate::store::{CHUNK_BYTES, Store};
+use crate::store::{CHUNK_BYTES, Kind, Store};
 
 /// Reads a blob; holds the chunk that was read last.
 #[derive(Debug, Clone)]
@@ -30,7 +30,12 @@ impl Chunks {
         let chunk = match &self.held {
             Some((held, chunk)) if *held == number => chunk.clone(),
             _ => {
-                let chunk = self.store.chunk(self.blob, number).await?.ok_or(Error::Gone)?;
+                let chunk = match self.store.chunk(self.blob, number).await {
+                    Err(error) if matches!(error.kind, Kind::Damaged) => {
+                        return Err(Error::Damaged("a chunk does not match its checksum"));
+                    }
+                    chunk => chunk?.ok_or(Error::Gone)?,
+                };
                 self.held = Some((number, chunk.clone()));
                 chunk
             }

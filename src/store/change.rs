@@ -6,8 +6,8 @@ use bytes::Bytes;
 
 use super::{ListOf, Listing};
 use crate::domain::{
-    ArchiveRecord, Document, Job, JobKey, LogRecord, Pipeline, PipelineKey, Project, ProjectId, Reason, ReportRecord,
-    Timestamp,
+    ArchiveRecord, BlobId, Document, Job, JobKey, LogRecord, Pipeline, PipelineKey, Project, ProjectId, Reason,
+    ReportRecord, Timestamp,
 };
 use crate::work::{Cause, Lane, Target};
 
@@ -193,6 +193,8 @@ pub enum Change {
     /// Notes when GitLab refused a piece of a job, or a pipeline's report, to the token, or was last asked for it: the one that was
     /// asked for least recently is asked for first. Never goes back; nothing happens when it is not stored.
     Refused(Target, Timestamp),
+    /// Notes that a job's log or archive, or a pipeline's report, is damaged where it is held in this blob: it is a gap from now on.
+    Damaged(Target, BlobId),
     /// Inserts or replaces a pipeline's trigger jobs, a JSON array of GitLab's documents, if these are not older.
     Bridges(PipelineKey, Document),
     /// Notes what a look at a list showed, unless a later one is noted.
@@ -240,6 +242,7 @@ impl Change {
             | Self::JobsListed(..)
             | Self::Gone(_)
             | Self::Refused(..)
+            | Self::Damaged(..)
             | Self::Job(_) => false,
             Self::Log { .. } | Self::Archive { .. } | Self::Report { .. } | Self::Bridges(..) => false,
         }

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use prometheus_client::registry::Registry;
 use tracing::{Span, debug_span};
 
+use super::sound::Damages;
 use super::{
     About, Change, Entry, Error, Failure, Gap, Health, JobFilter, JobRow, JobTally, Lease, ListOf, Listing, Mongo,
     Page, PipelineFilter, PipelineRow, PipelineState, PipelineTally, Progress, ProjectJobFilter, Slice, Space, Sqlite,
@@ -79,9 +80,14 @@ impl Store {
         each!(self, store => store.let_go(&[blob.0]));
     }
 
-    /// Registers `store_up`, `store_in_flight` and `store_seconds`.
+    /// Registers `store_up`, `store_in_flight`, `store_seconds` and what tells of room, errors and damage.
     pub fn register(&self, registry: &mut Registry) {
         each!(self, store => store.metrics().register(registry));
+    }
+
+    /// Returns what was found damaged.
+    pub(super) fn damages(&self) -> &Damages {
+        each!(self, store => &store.metrics().damages)
     }
 
     /// Returns whether the last read or write worked.
@@ -256,9 +262,6 @@ contract! {
 
     /// Removes a blob that nothing points to; one that is published is left alone.
     fn drop_blob(blob: BlobId) -> Result<(), Error>;
-
-    /// Reads one chunk; `None` behind the last.
-    fn chunk(blob: BlobId, number: u32) -> Result<Option<Bytes>, Error>;
 
     /// Removes blobs replaced 10 min ago and unpublished ones that this process let go of, or whose owner is gone for two
     /// leases; returns how many. SQLite then

@@ -22,6 +22,9 @@ pub enum Kind {
     /// The lease ran out, or another process took it over.
     #[error("the lease was lost: it ran out, or another process took it over")]
     FenceLost,
+    /// What is stored is not what was stored.
+    #[error("what is stored does not match its checksum")]
+    Damaged,
     /// The store was closed.
     #[error("the store is closed")]
     Closed,

@@ -82,7 +82,7 @@ fn of(change: &Change) -> Vec<Subject> {
             subjects
         }
         Change::Log { key, .. } | Change::Archive { key, .. } => of_job(*key),
-        Change::Refused(target, _) => target.subjects(),
+        Change::Refused(target, _) | Change::Damaged(target, _) => target.subjects(),
         Change::Fail { target: Target::Job(key), .. } => of_job(*key),
         Change::Fail { target: Target::Project(project) | Target::Pipelines(project, _), .. } => {
             vec![Subject::Project { project: *project }]

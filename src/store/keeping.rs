@@ -39,6 +39,9 @@ contract! {
     /// chance picks one twice.
     fn random_jobs(project: Option<ProjectId>, count: u64) -> Result<Vec<JobKey>, Error>;
 
+    /// Returns what a published blob is of, and whose: of a log or archive the job, of a report its target.
+    fn blob_of(blob: BlobId) -> Result<Option<(BlobKind, Target)>, Error>;
+
     /// Reads one chunk and holds it against its checksum; `None` behind the last.
     fn stored_chunk(blob: BlobId, number: u32) -> Result<Option<StoredChunk>, Error>;
 

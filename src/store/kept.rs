@@ -2,9 +2,9 @@
 
 use serde::Serialize;
 
-use crate::domain::{BlobId, PipelineId, ProjectId, Subject, Timestamp};
+use crate::domain::{JobId, JobKey, PipelineId, PipelineKey, ProjectId, Subject, Timestamp};
 use crate::store::{Entry, EntryId};
-use crate::work::Cause;
+use crate::work::{Cause, Target};
 
 /// What a stored blob is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -21,6 +21,14 @@ pub enum BlobKind {
 impl BlobKind {
     /// Every kind.
     pub const ALL: [Self; 3] = [Self::Log, Self::Archive, Self::Report];
+
+    /// Returns what is worked on to fetch a blob again, by the job or pipeline that it is of.
+    pub(super) fn target(self, project: ProjectId, id: u64) -> Target {
+        match self {
+            Self::Log | Self::Archive => Target::Job(JobKey { project, job: JobId(id) }),
+            Self::Report => Target::Report(PipelineKey { project, pipeline: PipelineId(id) }),
+        }
+    }
 
     /// Returns the word that JSON and metrics use.
     pub fn as_str(self) -> &'static str {
@@ -145,27 +153,5 @@ pub struct WorkFilter {
     pub after: Option<EntryId>,
 }
 
-/// A chunk as it is stored.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StoredChunk {
-    /// Its bytes.
-    pub bytes: bytes::Bytes,
-    /// Whether it is what was stored under its number; `None` where it is older than checksums.
-    pub sound: Option<bool>,
-}
-
 /// A tombstone: what was forgotten, and when.
 pub type Forgotten = (Subject, Timestamp);
-
-/// Returns the checksum that is stored with a chunk: 64 bits of SHA-256 over its place and its bytes, so that a chunk in
-/// another one's place is found too.
-pub(super) fn chunk_sum(blob: BlobId, number: u32, bytes: &[u8]) -> i64 {
-    use sha2::{Digest, Sha256};
-    let mut hash = Sha256::new();
-    hash.update(blob.0.to_le_bytes());
-    hash.update(number.to_le_bytes());
-    hash.update(bytes);
-    let hash: [u8; 32] = hash.finalize().into();
-    let (start, _) = hash.as_chunks::<8>();
-    start.first().copied().map_or(0, i64::from_le_bytes)
-}

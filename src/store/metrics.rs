@@ -12,6 +12,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
+use super::sound::Damages;
 use super::{Kind, Space};
 use crate::domain::Alarm;
 
@@ -29,6 +30,7 @@ pub(super) struct Metrics {
     errors: Family<Trouble, Counter>,
     used_bytes: Gauge,
     free_bytes: Gauge,
+    pub(super) damages: Damages,
     /// `limits.store_ops`.
     most: i64,
     slow: Arc<Alarm>,
@@ -68,6 +70,7 @@ impl Metrics {
             errors: Family::default(),
             used_bytes: Gauge::default(),
             free_bytes: Gauge::default(),
+            damages: Damages::default(),
             most: i64::try_from(operations).unwrap_or(i64::MAX),
             slow: Arc::new(Alarm::new(WARN_EVERY)),
         };
@@ -97,6 +100,7 @@ impl Metrics {
         );
         let help = "Room that the store's disk has left; -1 where it is not known";
         registry.register("store_free_bytes", help, self.free_bytes.clone());
+        self.damages.register(registry);
     }
 
     /// Counts an operation that did not happen. After closing nothing does, and that is no error.
@@ -105,7 +109,8 @@ impl Metrics {
             Kind::Away(_) => "away",
             Kind::Unusable(_) => "unusable",
             Kind::FenceLost => "fence_lost",
-            Kind::Closed => return,
+            // Counted where it is found.
+            Kind::Closed | Kind::Damaged => return,
         };
         self.errors.get_or_create(&Trouble { kind }).inc();
     }

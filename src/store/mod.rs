@@ -21,6 +21,7 @@ mod mongo;
 mod rows;
 mod share;
 mod slots;
+mod sound;
 mod sqlite;
 mod told;
 mod verdicts;
@@ -35,10 +36,9 @@ pub use change::{Change, Entry, EntryId, Suspicion};
 pub use contract::Store;
 pub use deriving::{Outdated, OutdatedPlace};
 pub use error::{Error, Kind};
-use kept::chunk_sum;
 pub use kept::{
-    BlobKind, Documents, Forgotten, KeptBlob, Owner as WorkOwner, PipelineAge, Removed, Room, StoredChunk, Usage,
-    Waiting, WorkFilter,
+    BlobKind, Documents, Forgotten, KeptBlob, Owner as WorkOwner, PipelineAge, Removed, Room, Usage, Waiting,
+    WorkFilter,
 };
 pub use lease::{Fence, Lease};
 pub use mongo::Mongo;
@@ -47,6 +47,8 @@ pub use rows::{
     PipelineRow, PipelineScope, PipelineState, PipelineTally, Progress, ProjectJobFilter, Slice, Span,
 };
 pub use share::{Claimant, Grant, grant};
+pub use sound::StoredChunk;
+use sound::chunk_sum;
 pub use sqlite::Sqlite;
 pub use verdicts::{About, Answer, TokenHash, Verdict};
 

@@ -99,6 +99,14 @@ pub(super) fn failed(ended: bool, expected: bool, piece: Piece) -> Piece {
     }
 }
 
+/// Returns a held piece of which some was found damaged: as good as missing, but what is sound of it is served.
+pub(super) fn damaged(piece: Piece) -> Piece {
+    match piece {
+        Piece::Whole | Piece::Live => Piece::Partial,
+        other => other,
+    }
+}
+
 /// Returns the streamed blob that is offered; a piece that holds nothing points to none.
 pub(super) fn offered(has_bytes: bool, blob: &mut Option<BlobId>, piece: Piece) -> Option<BlobId> {
     let offered = if has_bytes { None } else { *blob };
@@ -207,11 +215,12 @@ fn archive_rank(piece: Piece) -> u8 {
         Piece::Missing => 0,
         Piece::Absent(Reason::NotFinished) => 1,
         Piece::Absent(Reason::Failed) => 2,
-        Piece::Partial | Piece::Live => 3,
-        Piece::Absent(Reason::Forbidden) => 4,
-        Piece::Absent(Reason::NoLog) => 5,
-        Piece::Absent(Reason::Expired) => 6,
-        Piece::Absent(Reason::TooLarge) => 7,
+        Piece::Absent(Reason::Forbidden) => 3,
+        Piece::Absent(Reason::NoLog) => 4,
+        Piece::Absent(Reason::Expired) => 5,
+        Piece::Absent(Reason::TooLarge) => 6,
+        // Damaged: what is sound of it stays until GitLab gives it again.
+        Piece::Partial | Piece::Live => 7,
         Piece::Whole => 8,
         Piece::Absent(Reason::Pruned) => 9,
         Piece::Absent(Reason::Erased) => 10,

@@ -11,6 +11,7 @@ mod clients;
 mod commits;
 mod condition;
 mod converge;
+mod damaged;
 mod deploy;
 mod derived;
 mod details;

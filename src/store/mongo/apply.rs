@@ -264,7 +264,7 @@ fn weight(change: &Change) -> usize {
         Change::Fail { entries, .. } => entries.len() * 16,
         Change::Listed(..) | Change::WithoutCi(..) | Change::Mark(_) | Change::Unmark(..) => 0,
         Change::JobsListed(..) | Change::NoDetail(..) | Change::Gone(_) => 0,
-        Change::FoundAt { .. } | Change::Refused(..) => 0,
+        Change::FoundAt { .. } | Change::Refused(..) | Change::Damaged(..) => 0,
     };
     payload + CHANGE_BYTES
 }

@@ -27,7 +27,7 @@ use super::values::integer;
 use crate::domain::{BlobId, JobKey, PipelineKey};
 use crate::store::change::fresh_id;
 use crate::store::metrics::Operation;
-use crate::store::{CHUNK_BYTES, Error, Kind, chunk_sum};
+use crate::store::{CHUNK_BYTES, Error, Kind, StoredChunk, chunk_sum};
 
 /// Whose blob it is or would be.
 #[derive(Debug, Clone, Copy)]
@@ -171,13 +171,6 @@ impl Mongo {
                 remove(&collections, &[blob.0]).await?;
             }
             Ok(())
-        })
-        .await
-    }
-
-    pub(in crate::store) async fn chunk(&self, blob: BlobId, number: u32) -> Result<Option<Bytes>, Error> {
-        self.read(Operation("chunk", "read a chunk"), |collections| async move {
-            read_chunk(&collections, blob.0, number).await
         })
         .await
     }
@@ -347,13 +340,20 @@ pub(super) async fn announce<'a>(
     collections.update(FILES, replaced.collect()).await.map(drop)
 }
 
-/// Reads one chunk; `None` behind the last.
-pub(super) async fn read_chunk(collections: &Collections, blob: i64, number: u32) -> Result<Option<Bytes>, Trouble> {
+/// Reads one chunk and holds it against its checksum; `None` behind the last.
+pub(super) async fn read_chunk(
+    collections: &Collections,
+    blob: i64,
+    number: u32,
+) -> Result<Option<StoredChunk>, Trouble> {
     let key = doc! { "files_id": blob, "n": integer(u64::from(number)) };
     let chunks = collections.of::<RawDocumentBuf>(CHUNKS);
-    let Some(found) = chunks.find_one(key).projection(doc! { "_id": 0, "data": 1 }).await? else { return Ok(None) };
+    let Some(found) = chunks.find_one(key).projection(doc! { "_id": 0, "data": 1, "sum": 1 }).await? else {
+        return Ok(None);
+    };
     let data = found.get_binary(cstr!("data")).map_err(|_| Trouble::Unreadable("chunk"))?;
-    Ok(Some(Bytes::copy_from_slice(data.bytes)))
+    let bytes = Bytes::copy_from_slice(data.bytes);
+    Ok(Some(StoredChunk::new(BlobId(blob), number, bytes, found.get_i64(cstr!("sum")).ok())))
 }
 
 /// Removes blobs that nobody can publish any more.

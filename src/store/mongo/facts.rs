@@ -10,7 +10,7 @@ use super::pieces::{ArchivePart, LogPart, ReportPart};
 use super::trouble::Trouble;
 use super::values::{date, integer};
 use crate::domain::{
-    ArchiveRecord, BlobId, Job, JobKey, LogRecord, Pipeline, PipelineKey, Reason, ReportRecord, Timestamp,
+    ArchiveRecord, BlobId, Job, JobKey, LogRecord, Piece, Pipeline, PipelineKey, Reason, ReportRecord, Timestamp,
 };
 use crate::store::slots::{self, Documented, Learned, Verdict};
 use crate::work::Target;
@@ -154,6 +154,31 @@ pub(super) fn report_refused(desk: &mut Desk<PipelineDocument>, key: PipelineKey
     let sheet = desk.sheet(integer(key.pipeline.0));
     if let Some(document) = &mut sheet.now {
         document.refused_at = document.refused_at.max(Some(date(at)));
+        sheet.changed = true;
+    }
+}
+
+/// Makes what is held in a damaged blob a gap. Nothing happens when the job holds another one by now.
+pub(super) fn job_damaged(desk: &mut Desk<JobDocument>, key: JobKey, blob: BlobId) {
+    let sheet = desk.sheet(integer(key.job.0));
+    let Some(document) = &mut sheet.now else { return };
+    if document.log.blob == Some(blob.0) {
+        document.log.piece = slots::damaged(Piece::from_word(&document.log.piece)).as_str().into();
+    }
+    if document.archive.blob == Some(blob.0) {
+        document.archive.piece = slots::damaged(Piece::from_word(&document.archive.piece)).as_str().into();
+    }
+    document.reckon();
+    sheet.changed = true;
+}
+
+/// As [`job_damaged`], of a pipeline's report.
+pub(super) fn report_damaged(desk: &mut Desk<PipelineDocument>, key: PipelineKey, blob: BlobId) {
+    let sheet = desk.sheet(integer(key.pipeline.0));
+    let Some(document) = &mut sheet.now else { return };
+    if document.report.blob == Some(blob.0) {
+        document.report.piece = slots::damaged(Piece::from_word(&document.report.piece)).as_str().into();
+        document.reckon();
         sheet.changed = true;
     }
 }

@@ -3,18 +3,19 @@
 
 use std::collections::HashMap;
 
-use mongodb::bson::{Bson, DateTime, Document, RawDocumentBuf, cstr, doc};
+use mongodb::bson::{Bson, DateTime, Document, doc};
 use serde::Deserialize;
 
-use super::Mongo;
 use super::calls::Urgency;
 use super::query::Query;
-use super::schema::{BLOBS_OF, CHUNKS, FILES, JOBS, JOBS_OF_PIPELINE, PIPELINES, PIPELINES_BY_ID};
+use super::schema::{BLOBS_OF, FILES, JOBS, JOBS_OF_PIPELINE, PIPELINES, PIPELINES_BY_ID};
 use super::trouble::Trouble;
 use super::values::{date, integer, natural, time};
+use super::{Mongo, blobs};
 use crate::domain::{BlobId, JobId, JobKey, PipelineId, ProjectId, Timestamp};
 use crate::store::metrics::Operation;
-use crate::store::{BlobKind, Documents, Error, KeptBlob, PipelineAge, Room, StoredChunk, Usage, chunk_sum};
+use crate::store::{BlobKind, Documents, Error, KeptBlob, PipelineAge, Room, StoredChunk, Usage};
+use crate::work::Target;
 
 /// Files that are picked for each job at random: some are reports, some were replaced, some are of one job.
 const PICKS: u64 = 6;
@@ -232,16 +233,27 @@ impl Mongo {
         .await
     }
 
+    pub(in crate::store) async fn blob_of(&self, blob: BlobId) -> Result<Option<(BlobKind, Target)>, Error> {
+        self.read(Operation("blob_of", "find what a blob is of"), |collections| async move {
+            let mut which = published();
+            which.insert("_id", blob.0);
+            let fields = doc! { "length": 1, "filename": 1, "metadata.of": 1 };
+            let found: Option<File> = collections.one(FILES, Query::of(which).fields(fields)).await?;
+            let what = |file: File| {
+                let of = &file.metadata.of;
+                // A summary that is a blob of its own is fetched again with its report.
+                let kind =
+                    BlobKind::ALL.into_iter().find(|kind| kind.as_str() == &*of.kind).unwrap_or(BlobKind::Report);
+                Ok((kind, kind.target(file.project()?, natural(of.id))))
+            };
+            found.map(what).transpose()
+        })
+        .await
+    }
+
     pub(in crate::store) async fn stored_chunk(&self, blob: BlobId, number: u32) -> Result<Option<StoredChunk>, Error> {
-        self.read(Operation("stored_chunk", "check a chunk"), |collections| async move {
-            let key = doc! { "files_id": blob.0, "n": integer(u64::from(number)) };
-            let Some(found) = collections.of::<RawDocumentBuf>(CHUNKS).find_one(key).await? else { return Ok(None) };
-            let data = found.get_binary(cstr!("data")).map_err(|_| Trouble::Unreadable("chunk"))?;
-            let sum = found.get_i64(cstr!("sum")).ok();
-            Ok(Some(StoredChunk {
-                sound: sum.map(|sum| sum == chunk_sum(blob, number, data.bytes)),
-                bytes: bytes::Bytes::copy_from_slice(data.bytes),
-            }))
+        self.read(Operation("chunk", "read a chunk"), |collections| async move {
+            blobs::read_chunk(&collections, blob.0, number).await
         })
         .await
     }

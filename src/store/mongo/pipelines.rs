@@ -114,7 +114,10 @@ async fn whole_text(collections: &Collections, blob: i64) -> Result<Box<str>, Tr
     let mut whole = Vec::new();
     let mut number = 0;
     while let Some(chunk) = blobs::read_chunk(collections, blob, number).await? {
-        whole.extend_from_slice(&chunk);
+        if chunk.sound == Some(false) {
+            return Err(Trouble::Unreadable("summary"));
+        }
+        whole.extend_from_slice(&chunk.bytes);
         number += 1;
     }
     String::from_utf8(whole).map(String::into_boxed_str).map_err(|_| Trouble::Unreadable("summary"))

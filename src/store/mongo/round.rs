@@ -170,6 +170,7 @@ impl Order {
                     facts::archive(jobs, *key, record.clone(), fates)?;
                 }
                 Change::Refused(Target::Job(key), at) => facts::job_refused(jobs, *key, *at),
+                Change::Damaged(Target::Job(key), blob) => facts::job_damaged(jobs, *key, *blob),
                 Change::Fail { target: Target::Job(key), .. } => facts::fail(jobs, *key),
                 _ => {}
             }
@@ -196,6 +197,7 @@ impl Order {
             match change {
                 Change::Gone(key) => facts::gone(pipelines, *key),
                 Change::Refused(Target::Report(key), at) => facts::report_refused(pipelines, *key, *at),
+                Change::Damaged(Target::Report(key), blob) => facts::report_damaged(pipelines, *key, *blob),
                 Change::Refused(Target::Detail(key), at) => facts::detail_refused(pipelines, *key, *at),
                 Change::NoDetail(key, reason) => facts::no_detail(pipelines, *key, *reason),
                 Change::Fail { target: Target::Detail(key), .. } => {
@@ -240,7 +242,7 @@ fn job_of(change: &Change) -> Option<i64> {
     match change {
         Change::Job(job) => Some(integer(job.key.job.0)),
         Change::Log { key, .. } | Change::Archive { key, .. } => Some(integer(key.job.0)),
-        Change::Refused(Target::Job(key), _) => Some(integer(key.job.0)),
+        Change::Refused(Target::Job(key), _) | Change::Damaged(Target::Job(key), _) => Some(integer(key.job.0)),
         Change::Fail { target: Target::Job(key), .. } => Some(integer(key.job.0)),
         _ => None,
     }
@@ -252,7 +254,9 @@ fn pipeline_of(change: &Change) -> Option<i64> {
         Change::Pipeline(pipeline) | Change::Sketch(pipeline) => Some(integer(pipeline.key.pipeline.0)),
         Change::JobsListed(key, _) | Change::Gone(key) | Change::Report { key, .. } => Some(integer(key.pipeline.0)),
         Change::Job(job) if may_have_junit(job) => Some(integer(job.pipeline_key().pipeline.0)),
-        Change::Refused(Target::Report(key) | Target::Detail(key), _) => Some(integer(key.pipeline.0)),
+        Change::Refused(Target::Report(key) | Target::Detail(key), _) | Change::Damaged(Target::Report(key), _) => {
+            Some(integer(key.pipeline.0))
+        }
         Change::NoDetail(key, _) | Change::Fail { target: Target::Detail(key), .. } => Some(integer(key.pipeline.0)),
         _ => None,
     }

@@ -11,6 +11,7 @@ use crate::domain::{JobKey, PipelineId, PipelineKey};
 use crate::store::metrics::Operation;
 use crate::store::slots::Learned;
 use crate::store::{Change, Error};
+use crate::work::Target;
 
 impl Sqlite {
     pub(in crate::store) async fn apply(&self, changes: Vec<Change>) -> Result<(), Error> {
@@ -59,6 +60,8 @@ fn apply(connection: &Connection, owner: Owner, mut changes: Vec<Change>) -> Res
             Change::JobsListed(key, at) => facts::jobs_listed(connection, key, at, &mut touched)?,
             Change::Gone(key) => facts::gone(connection, key, &mut touched)?,
             Change::Refused(target, at) => refused::note(connection, &target, at)?,
+            Change::Damaged(Target::Job(key), blob) => publish::damaged(connection, key, blob, &mut touched)?,
+            Change::Damaged(target, blob) => reports::damaged(connection, &target, blob, &mut touched)?,
             Change::Job(job) => facts::job(connection, &job, &mut touched)?,
             Change::Log { key, record, bytes } => publish::log(connection, key, record, bytes, &mut touched)?,
             Change::Archive { key, record, bytes } => publish::archive(connection, key, record, bytes, &mut touched)?,
@@ -105,7 +108,9 @@ fn weight(change: &Change) -> usize {
         Change::Append(entries) => entries.len().saturating_sub(1) * COMMAND_BYTES,
         Change::Start(ids) | Change::Postpone(ids, ..) | Change::Finish(_, ids) => ids.len() * 64,
         Change::Fail { entries, .. } => entries.len() * 64,
-        Change::JobsListed(..) | Change::NoDetail(..) | Change::Gone(_) | Change::Refused(..) => 0,
+        Change::JobsListed(..) | Change::NoDetail(..) | Change::Gone(_) | Change::Refused(..) | Change::Damaged(..) => {
+            0
+        }
         Change::Listed(..) | Change::WithoutCi(..) | Change::Mark(_) | Change::Unmark(..) => 0,
     };
     payload + 64

@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use deadpool_sqlite::rusqlite::{self, Connection, OptionalExtension, params};
+use deadpool_sqlite::rusqlite::{self, Connection, params};
 
 use super::columns::{self, integer};
 use super::trouble::Trouble;
@@ -91,17 +91,6 @@ impl Sqlite {
             })
             .await?;
         if loose { self.remove_blob(blob).await } else { Ok(()) }
-    }
-
-    pub(in crate::store) async fn chunk(&self, blob: BlobId, number: u32) -> Result<Option<Bytes>, Error> {
-        self.read(Operation("chunk", "read a chunk"), move |connection| {
-            let data = connection
-                .prepare_cached("SELECT data FROM chunks WHERE id = ?1")?
-                .query_row([chunk_key(blob, number)?], |row| row.get::<_, Vec<u8>>(0))
-                .optional()?;
-            Ok(data.map(Bytes::from))
-        })
-        .await
     }
 
     pub(in crate::store) async fn sweep_blobs(&self) -> Result<u64, Error> {

@@ -9,7 +9,8 @@ use super::blobs::chunk_key;
 use super::columns::{self, integer, natural};
 use crate::domain::{BlobId, JobId, JobKey, PipelineId, ProjectId, Timestamp};
 use crate::store::metrics::Operation;
-use crate::store::{BlobKind, Documents, Error, KeptBlob, PipelineAge, Room, StoredChunk, Usage, chunk_sum};
+use crate::store::{BlobKind, Documents, Error, KeptBlob, PipelineAge, Room, StoredChunk, Usage};
+use crate::work::Target;
 
 /// Tries for each job that is picked at random: most hold something.
 const TRIES: u64 = 4;
@@ -149,17 +150,31 @@ impl Sqlite {
     }
 
     pub(in crate::store) async fn stored_chunk(&self, blob: BlobId, number: u32) -> Result<Option<StoredChunk>, Error> {
-        self.read(Operation("stored_chunk", "check a chunk"), move |connection| {
+        self.read(Operation("chunk", "read a chunk"), move |connection| {
             let found = connection
                 .prepare_cached("SELECT data, sum FROM chunks WHERE id = ?1")?
                 .query_row([chunk_key(blob, number)?], |row| {
                     Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, Option<i64>>(1)?))
                 })
                 .optional()?;
-            Ok(found.map(|(data, sum)| StoredChunk {
-                sound: sum.map(|sum| sum == chunk_sum(blob, number, &data)),
-                bytes: data.into(),
-            }))
+            Ok(found.map(|(data, sum)| StoredChunk::new(blob, number, data.into(), sum)))
+        })
+        .await
+    }
+
+    pub(in crate::store) async fn blob_of(&self, blob: BlobId) -> Result<Option<(BlobKind, Target)>, Error> {
+        self.read(Operation("blob_of", "find what a blob is of"), move |connection| {
+            let found = connection
+                .prepare_cached(
+                    "SELECT kind, project, target FROM blobs
+                     WHERE id = ?1 AND kind IS NOT NULL AND owner IS NULL AND replaced_at IS NULL",
+                )?
+                .query_row([blob.0], |row| {
+                    let kind = columns::read_blob_kind(row.get(0)?);
+                    Ok((kind, kind.target(ProjectId(natural(row.get(1)?)), natural(row.get(2)?))))
+                })
+                .optional()?;
+            Ok(found)
         })
         .await
     }

@@ -8,7 +8,7 @@ use super::blobs::{self, What};
 use super::columns::{self, integer};
 use super::jobs::{LOG_COLUMNS, archive_columns, log_columns, read_archive, read_log};
 use super::trouble::Trouble;
-use crate::domain::{ArchiveRecord, JobKey, LogRecord, Piece, PipelineId};
+use crate::domain::{ArchiveRecord, BlobId, JobKey, LogRecord, Piece, PipelineId};
 use crate::store::BlobKind;
 use crate::store::slots::{self, Expected, Verdict};
 
@@ -140,6 +140,26 @@ pub(super) fn fail(connection: &Connection, key: JobKey, touched: &mut Touched) 
     let Expected { ended, log, archive } = job.expected;
     let log = slots::failed(ended, log, held.log.piece);
     let archive = slots::failed(ended, archive, held.archive.piece);
+    set_pieces(connection, key, log, archive, slots::open(job.expected, log, archive))?;
+    touched.job(key, job.pipeline);
+    Ok(())
+}
+
+/// Makes what is held in a damaged blob a gap. Nothing happens when the job holds another one by now.
+pub(super) fn damaged(
+    connection: &Connection,
+    key: JobKey,
+    blob: BlobId,
+    touched: &mut Touched,
+) -> Result<(), Trouble> {
+    let (held, job) = match held(connection, key) {
+        Err(Trouble::NoSuchRow(_)) => return Ok(()),
+        other => other?,
+    };
+    let judged =
+        |piece: Piece, in_blob: Option<BlobId>| if in_blob == Some(blob) { slots::damaged(piece) } else { piece };
+    let log = judged(held.log.piece, held.log.blob);
+    let archive = judged(held.archive.piece, held.archive.blob);
     set_pieces(connection, key, log, archive, slots::open(job.expected, log, archive))?;
     touched.job(key, job.pipeline);
     Ok(())

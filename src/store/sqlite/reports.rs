@@ -7,9 +7,10 @@ use super::apply::Touched;
 use super::blobs::{self, What};
 use super::columns::{self, integer};
 use super::trouble::Trouble;
-use crate::domain::{BlobId, JobId, PipelineKey, ReportRecord};
+use crate::domain::{BlobId, JobId, Piece, PipelineKey, ReportRecord};
 use crate::store::BlobKind;
 use crate::store::slots::{self, Verdict};
+use crate::work::Target;
 
 /// The columns that [`read`] reads, in its order.
 macro_rules! report_columns {
@@ -86,4 +87,23 @@ pub(super) fn read(row: &Row<'_>, first: usize) -> rusqlite::Result<ReportRecord
         last_look: columns::time(row, first + 7)?,
         summary_piece: columns::piece(row, first + 8)?,
     })
+}
+
+/// Makes a report that is held in a damaged blob a gap. Nothing happens when the pipeline holds another one by now.
+pub(super) fn damaged(
+    connection: &Connection,
+    target: &Target,
+    blob: BlobId,
+    touched: &mut Touched,
+) -> Result<(), Trouble> {
+    let Target::Report(key) = *target else { return Ok(()) };
+    let (project, pipeline) = columns::pipeline(key);
+    connection
+        .prepare_cached(
+            "UPDATE pipelines SET report_piece = ?4
+             WHERE project = ?1 AND id = ?2 AND report_blob = ?3 AND report_piece IN ('whole', 'live')",
+        )?
+        .execute(params![project, pipeline, blob.0, slots::damaged(Piece::Whole).as_str()])?;
+    touched.pipeline(key);
+    Ok(())
 }

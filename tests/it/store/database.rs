@@ -157,7 +157,7 @@ async fn a_process_that_was_paused_cannot_end_what_another_took_over() {
     paused.apply(vec![Change::Append(vec![work.clone()]), Change::Start(vec![work.id])]).await.expect("stored");
     while rig.store.adopt().await.expect("adopted") == 0 {}
     paused.apply(vec![Change::Finish(work.target, vec![work.id])]).await.expect("answered");
-    assert_eq!(rig.store.entries(9).await.expect("read"), [Entry { attempts: 1, ..work }]);
+    assert_eq!(rig.store.entries(9).await.expect("read"), [Entry { attempts: 1, suspicion: Suspicion::Alone, ..work }]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
