@@ -52,7 +52,8 @@ pub struct Verdict {
     /// GitLab's words about the reader: the document of the user whose token it is, where the token itself was asked about, and the
     /// `permissions` of a project's document.
     pub told: Option<Box<str>>,
-    /// How long ago it was asked, by the database's clock.
+    /// How long ago it was asked, by the database's clock. Where that was set back to before the question, the answer is none: it
+    /// would hold for as long again.
     pub age: Duration,
 }
 

@@ -49,7 +49,9 @@ impl Mongo {
         let id = id(token, about);
         self.read(Operation("verdict", "read a verdict"), |collections| async move {
             let stages = [
-                doc! { "$match": { "_id": id, "$expr": { "$gt": ["$expires", "$$NOW"] } } },
+                doc! { "$match": { "_id": id, "$expr": { "$and": [
+                    { "$gt": ["$expires", "$$NOW"] }, { "$lte": ["$asked", "$$NOW"] },
+                ] } } },
                 doc! { "$project": { "_id": 0, "answer": 1, "project": 1, "user": 1, "age": { "$subtract": ["$$NOW", "$asked"] } } },
             ];
             let found: Vec<Kept> = collections.aggregated(VERDICTS, stages, None).await?;
@@ -100,7 +102,9 @@ impl Mongo {
                 "expires": { "$add": ["$$NOW", keep.saturating_sub(age)] },
             };
             // A document that was not there has no `asked`, which is less than every date.
-            let later = doc! { "$gt": ["$asked", asked.clone()] };
+            let later = doc! { "$and": [
+                { "$gt": ["$asked", asked.clone()] }, { "$lte": ["$asked", "$$NOW"] },
+            ] };
             let change =
                 doc! { "$replaceWith": { "$cond": [later, "$$ROOT", { "$mergeObjects": ["$$ROOT", fields] }] } };
             let saved = || verdicts.update_one(doc! { "_id": &id }, vec![change.clone()]).upsert(true);
@@ -111,7 +115,9 @@ impl Mongo {
             }
             if ends_all {
                 let others = doc! {
-                    "token": binary(&token.0), "_id": { "$ne": &id }, "$expr": { "$lte": ["$asked", asked] },
+                    "token": binary(&token.0), "_id": { "$ne": &id }, "$expr": { "$or": [
+                        { "$lte": ["$asked", asked] }, { "$gt": ["$asked", "$$NOW"] },
+                    ] },
                 };
                 verdicts.delete_many(others).await?;
             }

@@ -36,7 +36,8 @@ impl Sqlite {
             let now = columns::now(connection)?;
             let verdict = connection
                 .prepare_cached(
-                    "SELECT answer, project, asked, user FROM verdicts WHERE token = ?1 AND about = ?2 AND expires > ?3",
+                    "SELECT answer, project, asked, user FROM verdicts
+                     WHERE token = ?1 AND about = ?2 AND expires > ?3 AND asked <= ?3",
                 )?
                 .query_row(params![token.0, about, now], |row| {
                     Ok(Verdict {
@@ -73,12 +74,13 @@ impl Sqlite {
         let about = about.key();
         let millis = |span: Duration| i64::try_from(span.as_millis()).unwrap_or(i64::MAX >> 2);
         self.write(Operation("save_verdict", "keep a verdict"), Urgency::Bulk, 0, move |connection| {
-            let asked = columns::now(connection)?.saturating_sub(millis(verdict.age));
+            let now = columns::now(connection)?;
+            let asked = now.saturating_sub(millis(verdict.age));
             let Verdict { answer, project, told, .. } = verdict;
             if ends_all {
                 connection
-                    .prepare_cached("DELETE FROM verdicts WHERE token = ?1 AND asked <= ?2")?
-                    .execute(params![token.0, asked])?;
+                    .prepare_cached("DELETE FROM verdicts WHERE token = ?1 AND (asked <= ?2 OR asked > ?3)")?
+                    .execute(params![token.0, asked, now])?;
             }
             connection
                 .prepare_cached(
@@ -91,7 +93,7 @@ impl Sqlite {
                     "INSERT INTO verdicts (token, about, answer, project, asked, expires, user)
                      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
                      ON CONFLICT DO UPDATE SET answer = ?3, project = ?4, asked = ?5, expires = ?6, user = ?7
-                     WHERE asked <= ?5",
+                     WHERE asked <= ?5 OR asked > ?8",
                 )?
                 .execute(params![
                     token.0,
@@ -101,6 +103,7 @@ impl Sqlite {
                     asked,
                     asked.saturating_add(millis(keep)),
                     told,
+                    now,
                 ])?;
             Ok(())
         })

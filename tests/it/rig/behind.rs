@@ -276,9 +276,20 @@ impl Behind {
         match self {
             Self::File(_) => self.sql("UPDATE listings SET as_of = as_of - 3600000"),
             Self::Database(database) => {
-                let earlier = doc! { "$dateSubtract": { "startDate": "$as_of", "unit": "hour", "amount": 1 } };
-                let change = vec![doc! { "$set": { "as_of": earlier } }];
+                let change = vec![doc! { "$set": { "as_of": { "$subtract": ["$as_of", 3_600_000] } } }];
                 database.collection::<Document>("listings").update_many(doc! {}, change).await.expect("aged");
+            }
+        }
+    }
+
+    /// Moves the time of every verdict, as if the database's clock had been set back two hours since.
+    pub(crate) async fn set_verdicts_ahead(&self) {
+        match self {
+            Self::File(_) => self.sql("UPDATE verdicts SET asked = asked + 7200000, expires = expires + 7200000"),
+            Self::Database(database) => {
+                let ahead = |field: &str| doc! { "$add": [field, 7_200_000] };
+                let change = vec![doc! { "$set": { "asked": ahead("$asked"), "expires": ahead("$expires") } }];
+                database.collection::<Document>("verdicts").update_many(doc! {}, change).await.expect("moved");
             }
         }
     }

@@ -88,9 +88,25 @@ async fn a_refused_token_loses_all_its_verdicts(engine: Engine) {
     assert!(rig.store.knows_token(OTHER).await.expect("read"));
 }
 
+async fn a_clock_that_was_set_back_lengthens_no_verdict(engine: Engine) {
+    let rig = Rig::new(engine).await;
+    let about = About::Project(PROJECT);
+    let log = About::Log(JOB);
+    for about in [&about, &log] {
+        rig.store.save_verdict(READER, about, said(Answer::Granted, 5), HOUR).await.expect("kept");
+    }
+    rig.behind.set_verdicts_ahead().await;
+    assert_eq!(answer(&rig.store, READER, &about).await, None);
+    rig.store.save_verdict(READER, &about, said(Answer::Forbidden, 0), HOUR).await.expect("kept");
+    assert_eq!(answer(&rig.store, READER, &about).await, Some(Answer::Forbidden));
+    rig.store.save_verdict(READER, &About::Token, said(Answer::Unauthorized, 0), HOUR).await.expect("kept");
+    assert!(!rig.store.knows_token(READER).await.expect("read"), "all are gone, those from later on too");
+}
+
 on_both! {
     the_first_key_is_kept_for_all;
     a_verdict_is_kept_by_reader_and_question_and_ages;
     what_was_asked_later_stays_and_what_is_too_old_is_gone;
     a_refused_token_loses_all_its_verdicts;
+    a_clock_that_was_set_back_lengthens_no_verdict;
 }
