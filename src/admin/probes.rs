@@ -10,13 +10,17 @@ use actix_web::{HttpResponse, web};
 use serde::Serialize;
 use tokio::sync::watch;
 
+use crate::domain::Outage;
+
 /// What `/readyz` tells. Whoever learns something sends it into the `watch` channel.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Readiness {
     /// Whether shutdown has begun.
     pub stopping: bool,
     /// The store.
     pub store: Reach,
+    /// Since when the store cannot be written, and why.
+    pub store_outage: Option<Outage>,
     /// GitLab.
     pub gitlab: Reach,
 }
@@ -28,7 +32,7 @@ pub enum Reach {
     /// Nobody asked yet.
     #[default]
     Unknown,
-    /// It answered when last asked.
+    /// It answered when last asked; the store: it can be written.
     Up,
     /// It did not answer when last asked.
     Away,
@@ -40,6 +44,8 @@ pub enum Reach {
 struct Ready {
     status: &'static str,
     store: Reach,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    store_outage: Option<Outage>,
     gitlab: Reach,
 }
 
@@ -56,10 +62,15 @@ async fn alive() -> HttpResponse {
 }
 
 async fn ready(readiness: web::Data<watch::Receiver<Readiness>>) -> HttpResponse {
-    let Readiness { stopping, store, gitlab } = *readiness.borrow();
+    let Readiness { stopping, store, store_outage, gitlab } = readiness.borrow().clone();
     let (code, status) =
         if stopping { (StatusCode::SERVICE_UNAVAILABLE, "stopping") } else { (StatusCode::OK, "ready") };
-    HttpResponse::build(code).insert_header((CACHE_CONTROL, "no-store")).json(Ready { status, store, gitlab })
+    HttpResponse::build(code).insert_header((CACHE_CONTROL, "no-store")).json(Ready {
+        status,
+        store,
+        store_outage,
+        gitlab,
+    })
 }
 
 #[cfg(test)]
@@ -78,12 +89,12 @@ mod tests {
         for (readiness, code, body) in [
             (Readiness::default(), 200, json!({"status": "ready", "store": "unknown", "gitlab": "unknown"})),
             (
-                Readiness { store: Reach::Away, gitlab: Reach::Up, stopping: false },
+                Readiness { store: Reach::Away, gitlab: Reach::Up, ..Readiness::default() },
                 200,
                 json!({"status": "ready", "store": "away", "gitlab": "up"}),
             ),
             (
-                Readiness { store: Reach::Up, gitlab: Reach::Up, stopping: true },
+                Readiness { store: Reach::Up, gitlab: Reach::Up, stopping: true, store_outage: None },
                 503,
                 json!({"status": "stopping", "store": "up", "gitlab": "up"}),
             ),

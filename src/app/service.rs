@@ -258,7 +258,8 @@ async fn keep_readiness(engine: Engine, readiness: Arc<watch::Sender<Readiness>>
     loop {
         let reach = |up: bool| if up { Reach::Up } else { Reach::Away };
         readiness.send_modify(|readiness| {
-            readiness.store = reach(engine.store.is_up());
+            readiness.store_outage = engine.store.outage();
+            readiness.store = reach(readiness.store_outage.is_none());
             readiness.gitlab = match engine.gitlab.token_refused() {
                 Some(_) => Reach::Refused,
                 None => engine.gitlab.is_up().map_or(Reach::Unknown, reach),

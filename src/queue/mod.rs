@@ -337,7 +337,8 @@ impl Queue {
     /// Whether coalescing is safe: another process cannot have taken our entries over.
     fn lease_is_fresh(&self) -> bool {
         let renewed = self.inner.heart.lock().unwrap_or_else(PoisonError::into_inner).renewed;
-        renewed.is_some_and(|at| at.elapsed() < self.inner.config.lease / 2)
+        // What was written to a store that is gone is not recorded any more.
+        self.inner.store.is_up() && renewed.is_some_and(|at| at.elapsed() < self.inner.config.lease / 2)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -15,7 +15,9 @@ use super::{
     TokenHash, Verdict,
 };
 use super::{Config, Place, mongo, sqlite};
-use crate::domain::{BlobId, Document, Finding, JobKey, PipelineId, PipelineKey, ProjectFacts, ProjectId, Timestamp};
+use crate::domain::{
+    BlobId, Document, Finding, JobKey, Outage, PipelineId, PipelineKey, ProjectFacts, ProjectId, Timestamp,
+};
 use crate::work::Target;
 
 /// An open store. Clones share it.
@@ -90,9 +92,9 @@ impl Store {
         each!(self, store => &store.metrics().damages)
     }
 
-    /// Returns whether the last read or write worked.
+    /// Returns whether it can be written.
     pub fn is_up(&self) -> bool {
-        each!(self, store => store.metrics().up.get() == 1)
+        each!(self, store => store.metrics().standing.up.get() == 1)
     }
 
     /// Returns which store it is and what is wrong with it, for people and programs.
@@ -101,11 +103,18 @@ impl Store {
             Self::Sqlite(_) => None,
             Self::Mongo(store) => store.problem(),
         };
+        let outage = self.outage();
+        let problem = problem.or_else(|| outage.as_ref().map(|outage| outage.why.clone()));
         let engine = match self {
             Self::Sqlite(_) => "sqlite",
             Self::Mongo(_) => "mongodb",
         };
-        Health { engine, up: self.is_up(), problem }
+        Health { engine, up: outage.is_none(), since: outage.map(|outage| outage.since), problem }
+    }
+
+    /// Returns since when it cannot be written, and why.
+    pub fn outage(&self) -> Option<Outage> {
+        each!(self, store => store.metrics().standing.outage())
     }
 }
 

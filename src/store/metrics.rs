@@ -13,6 +13,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
 use super::sound::Damages;
+use super::standing::Standing;
 use super::{Kind, Space};
 use crate::domain::Alarm;
 
@@ -23,8 +24,7 @@ const WARN_EVERY: Duration = Duration::from_secs(10);
 /// The store's metrics.
 #[derive(Debug, Clone)]
 pub(super) struct Metrics {
-    /// 1 while the last operation worked.
-    pub(super) up: Gauge,
+    pub(super) standing: Standing,
     in_flight: Gauge,
     seconds: Family<Labels, Histogram, fn() -> Histogram>,
     errors: Family<Trouble, Counter>,
@@ -63,7 +63,7 @@ impl Metrics {
     /// Returns metrics of a store that is up.
     pub(super) fn new(operations: usize) -> Self {
         let metrics = Self {
-            up: Gauge::default(),
+            standing: Standing::new(),
             in_flight: Gauge::default(),
             // 0.25 ms to 8 s: from a cached row to a store that is away.
             seconds: Family::new_with_constructor(|| Histogram::new(exponential_buckets(0.000_25, 2.0, 16))),
@@ -74,7 +74,6 @@ impl Metrics {
             most: i64::try_from(operations).unwrap_or(i64::MAX),
             slow: Arc::new(Alarm::new(WARN_EVERY)),
         };
-        metrics.up.set(1);
         metrics.free_bytes.set(-1);
         for kind in ["away", "unusable", "fence_lost"] {
             // There from the start, so that the first one is an increase.
@@ -85,7 +84,7 @@ impl Metrics {
 
     /// Registers them.
     pub(super) fn register(&self, registry: &mut Registry) {
-        registry.register("store_up", "Whether the last store operation worked", self.up.clone());
+        registry.register("store_up", "Whether the store can be written", self.standing.up.clone());
         registry.register("store_in_flight", "Store operations in flight", self.in_flight.clone());
         registry.register("store_seconds", "Duration of store operations, waiting included", self.seconds.clone());
         registry.register(

@@ -23,6 +23,7 @@ mod share;
 mod slots;
 mod sound;
 mod sqlite;
+mod standing;
 mod told;
 mod verdicts;
 
@@ -31,6 +32,8 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 use serde::Serialize;
+
+use crate::domain::Timestamp;
 
 pub use change::{Change, Entry, EntryId, Suspicion};
 pub use contract::Store;
@@ -98,8 +101,10 @@ pub struct Config {
 pub struct Health {
     /// `sqlite` or `mongodb`.
     pub engine: &'static str,
-    /// Whether the last operation worked.
+    /// Whether it can be written.
     pub up: bool,
+    /// Since when it cannot.
+    pub since: Option<Timestamp>,
     /// What is wrong, as a sentence without secrets.
     pub problem: Option<String>,
 }

@@ -20,6 +20,7 @@ use super::trouble::Trouble;
 use crate::domain::{BlobId, ReportRecord, Subject};
 use crate::store::change::fresh_id;
 use crate::store::metrics::Operation;
+use crate::store::standing::Did;
 use crate::store::{Change, Entry, Error, Kind, forgetting};
 
 /// How often a list is applied again because others wrote its documents meanwhile.
@@ -70,11 +71,11 @@ impl Mongo {
         let permits = if about_work { &self.inner.entries } else { &self.inner.permits };
         let _permit = match tokio::time::timeout(limit, permits.acquire()).await {
             Ok(permit) => permit.map_err(|_| Error::new(operation.1, Kind::Closed))?,
-            Err(_) => return self.settle(operation, begin, Err(Trouble::Slow)),
+            Err(_) => return self.settle(operation, begin, Did::Write, Err(Trouble::Slow)),
         };
         let _in_flight = self.inner.metrics.enter();
         if let Err(trouble) = self.inner.reach.collections() {
-            return self.settle(operation, begin, Err(trouble));
+            return self.settle(operation, begin, Did::Write, Err(trouble));
         }
         let (answer, outcome) = oneshot::channel();
         let weight = changes.iter().map(weight).sum();
@@ -93,7 +94,7 @@ impl Mongo {
         };
         let left = limit.saturating_sub(begin.elapsed());
         let outcome = if taken { self.answered(left, outcome).await } else { Err(Trouble::Closed) };
-        self.settle(operation, begin, outcome)
+        self.settle(operation, begin, Did::Write, outcome)
     }
 
     /// Writes lists that are about work only.

@@ -27,6 +27,7 @@ use super::values::integer;
 use crate::domain::{BlobId, JobKey, PipelineKey};
 use crate::store::change::fresh_id;
 use crate::store::metrics::Operation;
+use crate::store::standing::Did;
 use crate::store::{CHUNK_BYTES, Error, Kind, StoredChunk, chunk_sum};
 
 /// Whose blob it is or would be.
@@ -154,7 +155,7 @@ impl Mongo {
             async move { store.put_chunks(batch).await }
         });
         let outcome = if taken { self.answered(2 * BULK, outcome).await } else { Err(Trouble::Closed) };
-        self.settle(operation, begin, outcome)
+        self.settle(operation, begin, Did::Write, outcome)
     }
 
     pub(in crate::store) async fn drop_blob(&self, blob: BlobId) -> Result<(), Error> {

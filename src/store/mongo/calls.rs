@@ -10,6 +10,7 @@ use super::Mongo;
 use super::reach::Collections;
 use super::trouble::{DUPLICATE_KEY, Trouble};
 use crate::store::metrics::Operation;
+use crate::store::standing::Did;
 use crate::store::{Error, Kind};
 
 /// How long an operation may take for which nobody waits at the other end of a connection.
@@ -34,6 +35,8 @@ pub(super) enum Urgency {
     Urgent,
     /// Everything else: one of `limits.store_ops`.
     Bulk,
+    /// As that, but it only reads.
+    Read,
     /// As that, but it reads a whole collection.
     Survey,
 }
@@ -50,10 +53,11 @@ impl Mongo {
         F: Future<Output = Result<T, Trouble>>,
     {
         let begin = Instant::now();
-        let (permits, limit) = match urgency {
-            Urgency::Urgent => (&self.inner.urgent, URGENT),
-            Urgency::Bulk => (&self.inner.permits, BULK),
-            Urgency::Survey => (&self.inner.permits, SURVEY),
+        let (permits, limit, did) = match urgency {
+            Urgency::Urgent => (&self.inner.urgent, URGENT, Did::Write),
+            Urgency::Bulk => (&self.inner.permits, BULK, Did::Write),
+            Urgency::Read => (&self.inner.permits, BULK, Did::Read),
+            Urgency::Survey => (&self.inner.permits, SURVEY, Did::Read),
         };
         let _permit = permits.acquire().await.map_err(|_| Error::new(operation.1, Kind::Closed))?;
         let _in_flight = self.inner.metrics.enter();
@@ -61,7 +65,7 @@ impl Mongo {
             Ok(collections) => timed(limit, work(collections)).await,
             Err(trouble) => Err(trouble),
         };
-        self.settle(operation, begin, outcome)
+        self.settle(operation, begin, did, outcome)
     }
 
     /// Runs one operation that only reads.
@@ -69,7 +73,7 @@ impl Mongo {
     where
         F: Future<Output = Result<T, Trouble>>,
     {
-        self.run(operation, Urgency::Bulk, work).await
+        self.run(operation, Urgency::Read, work).await
     }
 
     /// Waits for what was handed to a group.
@@ -91,12 +95,16 @@ impl Mongo {
         &self,
         operation: Operation,
         begin: Instant,
+        did: Did,
         outcome: Result<T, Trouble>,
     ) -> Result<T, Error> {
         self.inner.metrics.observe(operation, begin.elapsed());
         self.inner.reach.note(outcome.as_ref().map(drop));
-        let up = outcome.as_ref().err().is_none_or(|trouble| !trouble.means_down());
-        self.inner.metrics.up.set(i64::from(up));
+        match &outcome {
+            Ok(_) => self.inner.metrics.standing.worked(did),
+            Err(trouble) if trouble.means_down() => self.inner.metrics.standing.failed(trouble.reason()),
+            Err(_) => {}
+        }
         outcome.map_err(|trouble| {
             let kind = trouble.into_kind();
             self.inner.metrics.failed(&kind);

@@ -17,6 +17,7 @@ use super::trouble::{Trouble, is_duplicate};
 use super::values::small;
 use crate::store::metrics::Operation;
 use crate::store::share::{Claimant, grant};
+use crate::store::standing::Did;
 use crate::store::{Error, Kind, Owner};
 
 /// The only document of its collection.
@@ -74,7 +75,7 @@ impl Mongo {
             Ok(collections) => timed(URGENT, beat(&collections, self.inner.owner, (held, wanted), total)).await,
             Err(trouble) => Err(trouble),
         };
-        self.settle(operation, begin, outcome)
+        self.settle(operation, begin, Did::Write, outcome)
     }
 }
 

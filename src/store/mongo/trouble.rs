@@ -10,6 +10,9 @@ const NOT_PRIMARY: [i32; 8] = [10107, 13435, 10058, 11600, 11602, 13436, 189, 91
 /// The server's code of a unique index that refused a document.
 pub(super) const DUPLICATE_KEY: i32 = 11000;
 
+/// Codes of a server that can be read and not written: its disk is full, its users' writes are blocked, an Atlas quota is used up.
+const NOT_WRITABLE: [i32; 3] = [14031, 371, 8000];
+
 /// A failure of one operation.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Trouble {
@@ -105,6 +108,17 @@ impl Trouble {
         }
     }
 
+    /// Returns the code with which the server refused a write through the driver.
+    fn refused_with(&self) -> Option<i32> {
+        let Self::Driver(error) = self else { return None };
+        match &*error.kind {
+            ErrorKind::Command(command) => Some(command.code),
+            ErrorKind::Write(WriteFailure::WriteError(write)) => Some(write.code),
+            ErrorKind::InsertMany(refused) => refused.write_errors.iter().flatten().map(|error| error.code).next(),
+            _ => None,
+        }
+    }
+
     /// Returns whether it says something about the database and not only about this one operation.
     pub(super) fn means_down(&self) -> bool {
         match self {
@@ -119,7 +133,9 @@ impl Trouble {
                             | ErrorKind::ConnectionPoolCleared { .. }
                             | ErrorKind::DnsResolve { .. }
                     )
+                    || self.refused_with().is_some_and(|code| NOT_WRITABLE.contains(&code))
             }
+            Self::Refused(code) => NOT_WRITABLE.contains(code),
             Self::TimedOut | Self::Unconfirmed(_) | Self::Away(_) | Self::Unusable(_) => true,
             _ => false,
         }

@@ -3,14 +3,17 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
+use deadpool::managed::Object;
 use deadpool_sqlite::rusqlite::{self, Connection};
 use deadpool_sqlite::{InteractError, PoolError};
 use tokio::sync::oneshot;
 
 use super::Sqlite;
+use super::readers::Manager;
 use super::trouble::Trouble;
 use super::writer::{Command, Order, Urgency};
 use crate::store::metrics::Operation;
+use crate::store::standing::Did;
 use crate::store::{Error, Kind};
 
 impl Sqlite {
@@ -40,7 +43,7 @@ impl Sqlite {
         }
         // The sender is only dropped unused when the thread is gone.
         let outcome = outcome.await.map_err(|_| Error::new(operation.1, Kind::Closed))?;
-        self.settle(operation, begin, outcome)
+        self.settle(operation, begin, Did::Write, outcome)
     }
 
     /// Runs `work` on a reading connection, off the async threads.
@@ -52,17 +55,16 @@ impl Sqlite {
         let begin = Instant::now();
         let _permit = self.permit(operation).await?;
         let _in_flight = self.inner.metrics.enter();
-        let outcome = match self.inner.readers.get().await {
+        let outcome = match self.reader().await {
             Ok(connection) => match connection.interact(move |connection| work(connection)).await {
                 Ok(outcome) => outcome,
                 Err(InteractError::Panic(_)) => Err(Trouble::Panicked),
                 Err(InteractError::Cancelled) => return Err(Error::new(operation.1, Kind::Closed)),
             },
-            Err(PoolError::Closed) => return Err(Error::new(operation.1, Kind::Closed)),
-            Err(PoolError::Backend(error)) => Err(Trouble::Sql(error)),
-            Err(error) => Err(Trouble::Abandoned(error.to_string())),
+            Err(Some(trouble)) => Err(trouble),
+            Err(None) => return Err(Error::new(operation.1, Kind::Closed)),
         };
-        self.settle(operation, begin, outcome)
+        self.settle(operation, begin, Did::Read, outcome)
     }
 
     /// Takes a look at one row on this thread. It holds the thread up for some pages, which are mostly in memory; handing it
@@ -75,28 +77,47 @@ impl Sqlite {
         let begin = Instant::now();
         let _permit = self.permit(operation).await?;
         let _in_flight = self.inner.metrics.enter();
-        let outcome = match self.inner.readers.get().await {
+        let outcome = match self.reader().await {
             Ok(connection) => match connection.lock() {
                 Ok(connection) => {
                     catch_unwind(AssertUnwindSafe(|| work(&connection))).unwrap_or(Err(Trouble::Panicked))
                 }
                 Err(_) => Err(Trouble::Panicked),
             },
-            Err(PoolError::Closed) => return Err(Error::new(operation.1, Kind::Closed)),
-            Err(PoolError::Backend(error)) => Err(Trouble::Sql(error)),
-            Err(error) => Err(Trouble::Abandoned(error.to_string())),
+            Err(Some(trouble)) => Err(trouble),
+            Err(None) => return Err(Error::new(operation.1, Kind::Closed)),
         };
-        self.settle(operation, begin, outcome)
+        self.settle(operation, begin, Did::Read, outcome)
+    }
+
+    /// Returns a reading connection; no trouble means that the store was closed.
+    async fn reader(&self) -> Result<Object<Manager>, Option<Trouble>> {
+        // A new connection would open what is at the path now.
+        self.inner.seat.known().map_err(|gone| Some(Trouble::Abandoned(gone.to_owned())))?;
+        self.inner.readers.get().await.map_err(|error| match error {
+            PoolError::Closed => None,
+            PoolError::Backend(error) => Some(Trouble::Sql(error)),
+            error => Some(Trouble::Abandoned(error.to_string())),
+        })
     }
 
     async fn permit(&self, operation: Operation) -> Result<tokio::sync::SemaphorePermit<'_>, Error> {
         self.inner.permits.acquire().await.map_err(|_| Error::new(operation.1, Kind::Closed))
     }
 
-    fn settle<T>(&self, operation: Operation, begin: Instant, outcome: Result<T, Trouble>) -> Result<T, Error> {
+    fn settle<T>(
+        &self,
+        operation: Operation,
+        begin: Instant,
+        did: Did,
+        outcome: Result<T, Trouble>,
+    ) -> Result<T, Error> {
         self.inner.metrics.observe(operation, begin.elapsed());
-        let up = outcome.as_ref().err().is_none_or(|trouble| !trouble.means_down());
-        self.inner.metrics.up.set(i64::from(up));
+        match &outcome {
+            Ok(_) => self.inner.metrics.standing.worked(did),
+            Err(trouble) if trouble.means_down() => self.inner.metrics.standing.failed(trouble.reason()),
+            Err(_) => {}
+        }
         outcome.map_err(|trouble| {
             let kind = trouble.into_kind();
             self.inner.metrics.failed(&kind);

@@ -31,6 +31,7 @@ mod refused;
 mod removal;
 mod reports;
 mod schema;
+mod seat;
 mod space;
 mod states;
 mod trouble;
@@ -39,14 +40,15 @@ mod work;
 mod writer;
 
 pub(in crate::store) use inspect::inspect;
-use std::fs::{File, OpenOptions, TryLockError};
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use deadpool::managed::Pool;
 use tokio::sync::{Semaphore, oneshot};
 
+use self::seat::Seat;
 use self::writer::{Lanes, Order, Urgency};
 use super::metrics::Metrics;
 use super::{Config, Error, Kind, Owner};
@@ -68,7 +70,8 @@ struct Inner {
     in_hand: blobs::InHand,
     metrics: Metrics,
     runtime: tokio::runtime::Handle,
-    serve_lock: Mutex<Option<File>>,
+    seat: Arc<Seat>,
+    serve_lock: Mutex<Option<[File; 2]>>,
 }
 
 impl Drop for Inner {
@@ -90,19 +93,19 @@ impl Sqlite {
         let opened = tokio::task::spawn_blocking(move || {
             schema::check_place(&path)?;
             // Locked first, so that a second `serve` does not migrate the file under the first.
-            let lock = if serves { Some(lock(&path)?) } else { None };
+            let lock = if serves { Some(seat::lock(&path)?) } else { None };
             let connection = schema::open(&path, cache)?;
             if serves {
                 processes::forget_former_serves(&connection).map_err(|error| Kind::Away(error.to_string()))?;
             }
-            Ok((connection, lock))
+            Ok((connection, lock, Seat::of(&path)))
         });
-        let (connection, serve_lock) = opened
+        let (connection, serve_lock, seat) = opened
             .await
             .map_err(|error| Error::new(OPERATION, Kind::Away(error.to_string())))?
             .map_err(|kind| Error::new(OPERATION, kind))?;
-        let owner = Owner::new(config);
-        let (lanes, writer) = writer::start(connection, owner.id)
+        let (owner, seat) = (Owner::new(config), Arc::new(seat));
+        let (lanes, writer) = writer::start(connection, owner.id, Arc::clone(&seat))
             .map_err(|error| Error::new(OPERATION, Kind::Away(format!("the writer did not start: {error}"))))?;
         let inner = Inner {
             owner,
@@ -113,6 +116,7 @@ impl Sqlite {
             in_hand: blobs::InHand::default(),
             metrics: Metrics::new(config.operations),
             runtime: tokio::runtime::Handle::current(),
+            seat,
             serve_lock: Mutex::new(serve_lock),
         };
         let store = Self { inner: Arc::new(inner) };
@@ -143,27 +147,5 @@ impl Sqlite {
 
     pub(super) fn metrics(&self) -> &Metrics {
         &self.inner.metrics
-    }
-}
-
-/// Takes the lock that only one `serve` may hold; the operating system gives it back when the process ends.
-fn lock(path: &Path) -> Result<File, Kind> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".lock");
-    let name = PathBuf::from(name);
-    let file = OpenOptions::new().create(true).truncate(false).write(true).open(&name).map_err(|error| {
-        Kind::Unusable(format!(
-            "{} cannot be opened for writing ({error}): run this as the user to whom its directory belongs, or set \
-                 store.url to a file elsewhere",
-            name.display()
-        ))
-    })?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(Kind::Unusable(format!(
-            "another `cistern serve` uses {}: stop it, or set store.url of this one to another file",
-            path.display()
-        ))),
-        Err(TryLockError::Error(error)) => Err(Kind::Unusable(format!("{} cannot be locked: {error}", name.display()))),
     }
 }

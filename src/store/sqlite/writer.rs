@@ -8,6 +8,7 @@
 //! It survives a full disk, an IO error and a panic in a command; it does not retry.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::thread::Thread;
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{mpsc, oneshot};
 
 use super::journal;
+use super::seat::Seat;
 use super::trouble::Trouble;
 
 /// How much payload one transaction may carry; the last command may exceed it.
@@ -92,10 +94,14 @@ impl Drop for Lanes {
 }
 
 /// Starts the thread.
-pub(super) fn start(connection: Connection, owner: i64) -> std::io::Result<(Lanes, std::thread::JoinHandle<()>)> {
+pub(super) fn start(
+    connection: Connection,
+    owner: i64,
+    seat: Arc<Seat>,
+) -> std::io::Result<(Lanes, std::thread::JoinHandle<()>)> {
     let (urgent, urgent_orders) = mpsc::channel(LANE);
     let (bulk, bulk_orders) = mpsc::channel(LANE);
-    let writer = Writer { connection, owner, urgent: urgent_orders, bulk: bulk_orders, batch: Vec::new() };
+    let writer = Writer { connection, owner, seat, urgent: urgent_orders, bulk: bulk_orders, batch: Vec::new() };
     let handle = std::thread::Builder::new().name("store-writer".to_owned()).spawn(move || writer.work())?;
     Ok((Lanes { urgent: Some(urgent), bulk: Some(bulk), thread: handle.thread().clone() }, handle))
 }
@@ -103,6 +109,7 @@ pub(super) fn start(connection: Connection, owner: i64) -> std::io::Result<(Lane
 struct Writer {
     connection: Connection,
     owner: i64,
+    seat: Arc<Seat>,
     urgent: mpsc::Receiver<Order>,
     bulk: mpsc::Receiver<Order>,
     batch: Vec<Box<dyn Command>>,
@@ -169,7 +176,10 @@ impl Writer {
         if self.batch.is_empty() {
             return;
         }
-        let abandoned = write(&self.connection, &mut self.batch).err().map(|trouble| {
+        // Looked at after the commit: what went into a file without a name is not there at the next start.
+        let written = write(&self.connection, &mut self.batch);
+        let kept = written.and_then(|()| self.seat.look().map_err(|gone| Trouble::Abandoned(gone.to_owned())));
+        let abandoned = kept.err().map(|trouble| {
             let reason = trouble.reason();
             tracing::debug!(error = reason, commands = self.batch.len(), "store transaction failed");
             reason

@@ -62,7 +62,7 @@ pub(super) const MODULES: &[Module] = &[
         ],
     ),
     module("access", &["domain", "gitlab", "store"]),
-    module("admin", &[]),
+    module("admin", &["domain"]),
     module("loopback", &[]),
     module("scratch", &["config::scratch_directory"]),
     module("telemetry", &["domain"]),

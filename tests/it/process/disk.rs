@@ -36,6 +36,18 @@ async fn a_full_disk_defers_events_keeps_reads_and_heals_by_itself() {
     assert_eq!(server.get("/readyz").await.status, 200);
     server.until_cached(&rig, key(before)).await;
     eventually(async || server.metrics().await.contains("cistern_store_up 0")).await;
+    // A read that works does not end it: up means that the store can be written.
+    for _ in 0..20 {
+        server.until_cached(&rig, key(before)).await;
+        assert!(server.metrics().await.contains("cistern_store_up 0"));
+    }
+    // The answer of the probe is up to a second old.
+    eventually(async || server.ready().await["store"] == "away").await;
+    let outage = server.ready().await["store_outage"].clone();
+    let store = server.status().await["store"].clone();
+    assert!(outage["why"].is_string() && store["problem"].is_string(), "{outage} {store}");
+    assert_eq!((&store["up"], &store["since"]), (&false.into(), &outage["since"]));
+    assert!(server.process.log().contains("the store cannot be written"));
 
     server.process.limit_files("unlimited");
     server.until_cached(&rig, key(during)).await;

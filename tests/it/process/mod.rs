@@ -4,6 +4,7 @@ mod backfill;
 mod descriptors;
 mod disk;
 mod killed;
+mod moved;
 mod reading;
 mod refusals;
 mod rotation;
@@ -204,6 +205,13 @@ impl Server {
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
         loopback::send(self.main, "GET", path, &[], b"").await.expect("an answer")
+    }
+
+    /// Returns what `/readyz` tells; it is 200 through every outage.
+    pub(crate) async fn ready(&self) -> Value {
+        let answer = self.get("/readyz").await;
+        assert_eq!(answer.status, 200);
+        serde_json::from_slice(&answer.body).expect("JSON")
     }
 
     pub(crate) async fn metrics(&self) -> String {
