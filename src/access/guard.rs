@@ -30,6 +30,22 @@ pub fn reads(access: Access, routes: impl FnOnce(&mut web::ServiceConfig)) -> im
     web::scope("").wrap(from_fn(move |request, next| guard(access.clone(), request, next))).configure(routes)
 }
 
+/// Lets only those in who ask for this machine by a name that is its own: a web page can have any other name lead here.
+pub async fn from_here(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let authority = request.uri().authority().map(Authority::as_str);
+    match open::names_this_machine(authority, request.headers()) {
+        true => next.call(request).await.map(ServiceResponse::map_into_boxed_body),
+        false => {
+            let message = "403 Forbidden: this was asked for by a host name that is not localhost, 127.0.0.0/8 or [::1]. \
+                           To be asked by another name, set server.admin_listen to an address that others reach.";
+            Ok(request.into_response(HttpResponse::Forbidden().json(json!({ "error": message }))))
+        }
+    }
+}
+
 async fn guard(
     access: Access,
     request: ServiceRequest,

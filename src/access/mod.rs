@@ -24,7 +24,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 
 pub use caller::Caller;
-pub use guard::reads;
+pub use guard::{from_here, reads};
 pub use reader::{FileRight, Part, Reader, Seen, Visible};
 
 use crate::domain::ProjectId;

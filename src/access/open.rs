@@ -38,10 +38,14 @@ pub(super) fn judge(authority: Option<&str>, headers: &HeaderMap) -> Result<(), 
     if headers.keys().any(|name| proxied(name.as_str())) {
         return Err(Refusal::Proxied);
     }
+    if names_this_machine(authority, headers) { Ok(()) } else { Err(Refusal::Host) }
+}
+
+/// Returns whether a request asks for this machine by a name that can only be its own.
+pub(super) fn names_this_machine(authority: Option<&str>, headers: &HeaderMap) -> bool {
     let mut hosts = headers.get_all(HOST);
     let host = hosts.next().and_then(|host| host.to_str().ok());
-    let local = hosts.next().is_none() && host.is_some_and(is_loopback) && authority.is_none_or(is_loopback);
-    if local { Ok(()) } else { Err(Refusal::Host) }
+    hosts.next().is_none() && host.is_some_and(is_loopback) && authority.is_none_or(is_loopback)
 }
 
 /// Returns whether a `Host`, with or without a port, can only mean this machine.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix_web::dev::{Server, ServerHandle};
-use actix_web::middleware::from_fn;
+use actix_web::middleware::{Condition, from_fn};
 use actix_web::{App, HttpServer, web};
 use futures_util::FutureExt;
 use tokio::sync::watch;
@@ -130,6 +130,8 @@ impl Service {
         let main = run(main
             .workers(machine::processors().min(MAIN_WORKERS))
             .disable_signals()
+            // The end of an answer of unknown length is a small segment of its own.
+            .tcp_nodelay(true)
             .shutdown_timeout(seconds(timeout))
             .listen(listeners.main)?
             .run());
@@ -141,9 +143,17 @@ impl Service {
         });
         let admin = HttpServer::new(move || {
             let (registry, provide) = (Arc::clone(&registry), Arc::clone(&provide));
-            App::new().configure(|routes| admin::routes(routes, registry, provide))
+            App::new()
+                .wrap(Condition::new(admin_address.ip().is_loopback(), from_fn(access::from_here)))
+                .configure(|routes| admin::routes(routes, registry, provide))
         });
-        let admin = run(admin.workers(1).disable_signals().shutdown_timeout(1).listen(listeners.admin)?.run());
+        let admin = run(admin
+            .workers(1)
+            .disable_signals()
+            .tcp_nodelay(true)
+            .shutdown_timeout(1)
+            .listen(listeners.admin)?
+            .run());
         let stop = CancellationToken::new();
         let running = engine.clone().start().await;
         let reconciler = {

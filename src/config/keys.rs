@@ -196,7 +196,7 @@ keys! {
         "how long a process may be silent before others take its work over";
     SERVER_LISTEN "server.listen" Kind::Address, Text("127.0.0.1:8080"), "where webhooks and reads are answered";
     SERVER_ADMIN_LISTEN "server.admin_listen" Kind::Address, Text("127.0.0.1:9090"),
-        "where `/metrics` and `/status` are answered; never behind an ingress";
+        "where `/metrics` and `/status` are answered, on a loopback address to loopback names only; never behind an ingress";
     SERVER_PUBLIC_URL "server.public_url" Kind::Url, Unset("none"),
         "where this service is reached from outside: webhooks point there and links begin with it, else with the request's host";
     SERVER_DRAIN_DELAY "server.drain_delay" Kind::Duration, Text("0s"),

@@ -1,7 +1,7 @@
 //! The modes that do not ask GitLab, and where tokens are looked for.
 
 use super::*;
-use crate::rig::SIGNING_TOKEN;
+use crate::rig::{SIGNING_TOKEN, ask};
 
 const ALL: &str = "a-static-token-for-everything";
 const SOME: &str = "a-static-token-for-one-group";
@@ -150,5 +150,25 @@ async fn who_has_no_role_in_a_project_sees_no_more_of_it_than_gitlab_shows() {
             assert_eq!(keys(&project), keys(&parsed(&theirs(&rig, &one, token).await)));
         }
     }
+    serving.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_admin_listener_of_this_machine_answers_to_its_own_names_only() {
+    let rig = Rig::new(World::new());
+    let serving = rig.serve("cistern.db").await;
+    let address = serving.admin_address();
+    for path in ["/status", "/metrics"] {
+        assert_eq!(ask(address, "GET", path, &[]).await.status, 200, "{path}");
+        // As a web page that had its own name resolved to 127.0.0.1; a second `Host` is no request at all.
+        let refused = ask(address, "GET", &format!("http://evil.example{path}"), &[]).await;
+        assert!(refused.status == 403 && refused.text().contains("server.admin_listen"), "{path}: {}", refused.text());
+        assert_eq!(ask(address, "GET", path, &[("Host", "evil.example")]).await.status, 400);
+    }
+    serving.stop().await;
+    let rig = rig.set("server.admin_listen", "0.0.0.0:0");
+    let serving = rig.serve("cistern.db").await;
+    let local = std::net::SocketAddr::from(([127, 0, 0, 1], serving.admin_address().port()));
+    assert_eq!(ask(local, "GET", "http://prometheus.example/metrics", &[]).await.status, 200);
     serving.stop().await;
 }

@@ -246,9 +246,14 @@ impl Serving {
         serde_json::from_slice(&answer.body).expect("JSON")
     }
 
+    /// Returns where the admin listener is.
+    pub(crate) fn admin_address(&self) -> std::net::SocketAddr {
+        self.service.admin_address()
+    }
+
     /// Reads from the admin listener.
     pub(crate) async fn admin(&self, path: &str) -> String {
-        let answer = loopback::send(self.service.admin_address(), "GET", path, &[], b"").await.expect("an answer");
+        let answer = loopback::send(self.admin_address(), "GET", path, &[], b"").await.expect("an answer");
         String::from_utf8(answer.body).expect("text")
     }
 
