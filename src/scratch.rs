@@ -1,5 +1,6 @@
 //! A directory that goes with its value: for the demo's stores, and for a store that is only looked into.
 
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use crate::config::scratch_directory;
@@ -12,7 +13,7 @@ impl Scratch {
     /// Makes one; its name begins with `cistern-` and `purpose`.
     pub fn new(purpose: &str) -> std::io::Result<Self> {
         let path = scratch_directory().join(format!("cistern-{purpose}-{:016x}", fastrand::u64(..)));
-        std::fs::create_dir(&path)?;
+        std::fs::DirBuilder::new().mode(0o700).create(&path)?;
         Ok(Self(path))
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use deadpool_sqlite::rusqlite::{self, Connection, OpenFlags};
 
-use super::{schema, space};
+use super::{schema, seat, space};
 use crate::domain::{Finding, in_bytes};
 
 /// A write that takes longer makes every answer to a webhook late.
@@ -28,6 +28,7 @@ pub(in crate::store) fn inspect(path: &Path) -> Vec<Finding> {
     if std::fs::metadata(path).is_ok_and(|file| file.permissions().readonly()) {
         findings.push(Finding::problem("store", format!("{shown} may not be written: give it to this user")));
     }
+    findings.extend(seat::shared(path).map(|text| Finding::warning("store", text)));
     findings.extend(disk(space::directory(path)));
     findings
 }

@@ -95,6 +95,9 @@ impl Sqlite {
             // Locked first, so that a second `serve` does not migrate the file under the first.
             let lock = if serves { Some(seat::lock(&path)?) } else { None };
             let connection = schema::open(&path, cache)?;
+            if let Some(text) = seat::shared(&path) {
+                tracing::warn!("{text}");
+            }
             if serves {
                 processes::forget_former_serves(&connection).map_err(|error| Kind::Away(error.to_string()))?;
             }

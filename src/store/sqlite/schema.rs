@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use deadpool_sqlite::rusqlite::{self, Connection, ErrorCode, TransactionBehavior};
 
 use super::columns::integer;
+use super::seat;
 use super::trouble::Trouble;
 use crate::store::Kind;
 
@@ -47,6 +48,8 @@ const WAL_LIMIT_BYTES: i64 = 64 << 20;
 
 /// Opens the writing connection, creating or migrating the file where needed.
 pub(super) fn open(path: &Path, cache: Option<u64>) -> Result<Connection, Kind> {
+    // SQLite would make it for everybody to read.
+    drop(seat::open_private(path));
     let mut connection = Connection::open(path).map_err(|error| explain(path, error))?;
     limit_cache(&connection, cache).map_err(|error| explain(path, error))?;
     prepare(&mut connection, path)?;

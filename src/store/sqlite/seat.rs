@@ -4,7 +4,7 @@
 //! replaced has none while a process goes on writing into it. Device and inode are.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -13,6 +13,9 @@ use crate::store::Kind;
 /// What operations are told once the file is gone.
 pub(super) const GONE: &str =
     "the store's file, its -wal or its -shm was deleted or replaced while it was in use: put it back or start again";
+
+/// The mode of files that are made.
+const PRIVATE: u32 = 0o600;
 
 /// The files of an open store, by device and inode.
 #[derive(Debug)]
@@ -66,8 +69,23 @@ pub(super) fn lock(path: &Path) -> Result<[File; 2], Kind> {
     Ok([lock_one(&beside(path, ".lock"), path)?, lock_one(path, path)?])
 }
 
+/// Opens a file for writing; one that does not exist is made for this user only, and so are SQLite's own files beside it.
+pub(super) fn open_private(path: &Path) -> std::io::Result<File> {
+    OpenOptions::new().create(true).truncate(false).write(true).mode(PRIVATE).open(path)
+}
+
+/// Says who else may read the store's files, if somebody may: private logs of private projects are in them.
+pub(super) fn shared(path: &Path) -> Option<String> {
+    let mode = std::fs::metadata(path).ok()?.mode() & 0o777;
+    let others = mode & !PRIVATE & 0o066;
+    (others != 0).then(|| {
+        let shown = path.display();
+        format!("{shown} may be read or written by others (mode {mode:o}): chmod 600 {shown} {shown}-wal {shown}-shm")
+    })
+}
+
 fn lock_one(name: &Path, path: &Path) -> Result<File, Kind> {
-    let file = OpenOptions::new().create(true).truncate(false).write(true).open(name).map_err(|error| {
+    let file = open_private(name).map_err(|error| {
         Kind::Unusable(format!(
             "{} cannot be opened for writing ({error}): run this as the user to whom it and its directory belong, or set \
              store.url to a file elsewhere",

@@ -121,3 +121,26 @@ async fn a_file_of_an_earlier_version_is_migrated() {
     let chunk = store.stored_chunk(BlobId(1), 0).await.expect("read").expect("a chunk");
     assert_eq!((chunk.bytes.len(), chunk.sound), (3, None));
 }
+
+#[tokio::test]
+async fn the_files_are_this_user_s_alone_and_wider_ones_are_told() {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut serving = config(file(directory.path()), Duration::from_secs(1));
+    serving.kind = "serve";
+    let store = Store::open(serving).await.expect("opened");
+    store.apply(vec![Change::Append(vec![entry(1, 0)])]).await.expect("stored");
+    for name in ["store.db", "store.db-wal", "store.db-shm", "store.db.lock"] {
+        let mode = std::fs::metadata(directory.path().join(name)).expect("a file").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{name}");
+    }
+    store.close().await.expect("closed");
+    let told = async || {
+        let findings = Store::inspect(&file(directory.path())).await;
+        findings.iter().filter(|finding| finding.text.contains("chmod 600")).count()
+    };
+    assert_eq!(told().await, 0);
+    let path = directory.path().join("store.db");
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o640)).expect("widened");
+    assert_eq!(told().await, 1);
+}
