@@ -3,14 +3,17 @@
 //! Guarantees that a body shorter than announced, one that stalls, one that drips and one in a coding that was not asked for are
 //! errors, never wholes. A body without
 //! an announced length that ends with its connection cannot be proven whole here: whoever knows the size compares it.
-//! It does not limit its size: whoever keeps it does.
+//! It does not limit its size: whoever keeps it does. What is read whole and large takes its turn, with all the room that it may
+//! need, so that the process's memory is bounded however many answers come at once and whatever they unpack to.
 
 use std::fmt;
+use std::ops::Deref;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use reqwest::Response;
 use reqwest::header::{CONTENT_ENCODING, HeaderMap};
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout};
 
 use super::permits::Permit;
@@ -22,6 +25,39 @@ use crate::domain::{Malformed, Timestamp};
 /// Bytes per second of waiting below which a body is given up after [`Timeouts::grace`], so that a drip cannot hold a permit for
 /// ever.
 const SLOWEST: f64 = 1024.0;
+
+/// What is read of an answer before it takes room: nearly all of them are smaller.
+const SMALL_BYTES: usize = 256 * 1024;
+
+/// Room for larger ones that are read whole, all together, in KiB.
+const ROOM_KIB: usize = 64 * 1024;
+
+static ROOM: Semaphore = Semaphore::const_new(ROOM_KIB);
+
+/// How long a large answer waits for room.
+const ROOM_WAIT: Duration = Duration::from_secs(60);
+
+/// An answer that was read to its end. A large one keeps its room until it is dropped.
+#[derive(Debug)]
+pub struct Whole {
+    bytes: Bytes,
+    _room: Option<SemaphorePermit<'static>>,
+}
+
+impl Whole {
+    /// Changes the bytes.
+    pub fn map(self, change: impl FnOnce(Bytes) -> Bytes) -> Self {
+        Self { bytes: change(self.bytes), ..self }
+    }
+}
+
+impl Deref for Whole {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
 
 /// A body that is still arriving. Holds its permit until it is dropped or read to its end.
 pub struct Body {
@@ -115,24 +151,42 @@ impl Body {
         }
     }
 
-    /// Reads the rest, `limit` bytes at most.
-    pub(super) async fn read(&mut self, limit: usize) -> Result<Bytes, Error> {
-        let Some(first) = self.chunk().await? else { return Ok(Bytes::new()) };
-        let Some(second) = self.chunk().await? else { return Ok(first) };
-        let announced = self.announced.and_then(|length| usize::try_from(length).ok()).unwrap_or(0);
-        let mut all = BytesMut::with_capacity(announced.min(limit).max(first.len() + second.len()));
-        all.extend_from_slice(&first);
-        let mut piece = second;
-        loop {
-            if all.len() + piece.len() > limit {
+    /// Reads the rest, which may not be larger than `limit`.
+    pub(super) async fn read(&mut self, limit: usize) -> Result<Whole, Error> {
+        self.read_within(limit).await?.ok_or_else(|| {
+            let problem = format!("it is larger than {limit} bytes");
+            self.error(Malformed { what: "answer", problem }.into())
+        })
+    }
+
+    /// Reads the rest; `None` when it is larger than `limit`. Only one large answer may be held by who reads another one.
+    pub async fn read_within(&mut self, limit: usize) -> Result<Option<Whole>, Error> {
+        let (mut all, mut room) = (BytesMut::new(), None);
+        while let Some(piece) = self.chunk().await? {
+            let length = all.len() + piece.len();
+            if length > limit {
                 self.state = State::Broken;
-                let problem = format!("it is larger than {limit} bytes");
-                return Err(self.error(Malformed { what: "answer", problem }.into()));
+                return Ok(None);
+            }
+            if length > SMALL_BYTES && room.is_none() {
+                room = Some(self.room(limit).await?);
+                // Pages of memory that are not written take none, and what is there is not copied again and again.
+                all.reserve(limit - all.len());
             }
             all.extend_from_slice(&piece);
-            match self.chunk().await? {
-                Some(next) => piece = next,
-                None => return Ok(all.freeze()),
+        }
+        Ok(Some(Whole { bytes: all.freeze(), _room: room }))
+    }
+
+    /// Waits for room for the whole of an answer: whoever waits for more of it holds none.
+    async fn room(&mut self, limit: usize) -> Result<SemaphorePermit<'static>, Error> {
+        let kib = u32::try_from((limit / 1024).clamp(1, ROOM_KIB)).unwrap_or(1);
+        match timeout(ROOM_WAIT, ROOM.acquire_many(kib)).await {
+            Ok(Ok(room)) => Ok(room),
+            Ok(Err(_)) | Err(_) => {
+                self.state = State::Broken;
+                let waited = ROOM_WAIT.as_secs();
+                Err(self.error(Kind::Unavailable(format!("too many large answers at once: no room within {waited} s"))))
             }
         }
     }

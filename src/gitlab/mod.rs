@@ -51,7 +51,7 @@ use secrecy::SecretString;
 use serde_json::value::RawValue;
 
 pub use about::{Instance, Membership, TokenFacts};
-pub use body::Body;
+pub use body::{Body, Whole};
 pub use breaker::Circuit;
 pub use caller::{Credential, Standing};
 pub use config::{Config, Timeouts};

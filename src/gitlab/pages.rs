@@ -4,7 +4,6 @@
 //! having said so, that a listing which shows the same page again and again ends as an error, and that of a link only its
 //! cursor is used: a next page is asked for where every question is.
 
-use bytes::Bytes;
 use reqwest::header::{HeaderMap, LINK};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -16,8 +15,8 @@ use super::redirect::Origin;
 use super::{Error, Kind, Listing};
 use crate::domain::{Malformed, Timestamp};
 
-/// The most that one page may hold; 100 rows of the largest kind are below 1 MiB.
-const PAGE_BYTES: usize = 64 * 1024 * 1024;
+/// The most that one page may hold; 100 rows of the largest kind are below 1 MiB, unless commit messages in them are long.
+const PAGE_BYTES: usize = 16 * 1024 * 1024;
 
 /// The most that one object may hold.
 const OBJECT_BYTES: usize = 4 * 1024 * 1024;
@@ -189,7 +188,7 @@ async fn rows<T>(
     next: impl FnOnce(&[&RawValue], bool) -> Result<Option<Place>, Malformed>,
 ) -> Result<Listing<T>, Error> {
     let as_of = body.as_of();
-    let bytes: Bytes = body.read(PAGE_BYTES).await?;
+    let bytes = body.read(PAGE_BYTES).await?;
     let raw: Vec<&RawValue> = serde_json::from_slice(&bytes).map_err(|error| body.error(unreadable(what, &error)))?;
     let received = raw.len();
     let place =

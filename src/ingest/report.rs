@@ -1,6 +1,6 @@
 //! A pipeline's test report and its summary: two pieces, each kept for itself (contract, section 5.8).
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
 use super::log::compress;
 use super::{Found, Ingest, Remedy, Task, Trouble, UnitOutcome};
@@ -8,17 +8,20 @@ use crate::domain::{
     Ages, Attempt, Counted, Job, Malformed, Piece, PipelineKey, PipelinePhase, Reason, ReportNeeds, ReportPlan,
     ReportRecord, Summarized, Timestamp, report_is_settled, report_retry,
 };
-use crate::gitlab::{Body, Error, Kind};
+use crate::gitlab::{Body, Error, Kind, Whole};
 use crate::masking::Rules;
 use crate::store::{Change, JobRow, PipelineRow};
 use crate::work::{Cause, Lane, Target, Work};
+
+/// The most that a summary may hold: a few hundred bytes for each suite.
+const SUMMARY_BYTES: u64 = 4 * 1024 * 1024;
 
 /// What GitLab answered about one of the two pieces.
 enum Answer<T> {
     /// It was not asked.
     Unasked,
     /// The text, what it counts, and GitLab's clock.
-    Got(Bytes, T, Timestamp),
+    Got(Whole, T, Timestamp),
     /// There is none for us, and that is a verdict.
     Absent(Reason),
     /// It was not got, and this is why.
@@ -49,7 +52,10 @@ impl Ingest {
         let (class, masking) = (task.class(), treatment.masking.as_ref());
         let summary: Answer<Summarized> = match needs.summary {
             false => Answer::Unasked,
-            true => self.read("test report summary", masking, self.gitlab.test_report_summary(class, key).await).await,
+            true => {
+                let answer = self.gitlab.test_report_summary(class, key).await;
+                self.read("test report summary", masking, (answer, self.config.report_size.min(SUMMARY_BYTES))).await
+            }
         };
         if let Answer::Not(trouble) = &summary
             && trouble.remedy() != Remedy::Nothing
@@ -61,7 +67,10 @@ impl Ingest {
         }
         let report: Answer<Counted> = match needs.report {
             false => Answer::Unasked,
-            true => self.read("test report", masking, self.gitlab.test_report(class, key).await).await,
+            true => {
+                let answer = self.gitlab.test_report(class, key).await;
+                self.read("test report", masking, (answer, self.config.report_size)).await
+            }
         };
         self.publish(&case, summary, report, found)
     }
@@ -160,15 +169,16 @@ impl Ingest {
         &self,
         what: &'static str,
         rules: Option<&Rules>,
-        answer: Result<Body, Error>,
+        (answer, limit): (Result<Body, Error>, u64),
     ) -> Answer<T> {
         let read = async {
-            let body = answer?;
+            let mut body = answer?;
             let at = body.as_of();
-            Ok::<_, Error>((read_all(body, self.config.report_size).await?, at))
+            let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+            Ok::<_, Error>((body.read_within(limit).await?, at))
         };
         let (text, at) = match read.await {
-            Ok((Some(text), at)) => (self.mask_report(rules, text), at),
+            Ok((Some(text), at)) => (text.map(|text| self.mask_report(rules, text)), at),
             Ok((None, _)) => return Answer::Absent(Reason::TooLarge),
             Err(error) if matches!(error.kind, Kind::Forbidden) => return Answer::Absent(Reason::Forbidden),
             Err(error) => return Answer::Not(error.into()),
@@ -267,16 +277,4 @@ impl<'a> Case<'a> {
             (record.blob, record.size, record.total_count) = (None, 0, 0);
         }
     }
-}
-
-/// Reads a body to its end; `None` when it is larger than `limit`.
-async fn read_all(mut body: Body, limit: u64) -> Result<Option<Bytes>, Error> {
-    let mut whole = BytesMut::new();
-    while let Some(piece) = body.chunk().await? {
-        if (whole.len() + piece.len()) as u64 > limit {
-            return Ok(None);
-        }
-        whole.extend_from_slice(&piece);
-    }
-    Ok(Some(whole.freeze()))
 }

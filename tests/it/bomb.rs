@@ -1,10 +1,10 @@
 //! Answers that are small on the wire and enormous when they are unpacked.
 
-use cistern::demo::fake::{Endpoint, Fault, FaultKind, JobSpec, PipelineSpec, World};
+use cistern::demo::fake::{Endpoint, Fault, FaultKind, JobSpec, Junit, PipelineSpec, World};
 use cistern::domain::{JobKey, LogRecord, Piece, Reason};
 
 use crate::process::Process;
-use crate::rig::Rig;
+use crate::rig::{Rig, until};
 
 const STORE: &str = "cistern.db";
 
@@ -39,7 +39,37 @@ async fn a_log_that_unpacks_without_an_end_is_too_large_and_no_part_of_it_is_kep
 async fn a_page_that_unpacks_without_an_end_fails_and_says_why() {
     let (said, log) = backfill(Endpoint::PipelineJobs, "gzip").await;
     assert!(log.is_none());
-    assert!(said.contains("it is larger than 67108864 bytes"), "{said}");
+    assert!(said.contains("it is larger than 16777216 bytes"), "{said}");
+}
+
+/// Backfills twenty pipelines at once while an endpoint answers so. Returns the most memory that it took, in MiB.
+async fn peak_of_twenty(endpoint: Endpoint) -> u64 {
+    let mut world = World::new();
+    let project = world.add_project("group/app");
+    for _ in 0..20 {
+        let pipeline = world.add_pipeline(project, PipelineSpec::default());
+        let job = world.add_job(pipeline, JobSpec::new("unit").junit(Junit::generated(5, 0, 1)));
+        world.start_job(job);
+        world.finish_job(job, "success");
+    }
+    let rig = Rig::new(world).set("limits.pipelines", "20").set("schedule.scale", "0.001");
+    rig.fake.inject(Fault::new(FaultKind::Bomb("gzip")).on(endpoint));
+    let process = Process::start(&rig, STORE, &["backfill", "--since", "3650d"]);
+    let mut peak = 0;
+    until(|| {
+        peak = process.peak_kib().unwrap_or(0).max(peak);
+        !process.is_running()
+    })
+    .await;
+    peak / 1024
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn twenty_answers_that_unpack_without_an_end_take_their_turns() {
+    for endpoint in [Endpoint::PipelineJobs, Endpoint::TestReport] {
+        let peak = peak_of_twenty(endpoint).await;
+        assert!(peak <= 160, "{peak} MiB for {endpoint:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -139,6 +139,12 @@ impl Process {
         self.command("prlimit", &["--pid"], &[&format!("--fsize={limit}:")]);
     }
 
+    /// Returns the most memory that it had so far, in KiB; `None` once it has ended.
+    pub(crate) fn peak_kib(&self) -> Option<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child().id())).ok()?;
+        status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?.trim().trim_end_matches(" kB").parse().ok()
+    }
+
     fn command(&self, program: &str, before: &[&str], after: &[&str]) {
         let id = self.child().id().to_string();
         let status = Command::new(program).args(before).arg(id).args(after).status().expect("a command");

@@ -274,7 +274,7 @@ impl Serving {
 }
 
 /// Waits until something holds, and fails the test when it takes too long.
-pub(crate) async fn until(holds: impl Fn() -> bool) {
+pub(crate) async fn until(mut holds: impl FnMut() -> bool) {
     let began = Instant::now();
     while !holds() {
         assert!(began.elapsed() < PATIENCE, "what the test waits for did not happen");
