@@ -74,6 +74,10 @@ pub(super) enum Problem {
     Unreachable,
     /// GitLab's answer to a question that was passed on cannot be; the sentence says why.
     NotPassed(&'static str),
+    /// The search takes longer than one may; the sentence says what to change.
+    TooSlow(String),
+    /// Too many searches that take long are under way; the sentence says what to do.
+    Busy(String),
     /// The store is away for now, or what was to be read is being replaced.
     Away,
     /// The store cannot be used.
@@ -113,6 +117,7 @@ impl fmt::Display for Problem {
                  value. Leave it out, or ask GitLab."
             ),
             Self::Parameter(problem) => write!(f, "400 Bad Request: {problem}"),
+            Self::TooSlow(why) | Self::Busy(why) => write!(f, "{}: {why}", self.status_code()),
             Self::NoPart(what) => write!(f, "404 Not found: {what}"),
             Self::Refused(why) => write!(f, "{}: {why}", self.status_code()),
             Self::UnknownPath => f.write_str(
@@ -156,13 +161,13 @@ impl ResponseError for Problem {
             }
             Self::Parameter(_) => StatusCode::BAD_REQUEST,
             Self::Refused(why) if why.is_unsupported() => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::Refused(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Refused(_) | Self::TooSlow(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Invalid { .. } | Self::Unsupported(_) => StatusCode::BAD_REQUEST,
             Self::OnlyReads | Self::NoKeyset | Self::TooDeep(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
             Self::Forbidden => StatusCode::FORBIDDEN,
             Self::TooMany => StatusCode::TOO_MANY_REQUESTS,
-            Self::NotJudged | Self::Away | Self::Unreachable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NotJudged | Self::Away | Self::Unreachable | Self::Busy(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::NotPassed(_) => StatusCode::BAD_GATEWAY,
             Self::Unusable => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -177,7 +182,7 @@ impl ResponseError for Problem {
             Self::OnlyReads | Self::NoKeyset | Self::TooDeep(_) => {
                 response.insert_header((ALLOW, "GET, HEAD"));
             }
-            Self::NotJudged | Self::Away | Self::Unreachable => {
+            Self::NotJudged | Self::Away | Self::Unreachable | Self::Busy(_) => {
                 response.insert_header((RETRY_AFTER, RETRY_SECS));
             }
             Self::TooMany => {
@@ -216,6 +221,8 @@ impl From<parts::Error> for Problem {
         match problem {
             parts::Error::Store(problem) => problem.into(),
             parts::Error::Gone | parts::Error::Stopped(_) => Self::Away,
+            parts::Error::Slow => Self::TooSlow(problem.to_string()),
+            parts::Error::Busy => Self::Busy(problem.to_string()),
             parts::Error::NoSection => Self::NoPart("the log has no section of this name"),
             parts::Error::NoFile => Self::NoPart("the archive has no such file"),
             parts::Error::NoDirectory => Self::NoPart("the archive has no such directory"),

@@ -170,15 +170,15 @@ pub(super) fn sized<E: Into<Problem>>(
 }
 
 /// Answers with a body that is made while it is read, of so many bytes if that is known. `version` stands for everything that it
-/// is made of.
-pub(super) fn made<S, E>(
+/// is made of. The body is begun before the head is sent, so that what goes wrong at once is told by its status.
+pub(super) async fn made<S, E>(
     request: &HttpRequest,
     provenance: Provenance,
     version: impl std::hash::Hash,
     head: impl FnOnce(&mut HttpResponseBuilder),
     size: Option<u64>,
-    body: impl FnOnce() -> S,
-) -> HttpResponse
+    body: impl AsyncFnOnce() -> Result<S, Problem>,
+) -> Result<HttpResponse, Problem>
 where
     S: Stream<Item = Result<body::Bytes, E>> + 'static,
     E: Into<Box<dyn Error>> + 'static,
@@ -188,7 +188,7 @@ where
     if validators.are_known(request.headers()) {
         let mut response = begin(StatusCode::NOT_MODIFIED, provenance, &validators);
         head(&mut response);
-        return response.finish();
+        return Ok(response.finish());
     }
     let mut response = begin(StatusCode::OK, provenance, &validators);
     head(&mut response);
@@ -197,12 +197,12 @@ where
     }
     let bytes = match *request.method() {
         Method::HEAD => stream::empty().boxed_local(),
-        _ => compressed(body().map_err(Into::into), coding, size),
+        _ => compressed(body().await?.map_err(Into::into), coding, size),
     };
-    match (coding, size) {
+    Ok(match (coding, size) {
         (Coding::Identity, Some(size)) => response.body(SizedStream::new(size, bytes)),
         _ => to_its_end(request, response.body(BodyStream::new(bytes))),
-    }
+    })
 }
 
 /// Returns whether the client knows no answer in chunks, whose length is told at its end.

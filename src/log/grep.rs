@@ -22,6 +22,9 @@ pub const MAX_CONTEXT: usize = 50;
 /// Bytes that a compiled pattern may take: in the worst case each byte of a log is held against all of it.
 const PATTERN_BYTES: usize = 256 * 1024;
 
+/// Bytes that the pattern of a light search may take: it needs 50 ms for 128 KiB at worst.
+const LIGHT_BYTES: usize = 4 * 1024;
+
 /// Bytes that it may remember while it searches.
 const SEARCH_MEMORY: usize = 1 << 20;
 
@@ -65,6 +68,7 @@ pub enum BadPattern {
 #[derive(Debug, Clone)]
 pub struct Grep {
     regex: Regex,
+    light: bool,
     options: GrepOptions,
 }
 
@@ -76,14 +80,13 @@ impl Grep {
         }
         options.before = options.before.min(MAX_CONTEXT);
         options.after = options.after.min(MAX_CONTEXT);
-        let regex = RegexBuilder::new(&options.pattern)
-            .case_insensitive(options.ignore_case)
-            .size_limit(PATTERN_BYTES)
-            .dfa_size_limit(SEARCH_MEMORY)
-            .nest_limit(64)
-            .build();
-        match regex {
-            Ok(regex) => Ok(Self { regex, options }),
+        let mut builder = RegexBuilder::new(&options.pattern);
+        builder.case_insensitive(options.ignore_case).dfa_size_limit(SEARCH_MEMORY).nest_limit(64);
+        if let Ok(regex) = builder.size_limit(LIGHT_BYTES).build() {
+            return Ok(Self { regex, light: true, options });
+        }
+        match builder.size_limit(PATTERN_BYTES).build() {
+            Ok(regex) => Ok(Self { regex, light: false, options }),
             Err(regex::Error::CompiledTooBig(_)) => Err(BadPattern::TooLarge),
             // Its first lines draw the place; the last one says what is wrong.
             Err(error) => {
@@ -92,6 +95,11 @@ impl Grep {
                 Err(BadPattern::Syntax(reason.to_owned()))
             }
         }
+    }
+
+    /// Returns whether the pattern is so small, as words are, that no text makes its search slow.
+    pub fn is_light(&self) -> bool {
+        self.light
     }
 
     /// Returns what is searched for.

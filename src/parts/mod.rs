@@ -23,6 +23,7 @@ pub use reading::Reading;
 
 use crate::archive::Refused;
 use crate::store;
+use reading::SEARCH_SECONDS;
 
 /// Why a part cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +34,14 @@ pub enum Error {
     /// The blob was removed meanwhile: replaced, erased or pruned.
     #[error("it is not held any more")]
     Gone,
+    /// Searching took as long as one search may.
+    #[error(
+        "searching this log for this pattern takes more than {SEARCH_SECONDS} s: use smaller counts in {{…}}, a plainer pattern, or search a part of the log (tail, lines, section)"
+    )]
+    Slow,
+    /// Too many searches that take long wait for their turn.
+    #[error("too many searches that take long are under way: ask again soon, or for plain words")]
+    Busy,
     /// This process stops.
     #[error("it was not read to its end")]
     Stopped(#[from] std::io::Error),

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::ops::Range;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::stream::{self, Stream};
@@ -15,10 +16,29 @@ use crate::log::{
     Ansi, Format, Found, JsonLines, LinePiece, LineSplitter, Renderer, Request, Search, Sections, Timestamps,
 };
 
-/// Frames that are searched at once, in each process: a pattern may be of the kind that takes seconds for one.
-const SEARCHED_AT_ONCE: usize = 4;
+/// How long one search may compute, in seconds.
+pub(super) const SEARCH_SECONDS: u64 = 5;
 
-static SEARCHES: Semaphore = Semaphore::const_new(SEARCHED_AT_ONCE);
+/// How long a search computes before it is somebody else's turn, unless one line takes longer.
+const SLICE: Duration = Duration::from_millis(20);
+
+/// A search that has computed for so long goes on as one that takes long.
+const QUICK: Duration = Duration::from_millis(100);
+
+/// Bytes that are searched between two looks at the time.
+const STRETCH: usize = 16 * 1024;
+
+/// What of an answer is waited for before it begins, so that a search that takes too long is told by its status.
+const AHEAD_BYTES: usize = 256 * 1024;
+
+/// Turns of searches, in each process.
+static TURNS: Semaphore = Semaphore::const_new(4);
+
+/// The turn of those that take long: by itself, so that they leave the processors and the turns of others alone.
+static LONG_TURN: Semaphore = Semaphore::const_new(1);
+
+/// Places to wait for it.
+static LONG_PLACES: Semaphore = Semaphore::const_new(32);
 
 /// The answer to a request for a part of a log.
 pub struct Reading {
@@ -33,6 +53,8 @@ struct Work {
     /// Cuts the first span into lines, once it has begun.
     splitter: Option<LineSplitter>,
     stage: Stage,
+    /// How long it has computed as a search.
+    searched: Duration,
     out: Vec<u8>,
 }
 
@@ -45,7 +67,7 @@ enum Stage {
     /// Lines become JSON.
     Json(Box<JsonLines>),
     /// Lines are searched.
-    Searched { search: Box<Search>, shown: Shown, count: bool },
+    Searched { search: Box<Search>, shown: Shown, count: bool, light: bool },
     /// Everything is told.
     Done,
 }
@@ -73,8 +95,8 @@ impl Reading {
                     Format::Json => Shown::Json(Box::new(JsonLines::new(sections, ansi))),
                     Format::Text => Shown::Text(ansi, timestamps),
                 };
-                let count = grep.options().count;
-                Stage::Searched { search: Box::new(Search::new(grep)), shown, count }
+                let (count, light) = (grep.options().count, grep.is_light());
+                Stage::Searched { search: Box::new(Search::new(grep)), shown, count, light }
             }
             (None, Format::Json) => Stage::Json(Box::new(JsonLines::new(sections, ansi))),
             (None, Format::Text) => {
@@ -91,7 +113,11 @@ impl Reading {
 
     fn new(frames: Frames, spans: Vec<Span>, stage: Stage, size: Option<u64>, media_type: &'static str) -> Self {
         let spans = spans.into_iter().filter(|span| !span.bytes.is_empty()).collect();
-        Self { size, media_type, work: Work { frames, spans, splitter: None, stage, out: Vec::new() } }
+        Self {
+            size,
+            media_type,
+            work: Work { frames, spans, splitter: None, stage, searched: Duration::ZERO, out: Vec::new() },
+        }
     }
 
     /// Returns how many bytes the answer has, where that is known before it is read: for parts as the job wrote them.
@@ -102,6 +128,20 @@ impl Reading {
     /// Returns the answer's media type. HTML is a fragment: lines, to be put into a `<pre>`.
     pub fn media_type(&self) -> &'static str {
         self.media_type
+    }
+
+    /// Searches until there is something to tell: [`Error::Slow`] or [`Error::Busy`] come from here, as long as less than 256 KiB
+    /// were found before. What is no search begins at once.
+    pub async fn begun(mut self) -> Result<Self, Error> {
+        let mut ahead = Vec::new();
+        while ahead.len() < AHEAD_BYTES && matches!(self.work.stage, Stage::Searched { .. }) {
+            match self.work.next().await? {
+                Some(piece) => ahead.extend_from_slice(&piece),
+                None => break,
+            }
+        }
+        self.work.out = ahead;
+        Ok(self)
     }
 
     /// Returns the answer, frame after frame; a frame is read when its piece is asked for. A piece is what becomes of 256 KiB: no
@@ -140,16 +180,20 @@ impl Work {
                     span.splitter()
                 }
             };
-            span.bytes.start += piece.len() as u64;
-            let ends = span.bytes.is_empty();
-            if matches!(self.stage, Stage::Searched { .. }) {
-                let (mut stage, mut out) = (std::mem::replace(&mut self.stage, Stage::Done), Vec::new());
-                let searched = aside(&SEARCHES, move || {
-                    let splitter = stage.pass(splitter, &piece, ends, &mut out);
-                    (stage, splitter, out)
-                });
-                (self.stage, self.splitter, self.out) = searched.await?;
+            if let Stage::Searched { light, .. } = self.stage {
+                let left = span.bytes.end - span.bytes.start;
+                let slice = Slice { splitter: Some(splitter), piece, left, out: Vec::new(), took: Duration::ZERO };
+                let quick = light && self.searched < QUICK;
+                let slice = slice.search(&mut self.stage, quick).await?;
+                span.bytes.start = span.bytes.end - slice.left;
+                self.searched += slice.took;
+                (self.splitter, self.out) = (slice.splitter, slice.out);
+                if self.searched > Duration::from_secs(SEARCH_SECONDS) {
+                    return Err(Error::Slow);
+                }
             } else {
+                span.bytes.start += piece.len() as u64;
+                let ends = span.bytes.is_empty();
                 self.splitter = self.stage.pass(splitter, &piece, ends, &mut self.out);
             }
             if self.splitter.is_none() {
@@ -160,6 +204,46 @@ impl Work {
             }
             // Others want to work, too.
             tokio::task::yield_now().await;
+        }
+    }
+}
+
+/// What a search does in one turn.
+struct Slice {
+    splitter: Option<LineSplitter>,
+    piece: Bytes,
+    /// Bytes of the span that were not searched yet.
+    left: u64,
+    out: Vec<u8>,
+    took: Duration,
+}
+
+impl Slice {
+    /// Searches when it is its turn; an error leaves nothing to go on with.
+    async fn search(mut self, stage: &mut Stage, quick: bool) -> Result<Self, Error> {
+        let place = if quick { None } else { Some(LONG_PLACES.try_acquire().map_err(|_| Error::Busy)?) };
+        let mut searching = std::mem::replace(stage, Stage::Done);
+        let searched = aside(if quick { &TURNS } else { &LONG_TURN }, move || {
+            self.run(&mut searching);
+            (searching, self)
+        });
+        let (searched, slice) = searched.await?;
+        drop(place);
+        *stage = searched;
+        Ok(slice)
+    }
+
+    fn run(&mut self, stage: &mut Stage) {
+        let (began, mut taken) = (Instant::now(), 0);
+        while let Some(splitter) = self.splitter.take() {
+            let end = (taken + STRETCH).min(self.piece.len());
+            self.left -= (end - taken) as u64;
+            self.splitter = stage.pass(splitter, &self.piece[taken..end], self.left == 0, &mut self.out);
+            taken = end;
+            self.took = began.elapsed();
+            if taken == self.piece.len() || stage.is_satisfied() || self.took >= SLICE {
+                break;
+            }
         }
     }
 }

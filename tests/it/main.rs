@@ -41,6 +41,7 @@ mod replicas;
 mod report;
 mod rig;
 mod rollout;
+mod searches;
 mod smoke;
 mod stamped_logs;
 mod store;

@@ -34,7 +34,11 @@ pub(in crate::api) const PART: Operation = Operation {
         parameter("bytes", Kind::Text, "These bytes, as in `0-1023` or `1024-`; the first one is byte 0."),
         parameter("section", Kind::Text, "The first section of this name."),
         parameter("errors", Kind::Switch, "The last command, what it wrote, and the runner's verdict."),
-        parameter("grep", Kind::Text, "Only lines that match this regular expression; it is searched in linear time."),
+        parameter(
+            "grep",
+            Kind::Text,
+            "Only lines that match this regular expression. A search that computes for more than 5 s is 422.",
+        ),
         parameter("ignore_case", Kind::Switch, "Whatever the case of letters."),
         parameter("invert", Kind::Switch, "The lines that do not match instead."),
         parameter("context", Kind::Number(0, 50), "So many lines around each match; also `before` and `after`."),
@@ -107,7 +111,9 @@ pub(in crate::api) async fn part(
                 .insert_header((X_CISTERN_LOG, if row.log.piece == Piece::Whole { "settled" } else { "live" }));
         };
         let version = (row.log.blob, row.log.size, &asked);
-        return Ok(reply::made(&request, provenance, version, head, reading.size(), || reading.into_stream()));
+        let size = reading.size();
+        let body = async || Ok(reading.begun().await?.into_stream());
+        return reply::made(&request, provenance, version, head, size, body).await;
     }
     Err(Problem::Away)
 }

@@ -166,7 +166,8 @@ pub(in crate::api) async fn report(
             let as_json = |response: &mut HttpResponseBuilder| {
                 response.insert_header((CONTENT_TYPE, "application/json"));
             };
-            return Ok(reply::made(&request, provenance, (&file, head.text()), as_json, None, || cutting.stream()));
+            let body = async || Ok(cutting.stream());
+            return reply::made(&request, provenance, (&file, head.text()), as_json, None, body).await;
         }
     }
     Err(Problem::Away)
