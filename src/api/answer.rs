@@ -31,6 +31,8 @@ pub(super) enum Problem {
     Forbidden,
     /// Too many unknown tokens came from where this one came from.
     TooMany,
+    /// Too many logs are followed at once.
+    TooManyFollowers,
     /// GitLab cannot be asked whether the reader may see it.
     NotJudged,
     /// The project is not to be seen, or there is none.
@@ -90,6 +92,9 @@ impl fmt::Display for Problem {
             Self::Unauthorized => f.write_str("401 Unauthorized"),
             Self::Forbidden => f.write_str("403 Forbidden"),
             Self::TooMany => f.write_str("429 Too Many Requests: too many unknown tokens, or questions without one. Ask again in a second."),
+            Self::TooManyFollowers => f.write_str(
+                "429 Too Many Requests: too many logs are followed at once, by you or by all. End some, or read them from time to time.",
+            ),
             Self::NotJudged => f.write_str(
                 "503 Service Unavailable: GitLab cannot be asked right now whether you may read this. Ask again soon.",
             ),
@@ -166,7 +171,7 @@ impl ResponseError for Problem {
             Self::OnlyReads | Self::NoKeyset | Self::TooDeep(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
             Self::Forbidden => StatusCode::FORBIDDEN,
-            Self::TooMany => StatusCode::TOO_MANY_REQUESTS,
+            Self::TooMany | Self::TooManyFollowers => StatusCode::TOO_MANY_REQUESTS,
             Self::NotJudged | Self::Away | Self::Unreachable | Self::Busy(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::NotPassed(_) => StatusCode::BAD_GATEWAY,
             Self::Unusable => StatusCode::INTERNAL_SERVER_ERROR,
@@ -185,7 +190,7 @@ impl ResponseError for Problem {
             Self::NotJudged | Self::Away | Self::Unreachable | Self::Busy(_) => {
                 response.insert_header((RETRY_AFTER, RETRY_SECS));
             }
-            Self::TooMany => {
+            Self::TooMany | Self::TooManyFollowers => {
                 response.insert_header((RETRY_AFTER, "1"));
             }
             Self::Refused(why) => {

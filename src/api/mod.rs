@@ -56,6 +56,7 @@ use self::bodies::Bodies;
 pub use self::cors::{Cors, headers};
 pub use self::link::PublicUrl;
 use self::openapi::Operation;
+use self::own::followers::Followers;
 pub use self::pass::PassThrough;
 use self::table::{Serving, Table};
 pub use self::through::ReadThrough;
@@ -78,14 +79,15 @@ pub struct Api {
     /// The most entries of an archive that is read.
     archive_entries: u64,
     closing: CancellationToken,
+    followers: Followers,
 }
 
 impl Api {
     /// Answers from a store, and reads through as told; of archives those of at most `archive_entries`.
     pub fn new(store: Store, through: ReadThrough, archive_entries: u64) -> Self {
         let archives = Arc::new(Semaphore::new(DIRECTORIES as usize));
-        let (passing, bodies, closing) = Default::default();
-        Self { store, through, passing, bodies, archives, archive_entries, closing }
+        let (passing, bodies, closing, followers) = Default::default();
+        Self { store, through, passing, bodies, archives, archive_entries, closing, followers }
     }
 
     /// Passes on what it has no answer to.

@@ -13,6 +13,7 @@ use futures_util::stream::{self, Stream};
 use serde_json::json;
 use tokio::time::{Instant, timeout};
 
+use super::followers::Place;
 use crate::api::answer::Problem;
 use crate::api::openapi::{Answer, Basis, Kind, Operation, parameter};
 use crate::api::reply;
@@ -27,7 +28,7 @@ pub(in crate::api) const FOLLOW: Operation = Operation {
     tag: "logs",
     summary: "A job's log while it grows",
     about: "Server-sent events: `log` with `offset` and `text`, whose `id` is where the next one begins, and `end` with the job's \
-            `status`. A log that is not held is 404 with its reason. A reader that was cut off goes on by `Last-Event-ID`. `closing` says that this process is shutting down.",
+            `status`. A log that is not held is 404 with its reason; 429: too many are followed by this reader, or by all. A reader that was cut off goes on by `Last-Event-ID`. `closing` says that this process is shutting down.",
     parameters: &[&[parameter("offset", Kind::Number(0, u64::MAX), "Begin at this byte of the log.")]],
     basis: Basis::Derived,
     answer: Answer::Events,
@@ -51,6 +52,7 @@ struct Follower {
     offset: u64,
     told: Instant,
     over: bool,
+    place: Option<Place>,
 }
 
 /// Answers with a log for as long as its job runs.
@@ -64,7 +66,8 @@ pub(in crate::api) async fn follow(
     let begin = last.or_else(|| query.text("offset")).map(str::parse).transpose();
     let offset = begin.map_err(|_| Problem::Parameter("offset: not a whole number, as in 1024".to_owned()))?;
     let (project, job) = path.into_inner();
-    let mut follower = Follower { view, project, job, offset: offset.unwrap_or(0), told: Instant::now(), over: false };
+    let mut follower =
+        Follower { view, project, job, offset: offset.unwrap_or(0), told: Instant::now(), over: false, place: None };
     // What cannot be followed is said by its status.
     let first = follower.look().await?;
     let mut response = HttpResponse::Ok();
@@ -72,6 +75,7 @@ pub(in crate::api) async fn follow(
     if request.method() == Method::HEAD {
         return Ok(response.streaming(stream::empty::<Result<Bytes, Problem>>()));
     }
+    follower.place = Some(follower.view.follower(&request)?);
     let events = stream::once(async { Ok(first) });
     let events = Box::pin(stream::StreamExt::chain(events, follower.events()));
     Ok(reply::to_its_end(&request, response.streaming(events)))

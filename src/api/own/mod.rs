@@ -3,5 +3,6 @@
 pub(super) mod completeness;
 mod cut;
 pub(super) mod follow;
+pub(super) mod followers;
 pub(super) mod log;
 pub(super) mod suites;

@@ -7,6 +7,7 @@ use crate::access::{FileRight, Seen};
 use crate::api::DIRECTORIES;
 use crate::api::answer::Problem;
 use crate::api::freshness::{self, JobPart};
+use crate::api::own::followers::Followers;
 use crate::api::provenance::Held;
 use crate::archive::{ENTRY_BYTES, MAX_FILE_BYTES, Tree};
 use crate::domain::Subject;
@@ -65,5 +66,10 @@ impl View {
     /// Returns when this process begins to shut down.
     pub(in crate::api) async fn closing(&self) {
         self.api.closing.cancelled().await;
+    }
+
+    /// Returns who follows logs.
+    pub(in crate::api) fn followers(&self) -> &Followers {
+        &self.api.followers
     }
 }
