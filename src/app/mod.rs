@@ -3,6 +3,7 @@
 //! [`Engine`] is what all verbs share: client, store, queue, workers, reconciler. [`Service`] adds the listeners of
 //! `serve` and the order of shutdown (design, section 4.8).
 
+mod connections;
 mod engine;
 mod machine;
 mod permits;

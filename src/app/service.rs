@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::connections::{self, Bounds};
 use super::machine;
 use super::readers::readers;
 use super::secrets::Secrets;
@@ -115,7 +116,7 @@ impl Service {
         let cors = Cors::new(&config.server.cors_origins);
         let public_url = web::Data::new(api::PublicUrl::new(config.server.public_url.clone()));
         let timeout = config.server.drain_timeout;
-        let main = HttpServer::new(move || {
+        let app = move || {
             let (webhook, seen) = (web::Data::from(Arc::clone(&webhook)), seen.clone());
             let (api, cors, access) = (api.clone(), cors.clone(), access.clone());
             App::new()
@@ -126,15 +127,17 @@ impl Service {
                 .configure(api::openapi::route)
                 .service(access::reads(access, |routes| api::routes(routes, api)))
                 .default_service(web::to(api::unknown_path))
-        });
-        let main = run(main
+        };
+        let server = Server::build()
             .workers(machine::processors().min(MAIN_WORKERS))
             .disable_signals()
-            // The end of an answer of unknown length is a small segment of its own.
-            .tcp_nodelay(true)
-            .shutdown_timeout(seconds(timeout))
-            .listen(listeners.main)?
-            .run());
+            .shutdown_timeout(seconds(timeout));
+        let bounds = Bounds {
+            all: config.server.connections,
+            per_address: config.server.connections_per_address,
+            stall: config.server.stall_timeout,
+        };
+        let main = run(connections::serve(server, listeners.main, bounds, app)?);
         let registry = Arc::new(registry.into_metrics());
         let shown = engine.clone();
         let provide: Status = Arc::new(move || {

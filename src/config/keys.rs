@@ -203,6 +203,12 @@ keys! {
         "how long to keep serving, not ready, after the first signal";
     SERVER_DRAIN_TIMEOUT "server.drain_timeout" Kind::Duration, Text("25s"),
         "how long running work may take to end; what is left stays in the journal";
+    SERVER_CONNECTIONS "server.connections" Kind::Count, Text("8192"),
+        "connections to `server.listen` at once; more are closed unread";
+    SERVER_CONNECTIONS_PER_ADDRESS "server.connections_per_address" Kind::Count, Text("1024"),
+        "those from one address; all that come through a reverse proxy are from its address";
+    SERVER_STALL_TIMEOUT "server.stall_timeout" Kind::Duration, Text("60s"),
+        "how long an answer may wait for its reader to take some of it; then the connection is cut";
     SERVER_CORS_ORIGINS "server.cors_origins" Kind::Origins, Unset("none"),
         "origins whose web pages may read (`https://HOST`), by a browser that can reach the listener";
     PROJECTS_INCLUDE "projects.include" Kind::Patterns, Unset("all the token is a member of"),

@@ -4,8 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use super::keys::{
-    SERVER_ADMIN_LISTEN, SERVER_CORS_ORIGINS, SERVER_DRAIN_DELAY, SERVER_DRAIN_TIMEOUT, SERVER_LISTEN,
-    SERVER_PUBLIC_URL,
+    SERVER_ADMIN_LISTEN, SERVER_CONNECTIONS, SERVER_CONNECTIONS_PER_ADDRESS, SERVER_CORS_ORIGINS, SERVER_DRAIN_DELAY,
+    SERVER_DRAIN_TIMEOUT, SERVER_LISTEN, SERVER_PUBLIC_URL, SERVER_STALL_TIMEOUT,
 };
 use super::reader::Reader;
 use super::units::Unfit;
@@ -13,6 +13,9 @@ use url::Url;
 
 /// The longest drain that is accepted.
 const LONGEST_DRAIN: Duration = Duration::from_secs(3600);
+
+/// The shortest stall: what is under way through a network takes as long.
+const SHORTEST_STALL: Duration = Duration::from_secs(1);
 
 /// Where the service listens and how it stops.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +30,12 @@ pub struct Server {
     pub drain_delay: Duration,
     /// `server.drain_timeout`: how long running work may take to end.
     pub drain_timeout: Duration,
+    /// `server.connections`: connections to the main listener, in all.
+    pub connections: usize,
+    /// `server.connections_per_address`: those from one address, as that of a reverse proxy.
+    pub connections_per_address: usize,
+    /// `server.stall_timeout`: how long an answer may wait to be taken.
+    pub stall_timeout: Duration,
     /// `server.cors_origins`: origins whose pages may read, as browsers write them.
     pub cors_origins: Vec<String>,
 }
@@ -38,6 +47,9 @@ impl Server {
         let public_url = reader.optional(&SERVER_PUBLIC_URL, parse_public_url);
         let drain_delay = reader.duration(&SERVER_DRAIN_DELAY, Duration::ZERO..=LONGEST_DRAIN);
         let drain_timeout = reader.duration(&SERVER_DRAIN_TIMEOUT, Duration::ZERO..=LONGEST_DRAIN);
+        let connections = reader.count(&SERVER_CONNECTIONS);
+        let connections_per_address = reader.count(&SERVER_CONNECTIONS_PER_ADDRESS);
+        let stall_timeout = reader.duration(&SERVER_STALL_TIMEOUT, SHORTEST_STALL..=LONGEST_DRAIN);
         let cors_origins = reader.list(&SERVER_CORS_ORIGINS, parse_origin);
         let (listen, admin_listen) = (listen?, admin_listen?);
         if listen == admin_listen && listen.port() != 0 {
@@ -50,6 +62,9 @@ impl Server {
             public_url: public_url?,
             drain_delay: drain_delay?,
             drain_timeout: drain_timeout?,
+            connections: connections?,
+            connections_per_address: connections_per_address?,
+            stall_timeout: stall_timeout?,
             cors_origins: cors_origins?,
         })
     }

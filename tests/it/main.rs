@@ -10,6 +10,7 @@ mod check;
 mod clients;
 mod commits;
 mod condition;
+mod connections;
 mod converge;
 mod damaged;
 mod deploy;
