@@ -235,7 +235,15 @@ pub(super) const BANS: &[Ban] = &[
     ban("indicatif", &["src/progress/", "src/telemetry/", "src/cli/run.rs"], "bars are progress's"),
     ban_outside_tests(
         "actix_web",
-        &["src/webhook/", "src/api/", "src/admin/", "src/access/", "src/app/service.rs", "src/demo/fake/"],
+        &[
+            "src/webhook/",
+            "src/api/",
+            "src/admin/",
+            "src/access/",
+            "src/app/service.rs",
+            "src/app/connections.rs",
+            "src/demo/fake/",
+        ],
         "only the edges speak HTTP",
     ),
     ban("SystemTime::now", &["src/domain/timestamp.rs"], "domain::Timestamp::now is the clock"),
