@@ -39,6 +39,11 @@ impl Target {
         Self::Path(hasher.finish())
     }
 
+    /// Returns what is worked on of a pipeline beside its jobs.
+    pub fn of_pipeline(key: PipelineKey) -> [Self; 4] {
+        [Self::Pipeline(key), Self::Detail(key), Self::Report(key), Self::Bridges(key)]
+    }
+
     /// Returns the project it belongs to; of a path nobody knows it yet, of a list of projects it is none, and 0 is no project.
     pub fn project(&self) -> ProjectId {
         match self {

@@ -38,6 +38,9 @@ pub struct Forecast {
     /// Calls for other things: documents of jobs that are read again, and confirmations of deletions and refusals.
     #[serde(skip)]
     pub(super) other_calls: u64,
+    /// Of the documents of pipelines those that were asked for to find this out.
+    #[serde(skip)]
+    pub(super) details_asked: u64,
     /// Calls made to find this out: the listings.
     pub calls_made: u64,
     /// Projects whose CI or repository is switched off, or not for the token.
@@ -91,7 +94,8 @@ impl Reconciler {
             + forecast.details
             + forecast.reports
             + forecast.summaries
-            + forecast.other_calls;
+            + forecast.other_calls
+            - forecast.details_asked;
         let left = forecast.gitlab_calls + forecast.storage_calls - forecast.calls_made;
         forecast.seconds = self.gitlab.estimate(left).map_or(0, |estimate| estimate.as_secs_f64().ceil() as u64);
         Ok(forecast)
@@ -109,6 +113,7 @@ impl Forecast {
         self.summaries += other.summaries;
         self.gone += other.gone;
         self.other_calls += other.other_calls;
+        self.details_asked += other.details_asked;
         self.skipped.extend(other.skipped);
     }
 

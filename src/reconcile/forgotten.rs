@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::{PassError, Reconciler};
 use crate::domain::{JobKey, Pipeline, PipelineId, PipelineKey, Project, Subject};
-use crate::store::{Gap, PipelineState};
+use crate::store::{Failure, Gap, PipelineState};
 
 impl Reconciler {
     /// Leaves forgotten projects out.
@@ -23,6 +23,14 @@ impl Reconciler {
         let new = rows.iter().filter(|row| !stored.contains_key(&row.key.pipeline));
         let forgotten = self.forgotten(new.map(|row| Subject::Pipeline(row.key)).collect()).await?;
         Ok(rows.into_iter().filter(|row| !forgotten.contains(&Subject::Pipeline(row.key))).collect())
+    }
+
+    /// Leaves out what failed and is being forgotten: as long as some of it is stored, so is its failure.
+    pub(super) async fn failures_to_keep(&self, failures: Vec<Failure>) -> Result<Vec<Failure>, PassError> {
+        let subjects = |failure: &Failure| failure.target.subjects();
+        let forgotten = self.forgotten(failures.iter().flat_map(subjects).collect()).await?;
+        let is_forgotten = |failure: &Failure| subjects(failure).iter().any(|subject| forgotten.contains(subject));
+        Ok(failures.into_iter().filter(|failure| !is_forgotten(failure)).collect())
     }
 
     /// Leaves gaps out that are there because a person wanted them.

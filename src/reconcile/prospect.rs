@@ -16,7 +16,7 @@ use crate::domain::{
     PipelinePhase, PipelineSource, Project, ReportPlan, ReportRecord, Subject, Timestamp, is_worth_a_write, needs,
 };
 use crate::gitlab::{Class, Kind};
-use crate::store::JobRow;
+use crate::store::{JobRow, PipelineRow};
 use crate::work::{Target, Work};
 
 /// Calls that confirm that a pipeline was deleted: its project is asked for, then it once more.
@@ -64,7 +64,7 @@ impl<'a> Prospect<'a> {
                 let ids = rows.iter().map(|row| row.key.pipeline).collect();
                 let states = reconciler.store.pipeline_states(project, ids).await?;
                 let rows = reconciler.pipelines_to_keep(rows, &states).await?;
-                self.works(plan(&rows, &states, self.policy), forecast).await?;
+                self.works(plan(&rows, &states, self.policy), true, forecast).await?;
             }
             malformed += walk.malformed();
         }
@@ -77,7 +77,7 @@ impl<'a> Prospect<'a> {
             let Some(last) = states.last() else { break };
             after = Some(last.id);
             states.retain(|state| !seen.contains(&state.id));
-            self.works(plan_stored(project, &states, self.policy), forecast).await?;
+            self.works(plan_stored(project, &states, self.policy), false, forecast).await?;
         }
         let left: Vec<Target> = self.failed().iter().copied().collect();
         for target in left {
@@ -86,13 +86,16 @@ impl<'a> Prospect<'a> {
         Ok(())
     }
 
-    /// Counts what planned pipelines would cost.
-    async fn works(&self, works: Vec<Work>, forecast: &mut Forecast) -> Result<(), PassError> {
+    /// Counts what planned pipelines would cost; those that no listing showed may have been deleted.
+    async fn works(&self, works: Vec<Work>, listed: bool, forecast: &mut Forecast) -> Result<(), PassError> {
         let mut asked = Vec::new();
         for work in &works {
             match work.target {
                 Target::Pipeline(key) => asked.push(self.pipeline(key, work.listed.as_deref())),
-                Target::Detail(_) => forecast.details += u64::from(self.detail(work.target).await?),
+                Target::Detail(key) if self.detail(work.target).await? => match listed {
+                    true => forecast.details += 1,
+                    false => forecast.add(self.detail_in_doubt(key).await?),
+                },
                 _ => {}
             }
         }
@@ -242,14 +245,28 @@ impl<'a> Prospect<'a> {
                     self.report(key, &row.report, plan, row.updated_at, &mut forecast);
                 }
             }
-            Target::Detail(key) => {
-                let row = store.pipeline(key).await?.filter(|row| !row.gone);
-                let lacks = row.is_some_and(|row| row.detail.piece != Piece::Whole && !row.detail.piece.is_refused());
-                forecast.details = u64::from(lacks);
-            }
+            Target::Detail(key) => return self.detail_in_doubt(key).await,
             Target::Job(key) => return self.job_once_more(key).await,
             // Readers ask for them, passes do not.
             Target::Path(_) | Target::Project(_) | Target::Projects | Target::Pipelines(..) | Target::Bridges(_) => {}
+        }
+        Ok(forecast)
+    }
+
+    /// Counts a document of a pipeline that no listing showed: whether it is as it was, or deleted, only GitLab knows, and then all of it
+    /// is worked on.
+    async fn detail_in_doubt(&self, key: PipelineKey) -> Result<Forecast, PassError> {
+        let reconciler = self.reconciler;
+        let row = reconciler.store.pipeline(key).await?.filter(|row| !row.gone);
+        let lacks = |row: &PipelineRow| row.detail.piece != Piece::Whole && !row.detail.piece.is_refused();
+        let Some(row) = row.filter(lacks) else { return Ok(Forecast::default()) };
+        let mut forecast = Forecast { details: 1, details_asked: 1, ..Forecast::default() };
+        let follows = match patiently!(reconciler, reconciler.gitlab.pipeline(Class::Backfill, key)) {
+            Ok(shown) => (shown.updated_at, &shown.status) != (row.updated_at, &row.status),
+            Err(error) => matches!(error.kind, Kind::NotFound),
+        };
+        if follows {
+            forecast.add(self.pipeline(key, None).await?);
         }
         Ok(forecast)
     }

@@ -124,6 +124,7 @@ impl Sweep<'_> {
         }
         let mut left = self.reconciler.store.failures(Some(self.project)).await?;
         left.retain(|failure| before.contains(failure));
+        let left = self.reconciler.failures_to_keep(left).await?;
         self.work(left.into_iter().map(|failure| Work::now(failure.target, Lane::Backfill, Cause::Full)).collect())
             .await
     }

@@ -150,8 +150,8 @@ pub enum Change {
     NoDetail(PipelineKey, Reason),
     /// Records that a pipeline's jobs were listed to the end, at this `Date` of GitLab. The pipeline must be stored.
     JobsListed(PipelineKey, Timestamp),
-    /// Notes that GitLab deleted a pipeline: from now on it is neither unfinished nor missed, until GitLab shows it again. Nothing
-    /// happens when it is not stored.
+    /// Notes that GitLab deleted a pipeline: from now on it is neither unfinished nor missed, and nothing of it has failed, until GitLab
+    /// shows it again. Nothing happens when it is not stored.
     Gone(PipelineKey),
     /// Inserts or replaces a job's document: ended over not ended, then the later `as_of`, then the newcomer. Moves the slots
     /// that the document alone decides: `erased` (releasing the blobs), `no_log` when an ended job never started, `expired`

@@ -195,7 +195,10 @@ impl Order {
         }
         for (number, change) in self.changes.iter().enumerate() {
             match change {
-                Change::Gone(key) => facts::gone(pipelines, *key),
+                Change::Gone(key) => {
+                    facts::gone(pipelines, *key);
+                    Target::of_pipeline(*key).iter().for_each(|target| made.ending.forget(target));
+                }
                 Change::Refused(Target::Report(key), at) => facts::report_refused(pipelines, *key, *at),
                 Change::Damaged(Target::Report(key), blob) => facts::report_damaged(pipelines, *key, *blob),
                 Change::Refused(Target::Detail(key), at) => facts::detail_refused(pipelines, *key, *at),

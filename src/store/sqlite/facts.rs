@@ -141,6 +141,7 @@ pub(super) fn gone(connection: &Connection, key: PipelineKey, touched: &mut Touc
     connection
         .prepare_cached("UPDATE pipelines SET gone = 1 WHERE project = ?1 AND id = ?2")?
         .execute(columns::pipeline(key))?;
+    Target::of_pipeline(key).iter().try_for_each(|target| journal::forget_failure(connection, target).map(drop))?;
     touched.pipeline(key);
     Ok(())
 }
