@@ -47,7 +47,9 @@ async fn a_store_whose_file_is_gone_accepts_nothing_and_answers_nothing_until_it
             eventually(async || server.ready().await["store"] == "up").await;
         }
         server.until_cached(&rig, key).await;
-        assert_eq!(outcome(&server.deliver(&event).await), "accepted");
+        // The entry of the delivery before may still wait, in the file that is back.
+        let answer = outcome(&server.deliver(&event).await);
+        assert!(["accepted", "coalesced"].contains(&answer.as_str()), "{answer}");
     }
 }
 
